@@ -39,10 +39,8 @@ def sample_light(rng: np.random.Generator) -> Light:
     return Light(gain.astype(np.float32), slope.astype(np.float32), float(rng.uniform(0.2, 0.45)))
 
 
-def draw_background(
-    width: int, height: int, light: Light, rng: np.random.Generator
-) -> NDArray[np.uint8]:
-    """Return a lit, textured background, uint8 [H, W, 3] RGB."""
+def draw_background(width: int, height: int, light: Light, rng: np.random.Generator) -> Image.Image:
+    """Return a lit, textured background in RGB."""
     scale = _SHORT_SIDE / min(width, height)
     w, h = max(8, round(width * scale)), max(8, round(height * scale))
     y, x = np.mgrid[0:h, 0:w].astype(np.float32)
@@ -53,7 +51,7 @@ def draw_background(
     shaded *= light.at(x / w, y / h)[..., None]
     shaded *= 1 - 0.18 * ((x / w - 0.5) ** 2 + (y / h - 0.5) ** 2)[..., None]
     small = Image.fromarray(np.clip(shaded, 0, 255).astype(np.uint8))
-    return np.array(small.resize((width, height), Image.Resampling.BILINEAR))
+    return small.resize((width, height), Image.Resampling.BILINEAR)
 
 
 def _muted_colour(rng: np.random.Generator) -> Small:

@@ -91,11 +91,12 @@ def _clearance(
 
 def _clearest(trials: Places, places: Places) -> Places:
     """Return the trial that leaves the fewest objects unclear."""
-    best, fewest = trials[0], len(places) + 2
+    best: Places = trials[0]
+    fewest = len(places) + 2
     for trial in trials:
         count = unclear(np.vstack([places, trial]))
         if count < fewest:
             best, fewest = trial, count
         if fewest == 0:
             break
-    return best
+            best, fewest = trial, count
