@@ -1,0 +1,21 @@
+VENV ?= .venv
+
+.PHONY: demo test setup bench evaluate train
+
+demo: setup
+	@$(VENV)/bin/python -m perceptiondlm_ros.demo.run
+
+test: setup
+	@$(VENV)/bin/pytest
+
+setup:
+	@sh tools/setup.sh $(VENV)
+
+bench: setup
+	@$(VENV)/bin/perceptiondlm bench
+
+evaluate: setup
+	@$(VENV)/bin/python -m perceptiondlm_ros.training.evaluate
+
+train: setup
+	@$(VENV)/bin/python -m perceptiondlm_ros.training.train

@@ -1,0 +1,311 @@
+"""Makes the virtual environment in which the demo and the tests run.
+
+Three stages, each skipped while its stamp in the environment names what it was made from: the
+environment itself, the pinned packages, and the messages with this package (colcon installs them
+into the environment, Python files as links). Everything lives below the environment's folder, so
+deleting that folder starts over. Called by setup.sh, which has checked what the machine offers.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import time
+import venv
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PACKAGE = "perceptiondlm_ros"
+OVERLAY = "vision_msgs"
+# Read from the sourced ROS rather than installed: its compiled messages want the NumPy that they
+# were built with, and its OpenCV goes with that.
+FROM_ROS = ("numpy", "opencv-python-headless")
+INSTALLED_FOLDERS = (PACKAGE, "export", "config", "launch")
+NETWORK_ERRORS = re.compile(
+    r"NewConnectionError|NameResolutionError|ConnectTimeoutError|ReadTimeoutError|ProxyError"
+    r"|Connection(?: refused| aborted| reset)|Network is unreachable|Temporary failure in name"
+)
+
+
+def fail(message: str) -> NoReturn:
+    """Ends the set-up with one sentence on standard error."""
+    sys.exit(f"setup: {message}")
+
+
+def digest(parts: Iterable[str | Path]) -> str:
+    """Hash of texts and of files' contents, by name and order."""
+    state = hashlib.sha256()
+    for part in parts:
+        data = part.read_bytes() if isinstance(part, Path) else part.encode()
+        state.update(f"{len(data)}:".encode() + data)
+    return state.hexdigest()
+
+
+def files_below(*folders: Path) -> list[Path]:
+    """Every file below the folders, without caches and hidden files, sorted."""
+    return sorted(
+        path
+        for folder in folders
+        for path in folder.rglob("*")
+        if path.is_file()
+        and not any(p == "__pycache__" or p[0] == "." for p in path.relative_to(folder).parts)
+    )
+
+
+class Stage:
+    """One step of the set-up, done where its stamp holds the key of what it is made from."""
+
+    def __init__(self, environment: Path, name: str, key: str) -> None:
+        self.key = key
+        self._stamp = environment / "stamps" / name
+
+    @property
+    def done(self) -> bool:
+        """Whether the step was finished with this very key."""
+        return self._stamp.exists() and self._stamp.read_text() == self.key
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the step began and neither finished nor failed in an orderly way."""
+        return self._stamp.exists() and self._stamp.read_text() == "begun"
+
+    def begin(self) -> None:
+        self._stamp.parent.mkdir(parents=True, exist_ok=True)
+        self._stamp.write_text("begun")
+
+    def finish(self) -> None:
+        self._stamp.write_text(self.key)
+
+    def forget(self) -> None:
+        self._stamp.unlink(missing_ok=True)
+
+
+def show_progress(title: str, seconds: float, detail: str) -> None:
+    """One line that renews itself on a terminal, a line every 15 s elsewhere."""
+    line = f"setup: {title}, {seconds:.0f} s {detail}"
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{line[:100]}", end="", file=sys.stderr, flush=True)
+    elif round(seconds) % 15 == 2:
+        print(line[:100], file=sys.stderr, flush=True)
+
+
+def last_line(log: Path) -> str:
+    """The newest line of a growing log, to show that something happens."""
+    with log.open("rb") as stream:
+        stream.seek(max(0, stream.seek(0, os.SEEK_END) - 500))
+        lines = stream.read().decode(errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def run_logged(title: str, command: Sequence[str], log: Path, env: Mapping[str, str]) -> bool:
+    """Runs a command with its output in a file, showing progress; returns whether it succeeded."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=env
+        )
+        try:
+            while process.poll() is None:
+                try:
+                    process.wait(timeout=1)
+                except subprocess.TimeoutExpired:
+                    show_progress(title, time.monotonic() - began, f"({last_line(log)})")
+        except KeyboardInterrupt:
+            process.wait()
+            fail(f"interrupted while {title}; the next call goes on from there.")
+    end = "\r\x1b[K" if sys.stderr.isatty() else ""
+    outcome = "done" if process.returncode == 0 else "failed"
+    print(
+        f"{end}setup: {title}: {outcome} after {time.monotonic() - began:.0f} s", file=sys.stderr
+    )
+    return process.returncode == 0
+
+
+def make_environment(environment: Path, with_ros: bool) -> None:
+    """Creates an empty virtual environment, replacing what is there."""
+    print(f"setup: making the virtual environment {environment}", file=sys.stderr)
+    try:
+        venv.EnvBuilder(
+            clear=True, with_pip=True, symlinks=True, system_site_packages=with_ros
+        ).create(environment)
+    except (OSError, subprocess.CalledProcessError) as error:
+        fail(
+            f"the virtual environment {environment} could not be made ({error}): install Python's "
+            "venv module (Debian, Ubuntu: sudo apt install python3-venv) and check the folder's "
+            "rights and free space."
+        )
+    # Keeps a colcon that runs further up from looking in here.
+    (environment / "COLCON_IGNORE").touch()
+
+
+def requirement_arguments(environment: Path, with_ros: bool) -> list[str]:
+    """What to tell pip: names from the requirement files, versions from the constraints."""
+    tools = REPOSITORY / "tools"
+    if not with_ros:
+        return [
+            *("--constraint", str(REPOSITORY / "constraints.txt")),
+            *("--requirement", str(tools / "requirements.txt")),
+            *("--requirement", str(tools / "requirements-ros.txt")),
+        ]
+    # Not run by the tests, which have no sourced ROS to run it with.
+    names = (tools / "requirements.txt").read_text().splitlines()
+    pins = (REPOSITORY / "constraints.txt").read_text().splitlines()
+    kept = environment / "constraints-ros.txt"
+    kept.write_text("\n".join(p for p in pins if not p.startswith(FROM_ROS)) + "\n")
+    wanted = [n for n in names if n and not n.startswith("#") and n not in FROM_ROS]
+    return ["--constraint", str(kept), *wanted]
+
+
+def explain_pip_failure(log: Path) -> str:
+    """One sentence on why pip failed and what to do."""
+    text = log.read_text(errors="replace")
+    if NETWORK_ERRORS.search(text):
+        return (
+            "the packages could not be downloaded, the network or the package index can't be "
+            "reached: check the connection (or pip's index and proxy settings) and call again; "
+            f"pip's output is in {log}."
+        )
+    if "No space left on device" in text:
+        return f"the disk is full: free about 5 GB and call again; pip's output is in {log}."
+    errors = [line for line in text.splitlines() if line.startswith("ERROR:")]
+    reason = errors[-1] if errors else "no reason given"
+    return f"pip could not install the packages ({reason}); its whole output is in {log}."
+
+
+def point_exports_here(environment: Path) -> None:
+    """Rewrites paths of the wheels' build machine in their CMake files, which don't exist here."""
+    include = sysconfig.get_path("include")
+    for path in environment.joinpath("share").rglob("*.cmake"):
+        text = path.read_text()
+        if "/opt/python/" in text:
+            text = re.sub(r"/opt/python/cp\d+-cp\d+/include/python3\.\d+", include, text)
+            text = re.sub(r"/opt/python/cp\d+-cp\d+/lib", f"{environment}/lib", text)
+            path.write_text(text)
+
+
+def install_packages(environment: Path, stage: Stage, with_ros: bool) -> None:
+    """Installs the pinned packages."""
+    stage.begin()
+    log = environment / "log" / "setup-packages.log"
+    pip = [str(environment / "bin" / "python"), "-m", "pip", "install"]
+    options = ["--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
+    command = [*pip, *options, *requirement_arguments(environment, with_ros)]
+    if not run_logged("installing packages", command, log, os.environ):
+        stage.forget()
+        fail(explain_pip_failure(log))
+    if not with_ros:
+        point_exports_here(environment)
+    stage.finish()
+
+
+def build_variables(environment: Path, with_ros: bool) -> dict[str, str]:
+    """The variables that colcon runs with: nothing of another ROS unless one is asked for."""
+    variables = dict(os.environ)
+    variables["PATH"] = f"{environment / 'bin'}:{variables.get('PATH', '/usr/bin:/bin')}"
+    if not with_ros:
+        variables.pop("PYTHONPATH", None)
+        variables["AMENT_PREFIX_PATH"] = variables["CMAKE_PREFIX_PATH"] = str(environment)
+    return variables
+
+
+def build(environment: Path, stages: Mapping[str, Stage], with_ros: bool) -> None:
+    """Builds the named packages and installs them into the environment."""
+    for stage in stages.values():
+        stage.begin()
+    log = environment / "log" / "setup-build.log"
+    command = [
+        *(str(environment / "bin" / "python"), "-m", "colcon"),
+        *("--log-base", str(environment / "log" / "colcon"), "build"),
+        *("--base-paths", str(REPOSITORY), str(REPOSITORY / "interfaces" / OVERLAY)),
+        *("--packages-select", *stages),
+        *("--build-base", str(environment / "build"), "--install-base", str(environment)),
+        *("--merge-install", "--symlink-install", "--event-handlers", "console_cohesion+"),
+        *("--cmake-args", f"-DPython3_EXECUTABLE={environment / 'bin' / 'python'}"),
+        "-DBUILD_TESTING=OFF",
+    ]
+    title = f"building {' and '.join(stages)}"
+    if not run_logged(title, command, log, build_variables(environment, with_ros)):
+        for stage in stages.values():
+            stage.forget()
+        fail(f"{title} failed; see the end of {log}.")
+    prune_links(environment)
+    for stage in stages.values():
+        stage.finish()
+
+
+def prune_links(environment: Path) -> None:
+    """Removes links of files that have left the repository."""
+    for folder in environment.glob(f"lib/python3*/site-packages/{PACKAGE}"), [
+        environment / "share" / PACKAGE
+    ]:
+        for path in (path for root in folder for path in root.rglob("*")):
+            if path.is_symlink() and not path.exists():
+                path.unlink()
+
+
+def overlay_key() -> str:
+    """Changes with the overlay's definitions."""
+    return digest(files_below(REPOSITORY / "interfaces" / OVERLAY))
+
+
+def package_key() -> str:
+    """Changes with what is compiled, and with the list (not the contents) of linked files."""
+    compiled = files_below(REPOSITORY / "msg", REPOSITORY / "srv")
+    single = [REPOSITORY / n for n in ("package.xml", "CMakeLists.txt", "tools/executable.in")]
+    linked = files_below(*(REPOSITORY / name for name in INSTALLED_FOLDERS))
+    names = [str(path.relative_to(REPOSITORY)) for path in (*compiled, *linked)]
+    return digest([*single, *compiled, *names])
+
+
+def has_own_vision_msgs(environment: Path) -> bool:
+    """Whether the sourced ROS brings vision_msgs itself."""
+    command = [str(environment / "bin" / "python"), "-c", "import vision_msgs.msg"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def set_up(environment: Path) -> None:
+    """Brings the environment up to date."""
+    distribution = os.environ.get("ROS_DISTRO", "")
+    with_ros = bool(distribution)
+    base = Stage(environment, "environment", digest([sys.version, sys.prefix, distribution]))
+    pins = [REPOSITORY / "constraints.txt", *sorted((REPOSITORY / "tools").glob("req*.txt"))]
+    packages = Stage(environment, "packages", digest([base.key, *pins]))
+    if not base.done or packages.interrupted:
+        make_environment(environment, with_ros)
+        base.begin()
+        base.finish()
+    if not packages.done:
+        install_packages(environment, packages, with_ros)
+
+    keys = {OVERLAY: overlay_key(), PACKAGE: digest([overlay_key(), package_key()])}
+    if with_ros and has_own_vision_msgs(environment):
+        del keys[OVERLAY]
+    stages = {name: Stage(environment, name, digest([packages.key, keys[name]])) for name in keys}
+    stale = {name: stage for name, stage in stages.items() if not stage.done}
+    if stale:
+        build(environment, stale, with_ros)
+
+
+def main() -> None:
+    """Entry point: the environment's folder is the only argument."""
+    environment = Path(sys.argv[1]).absolute()
+    # Two calls at once would tear each other's files, so the second waits.
+    with Path(__file__).open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("setup: waiting for another set-up to end", file=sys.stderr)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        set_up(environment)
+
+
+if __name__ == "__main__":
+    main()
