@@ -1,0 +1,90 @@
+"""The tensors that pass between processing, the model and the backends: names, dtypes, shapes.
+
+Letters used for shapes everywhere:
+    B groups of regions of one image, run as one batch; N region slots of a group;
+    T tiles; S side of a tile in pixels; P patches along a tile's side; C visual tokens of a tile;
+    R RoI tokens of a region; M caption tokens of a region; L sequence length;
+    D language model width; V vocabulary size.
+
+This module imports neither torch nor a backend.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+BoolArray = NDArray[np.bool_]
+FloatArray = NDArray[np.float32]
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class SequenceLayout:
+    """Where things stand in the sequence. The same for all groups of a batch.
+
+    A group with fewer regions than the batch has slots keeps the same layout: the places of the
+    missing regions are padding, see `ModelInputs.real`.
+    """
+
+    length: int
+    image_start: int
+    image_tokens: int
+    roi_starts: tuple[int, ...]
+    roi_tokens: int
+    prompt_start: int
+    block_starts: tuple[int, ...]
+    caption_tokens: int
+
+    @property
+    def slots(self) -> int:
+        return len(self.block_starts)
+
+    @property
+    def captions_start(self) -> int:
+        """Index of the first caption marker: everything before is the prefix."""
+        return self.block_starts[0]
+
+    @property
+    def image_positions(self) -> IntArray:
+        """int64 [T*C]."""
+        return np.arange(self.image_start, self.image_start + self.image_tokens, dtype=np.int64)
+
+    @property
+    def roi_positions(self) -> IntArray:
+        """int64 [N, R]."""
+        offsets = np.arange(self.roi_tokens, dtype=np.int64)
+        return np.asarray(self.roi_starts, dtype=np.int64)[:, None] + offsets
+
+    @property
+    def caption_positions(self) -> IntArray:
+        """int64 [N, M]: the positions that are denoised."""
+        offsets = np.arange(1, 1 + self.caption_tokens, dtype=np.int64)
+        return np.asarray(self.block_starts, dtype=np.int64)[:, None] + offsets
+
+
+@dataclass(frozen=True)
+class ModelInputs:
+    """One image with B groups of regions, ready for a backend.
+
+    Attributes:
+        tiles: float32 [T, 3, S, S], in [-1, 1]; the thumbnail is last when T > 1.
+        patch_masks: bool [B, N, T, P, P]: patches that carry the slot's mask-id embedding.
+        roi_matrix: float32 [B, N, R, T*C]: RoIAlign as a matrix over all visual tokens.
+        token_ids: int64 [B, L], caption positions hold the mask token.
+        position_ids: int64 [B, L], those of the group alone, without its padding.
+        real: bool [B, L]: False where a group is padded.
+        regions: regions of each group, at most N.
+        layout: places in the sequence.
+    """
+
+    tiles: FloatArray
+    patch_masks: BoolArray
+    roi_matrix: FloatArray
+    token_ids: IntArray
+    position_ids: IntArray
+    real: BoolArray
+    regions: tuple[int, ...]
+    layout: SequenceLayout

@@ -1,0 +1,89 @@
+"""The checkpoint's tokenizer, and the special tokens that give the sequence its structure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from perceptiondlm_ros.errors import CheckpointError, InputError
+
+MASK, IMAGE, IMAGE_START, IMAGE_END = "<|mdm_mask|>", "<IMG_CONTEXT>", "<img>", "</img>"
+END_OF_TURN, END_OF_TEXT = "<|eot_id|>", "<|endoftext|>"
+HEADER_START, HEADER_END = "<|start_header_id|>", "<|end_header_id|>"
+
+
+def region_token(slot: int) -> str:
+    """The token that becomes the RoI tokens of a region."""
+    return f"<|reserved_token_{slot}|>"
+
+
+def caption_marker(slot: int) -> str:
+    """The token that opens the caption of a region."""
+    return f"<|Mask_Cap_{slot}|>"
+
+
+class CaptionTokenizer:
+    """Text to token ids and back.
+
+    Raises:
+        CheckpointError: `tokenizer.json` is missing, unreadable, or lacks a special token.
+    """
+
+    def __init__(self, folder: Path, slots: int) -> None:
+        path = folder / "tokenizer.json"
+        if not path.is_file():
+            raise CheckpointError(f"{path} is missing; a checkpoint folder needs it, fetch it again")
+        try:
+            self._tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises a bare Exception
+            raise CheckpointError(f"{path} can't be read ({error}); fetch it again") from error
+        self._path = path
+        self.mask_id = self.id_of(MASK)
+        self.image_id = self.id_of(IMAGE)
+        self.end_of_turn_id = self.id_of(END_OF_TURN)
+        self._end_ids = (self.end_of_turn_id, self.id_of(END_OF_TEXT))
+        self.region_ids = tuple(self.id_of(region_token(slot)) for slot in range(slots))
+        self.marker_ids = tuple(self.id_of(caption_marker(slot)) for slot in range(slots))
+        (self.newline_id,) = self.encode("\n")
+
+    def id_of(self, token: str) -> int:
+        found = self._tokenizer.token_to_id(token)
+        if found is None:
+            raise CheckpointError(
+                f"{self._path} has no token {token}; expected the tokenizer of a PerceptionDLM "
+                "checkpoint"
+            )
+        return int(found)
+
+    def encode(self, text: str) -> list[int]:
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def encode_prompt(self, prompt: str) -> list[int]:
+        """The line break and the prompt as they follow the regions.
+
+        Raises:
+            InputError: the prompt contains a special token, which would break the sequence apart.
+        """
+        ids = self.encode("\n" + prompt)
+        specials = self._tokenizer.get_added_tokens_decoder()
+        found = sorted({specials[i].content for i in ids if i in specials})
+        if found:
+            raise InputError(
+                f"prompt contains the special token {found[0]!r}; expected plain text, remove it"
+            )
+        return ids
+
+    def decode_caption(self, token_ids: Sequence[int]) -> tuple[str, int, bool]:
+        """The text of a caption's M raw tokens.
+
+        Returns:
+            The text before the first end token, the number of tokens it was made of, and whether
+            no end token was found, so that the caption is cut off.
+        """
+        ends = np.flatnonzero(np.isin(token_ids, self._end_ids))
+        length = int(ends[0]) if len(ends) else len(token_ids)
+        text = self._tokenizer.decode(list(token_ids[:length]), skip_special_tokens=True)
+        return text.strip(), length, not len(ends)

@@ -1,0 +1,92 @@
+"""Parity with the published implementation, stage by stage, so that a failure names the stage."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from perceptiondlm_ros.model.attention_mask import allowed_attention
+from perceptiondlm_ros.processing.inputs import group_regions
+from perceptiondlm_ros.processing.tiles import choose_grid
+from perceptiondlm_ros.runtime.denoising import DenoisingTrace, denoise
+from perceptiondlm_ros.runtime.torch_backend import TorchBackend, TorchSession
+
+from .conftest import CASES, GOLDEN, GoldenCase
+
+
+def close(actual: np.ndarray, expected: np.ndarray) -> None:
+    """Within 1e-4, absolute, or relative to the largest value of the row where that is larger:
+    rounding in a dot product grows with the vectors, not with the result. (The golden logits
+    themselves are up to 1.2e-4 from an fp64 evaluation.)
+    """
+    scale = np.maximum(1.0, np.abs(expected).max(axis=-1, keepdims=True))
+    assert actual.shape == expected.shape
+    error = np.abs(actual - expected) / scale
+    assert error.max() <= 1e-4, f"off by {error.max():.2e} of the row's scale"
+
+
+@pytest.fixture
+def session(golden: GoldenCase) -> TorchSession:
+    backend = TorchBackend.load(golden.checkpoint, golden.config, "cpu", torch.float32)
+    return backend.start(golden.inputs(), "exact")
+
+
+def test_all_cases_are_found() -> None:
+    assert len(CASES) == 14, f"golden cases are expected in {GOLDEN}, found {len(CASES)}"
+
+
+def test_regions_are_ordered_by_area(golden: GoldenCase) -> None:
+    (order,) = group_regions(golden.masks, golden.config.slots)
+    assert order == golden.arrays["mask_order"].tolist()
+
+
+def test_grid(golden: GoldenCase) -> None:
+    height, width = golden.image.shape[:2]
+    grid = choose_grid(width, height, golden.config)
+    assert [list(grid)] == golden.arrays["aspect_ratio"].tolist()
+
+
+def test_pixel_values(golden: GoldenCase) -> None:
+    close(golden.inputs().tiles, golden.arrays["pixel_values"])
+
+
+def test_sequence_ids(golden: GoldenCase) -> None:
+    np.testing.assert_array_equal(golden.inputs().token_ids, golden.arrays["sequence_ids"])
+
+
+def test_allowed(golden: GoldenCase) -> None:
+    inputs = golden.inputs()
+    allowed = allowed_attention(inputs.layout, inputs.real[0], prefix_sees_captions=True)
+    np.testing.assert_array_equal(allowed, golden.arrays["allowed"])
+
+
+def test_visual_tokens(golden: GoldenCase, session: TorchSession) -> None:
+    close(session.visual_tokens[0].numpy(), golden.arrays["visual_tokens"])
+
+
+def test_inputs_embeds(golden: GoldenCase, session: TorchSession) -> None:
+    close(session.embeddings.numpy(), golden.arrays["inputs_embeds"])
+
+
+def test_logits_of_the_first_step(golden: GoldenCase, session: TorchSession) -> None:
+    regions, tokens = golden.arrays["caption_ids"].shape
+    masks = np.full((1, regions, tokens), golden.tokenizer.mask_id, dtype=np.int64)
+    close(session.logits(masks)[0].numpy(), golden.arrays["logits_step0_masked"])
+
+
+def test_every_step_and_the_final_tokens(golden: GoldenCase, session: TorchSession) -> None:
+    regions, tokens = golden.arrays["caption_ids"].shape
+    trace = DenoisingTrace()
+    result = denoise(
+        session,
+        regions=(regions,),
+        slots=regions,
+        caption_tokens=tokens,
+        steps=golden.case["steps"],
+        mask_id=golden.tokenizer.mask_id,
+        trace=trace,
+    )
+    steps = np.stack([p.token_ids.reshape(-1) for p in trace.predictions])
+    np.testing.assert_array_equal(steps, golden.arrays["argmax_per_step"])
+    np.testing.assert_array_equal(result.token_ids[0], golden.arrays["caption_ids"])
