@@ -74,7 +74,7 @@ def annotate(image: NDArray[np.uint8], annotations: Sequence[Annotation]) -> NDA
     colours = [colour_of(item.id or item.label) for item in annotations]
     for box, colour in zip(boxes, colours, strict=True):
         _draw_box(canvas, box, colour, unit)
-    for box, plate, place, colour in zip(boxes, plates, places, colours, strict=True):
+    for box, place, colour in zip(boxes, places, colours, strict=True):
         _draw_leader(canvas, box, place, colour, unit)
     for plate, place, colour in zip(plates, places, colours, strict=True):
         _draw_plate(canvas, plate, place, colour, unit)

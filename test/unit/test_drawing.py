@@ -76,7 +76,7 @@ def test_eight_plates_never_cover_each_other(width: int, height: int, seed: int)
     for a, b in itertools.combinations(places, 2):
         assert area_in_common(a, b) == 0
     for plate, (x0, y0, x1, y1) in zip(plates, places, strict=True):
-        assert 0 <= x0 and x1 <= width and 0 <= y0 and y1 <= height
+        assert x0 >= 0 and x1 <= width and y0 >= 0 and y1 <= height
         assert plate.font.size >= 11, "too small to read"
 
 

@@ -1,0 +1,167 @@
+"""ROS messages to and from what the captioner takes and gives. Raises InputError, logs nothing."""
+
+import array
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from perceptiondlm_ros.msg import RegionDescription
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+from vision_msgs.msg import BoundingBox2D, Detection2D
+
+from perceptiondlm_ros.errors import InputError
+
+if TYPE_CHECKING:
+    from perceptiondlm_ros.captioner import Caption
+
+Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels
+
+# For each encoding, the channels of a pixel that are red, green and blue.
+_RGB_CHANNELS: dict[str, tuple[int, tuple[int, int, int]]] = {
+    "rgb8": (3, (0, 1, 2)),
+    "bgr8": (3, (2, 1, 0)),
+    "rgba8": (4, (0, 1, 2)),
+    "bgra8": (4, (2, 1, 0)),
+    "mono8": (1, (0, 0, 0)),
+}
+
+
+_FLOAT32_MAX = float(np.finfo(np.float32).max)  # a detector's score is a float64
+
+
+@dataclass(frozen=True)
+class Region:
+    """One detection that can be captioned."""
+
+    index: int  # in the detection array
+    box: Box  # clipped to the image
+    detection: Detection2D
+    label: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Regions:
+    """The detections of an image that can be captioned, and why the others can't."""
+
+    kept: list[Region]
+    dropped: Counter[str]  # reason → detections
+
+
+def image_to_rgb(message: Image) -> NDArray[np.uint8]:
+    """The image as uint8 [H, W, 3] RGB, an own copy without row padding.
+
+    Raises InputError for an encoding that is not known here, or data that don't fit their size.
+    """
+    if message.encoding not in _RGB_CHANNELS:
+        raise InputError(
+            f"image encoding: got {message.encoding!r}, expected one of "
+            f"{', '.join(_RGB_CHANNELS)}; convert the stream, for instance with image_proc"
+        )
+    channels, rgb = _RGB_CHANNELS[message.encoding]
+    height, width = int(message.height), int(message.width)
+    row, step = width * channels, int(message.step)
+    # The padding of the last row may be missing: some drivers don't send it.
+    needed = step * (height - 1) + row
+    if height == 0 or width == 0 or step < row or len(message.data) < needed:
+        raise InputError(
+            f"image data: got {width}x{height} {message.encoding} with step {step} and "
+            f"{len(message.data)} bytes, expected a step of at least {row} and at least "
+            f"{max(needed, 1)} bytes; check the driver that publishes it"
+        )
+    data = np.frombuffer(message.data, np.uint8, count=needed)
+    pixels = np.lib.stride_tricks.as_strided(
+        data, (height, width, channels), (step, channels, 1), writeable=False
+    )
+    return pixels[:, :, list(rgb)]
+
+
+def rgb_to_image(pixels: NDArray[np.uint8], header: Header) -> Image:
+    """An rgb8 message of uint8 [H, W, 3]."""
+    height, width = pixels.shape[:2]
+    data = array.array("B")
+    data.frombytes(np.ascontiguousarray(pixels).data)
+    return Image(
+        header=header, height=height, width=width, encoding="rgb8", step=3 * width, data=data
+    )
+
+
+def box_corners(box: BoundingBox2D) -> Box:
+    """Corners of the box; of a rotated one, of the smallest upright box that holds it."""
+    cosine, sine = abs(math.cos(box.center.theta)), abs(math.sin(box.center.theta))
+    half_width = (box.size_x * cosine + box.size_y * sine) / 2
+    half_height = (box.size_x * sine + box.size_y * cosine) / 2
+    x, y = box.center.position.x, box.center.position.y
+    return x - half_width, y - half_height, x + half_width, y + half_height
+
+
+def detections_to_regions(
+    detections: Sequence[Detection2D], width: int, height: int, most: int
+) -> Regions:
+    """At most `most` regions of a width x height image, in the order of the detections.
+
+    Where there are more, those with the best scores are kept.
+    """
+    kept: list[Region] = []
+    dropped: Counter[str] = Counter()
+    for index, detection in enumerate(detections):
+        reason, box = _check_box(detection.bbox, width, height)
+        if reason:
+            dropped[reason] += 1
+            continue
+        label, score = _best_hypothesis(detection)
+        kept.append(Region(index, box, detection, label, score))
+    if len(kept) > most:
+        dropped[f"above the limit of {most} regions"] = len(kept) - most
+        kept = sorted(kept, key=lambda region: -_rank(region.score))[:most]
+        kept.sort(key=lambda region: region.index)
+    return Regions(kept, dropped)
+
+
+def description(region: Region, caption: "Caption", header: Header) -> RegionDescription:
+    """The message for a region captioned on the image with this header."""
+    return RegionDescription(
+        id=region.detection.id,
+        index=region.index,
+        bbox=region.detection.bbox,
+        label=region.label,
+        score=min(max(region.score, -_FLOAT32_MAX), _FLOAT32_MAX),
+        caption=caption.text,
+        confidence=float(caption.confidence),
+        truncated=bool(caption.truncated),
+        source=RegionDescription.FRESH,
+        caption_stamp=header.stamp,
+    )
+
+
+def _check_box(box: BoundingBox2D, width: int, height: int) -> tuple[str, Box]:
+    """Why the box can't be captioned (empty: it can), and its part inside the image."""
+    centre = box.center.position
+    given = (centre.x, centre.y, box.center.theta, box.size_x, box.size_y)
+    nothing = (0.0, 0.0, 0.0, 0.0)
+    if not all(map(math.isfinite, given)):
+        return "with NaN or infinite numbers", nothing
+    if box.size_x <= 0 or box.size_y <= 0:
+        return "of no or negative size", nothing
+    x0, y0, x1, y1 = box_corners(box)
+    x0, y0, x1, y1 = max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))
+    if x0 >= x1 or y0 >= y1:
+        return f"outside the {width}x{height} image", nothing
+    return "", (x0, y0, x1, y1)
+
+
+def _best_hypothesis(detection: Detection2D) -> tuple[str, float]:
+    """Class id and score of the best hypothesis, as they came; ("", 0) where none is."""
+    if not detection.results:
+        return "", 0.0
+    best = max((result.hypothesis for result in detection.results), key=lambda h: _rank(h.score))
+    return best.class_id, best.score
+
+
+def _rank(score: float) -> float:
+    return -math.inf if math.isnan(score) else score

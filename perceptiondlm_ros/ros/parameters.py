@@ -1,0 +1,199 @@
+"""The node's parameters: each declared once, with its default, meaning, range and mutability."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, TypeVar
+
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+Value = str | int | float | bool
+Kind = TypeVar("Kind", str, int, float, bool)
+
+
+class Applies(Enum):
+    """When a new value takes effect."""
+
+    AT_START = "read when the process starts"
+    AT_CONFIGURE = "read at the transition `configure`"
+    LIVE = "applies to the next frame"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One parameter. `bounds` hold for numbers, `choices` for strings (none: any string)."""
+
+    name: str
+    default: Value
+    applies: Applies
+    description: str
+    bounds: tuple[float, float] | None = None
+    choices: tuple[str, ...] = ()
+
+
+SPECS = (
+    Spec(
+        "autostart",
+        True,
+        Applies.AT_START,
+        "Configure and activate at once; false waits for a lifecycle manager.",
+    ),
+    Spec(
+        "checkpoint",
+        "",
+        Applies.AT_CONFIGURE,
+        "Checkpoint folder, exported folder or hub id; empty is the packaged checkpoint.",
+    ),
+    Spec(
+        "backend",
+        "auto",
+        Applies.AT_CONFIGURE,
+        "What computes the model; auto takes the fastest that is there.",
+        choices=("auto", "torch", "onnx", "tensorrt"),
+    ),
+    Spec(
+        "device",
+        "auto",
+        Applies.AT_CONFIGURE,
+        "Where the model runs: auto, cpu, cuda, or one of several such as cuda:1.",
+    ),
+    Spec(
+        "steps",
+        0,
+        Applies.AT_CONFIGURE,
+        "Denoising steps of a pass; 0 is the checkpoint's own number.",
+        bounds=(0, 1024),
+    ),
+    Spec(
+        "caption_tokens",
+        0,
+        Applies.AT_CONFIGURE,
+        "Tokens of a caption; 0 is the checkpoint's own number.",
+        bounds=(0, 1024),
+    ),
+    Spec(
+        "cache",
+        "auto",
+        Applies.AT_CONFIGURE,
+        "exact recomputes everything at every step, prefix keeps keys and values of the prefix, "
+        "auto takes prefix where the checkpoint allows it.",
+        choices=("auto", "exact", "prefix"),
+    ),
+    Spec(
+        "prompt",
+        "",
+        Applies.LIVE,
+        "What the model is asked about the regions; empty is the checkpoint's own prompt.",
+    ),
+    Spec(
+        "max_regions",
+        24,
+        Applies.LIVE,
+        "Most regions captioned of one image, best scores first; the rest is counted as dropped.",
+        bounds=(1, 1000),
+    ),
+    Spec(
+        "matching.tolerance",
+        0.1,
+        Applies.LIVE,
+        "Largest difference between the stamps of an image and its detections [s].",
+        bounds=(0.0, 10.0),
+    ),
+    Spec(
+        "matching.images_kept",
+        16,
+        Applies.LIVE,
+        "Images remembered for detections that come later; each costs its size in memory.",
+        bounds=(1, 200),
+    ),
+)
+
+_BY_NAME = {spec.name: spec for spec in SPECS}
+
+
+@dataclass(frozen=True)
+class LoadSettings:
+    """The arguments of Captioner.load."""
+
+    path: str | None
+    backend: str
+    device: str
+    steps: int | None
+    caption_tokens: int | None
+    cache: str
+
+
+def declare(node: Node) -> None:
+    """Declare every parameter; raises rclpy's error for an initial value that is out of range."""
+    for spec in SPECS:
+        value: object = node.declare_parameter(spec.name, spec.default, _descriptor(spec)).value
+        problem = _problem(spec, value)
+        if problem:
+            raise ValueError(f"parameter {spec.name}: {problem}")
+
+
+def check(parameters: Sequence[Parameter[Any]], *, loaded: bool) -> SetParametersResult:
+    """Whether these may be set now: with a loaded model, not those that it was loaded with."""
+    for parameter in parameters:
+        spec = _BY_NAME.get(parameter.name)
+        if spec is None:
+            continue  # not ours: use_sim_time, qos_overrides
+        problem = _problem(spec, parameter.value)
+        if not problem and loaded and spec.applies is Applies.AT_CONFIGURE:
+            problem = f"is {spec.applies.value}; bring the node to `unconfigured` (cleanup) first"
+        if problem:
+            return SetParametersResult(successful=False, reason=f"{spec.name} {problem}")
+    return SetParametersResult(successful=True)
+
+
+def load_settings(node: Node) -> LoadSettings:
+    return LoadSettings(
+        path=read(node, "checkpoint", str) or None,
+        backend=read(node, "backend", str),
+        device=read(node, "device", str),
+        steps=read(node, "steps", int) or None,
+        caption_tokens=read(node, "caption_tokens", int) or None,
+        cache=read(node, "cache", str),
+    )
+
+
+def read(node: Node, name: str, kind: type[Kind]) -> Kind:
+    """The present value; live parameters are read where they are used, so a set is never missed."""
+    value = node.get_parameter(name).value
+    if not isinstance(value, kind):
+        raise TypeError(f"parameter {name}: got {value!r}, expected {kind.__name__}")
+    return value
+
+
+def _problem(spec: Spec, value: object) -> str:
+    """What is wrong with the value beyond its type and range, which rclpy checks; else empty."""
+    if spec.choices and value not in spec.choices:
+        return f"is {value!r}, expected one of {', '.join(spec.choices)}"
+    return ""
+
+
+def _descriptor(spec: Spec) -> ParameterDescriptor:
+    constraints = f"one of {', '.join(spec.choices)}" if spec.choices else ""
+    descriptor = ParameterDescriptor(
+        description=f"{spec.description} It is {spec.applies.value}."
+        if spec.applies is not Applies.LIVE
+        else f"{spec.description} It {spec.applies.value}.",
+        additional_constraints=constraints,
+        read_only=spec.applies is Applies.AT_START,
+    )
+    if spec.bounds and isinstance(spec.default, float):
+        low, high = spec.bounds
+        descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
+    elif spec.bounds:
+        low, high = map(int, spec.bounds)
+        descriptor.integer_range = [IntegerRange(from_value=low, to_value=high, step=1)]
+    return descriptor

@@ -1,0 +1,130 @@
+"""What tests of the node share: messages, a captioner without a model, waiting for events."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Any
+
+import numpy as np
+import rclpy
+import rclpy.node
+from builtin_interfaces.msg import Time
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
+
+from perceptiondlm_ros.ros.conversions import Box, rgb_to_image
+
+
+@dataclass(frozen=True)
+class FakeCaption:
+    text: str
+    confidence: float = 0.5
+    token_ids: list[int] = field(default_factory=list)
+    truncated: bool = False
+
+
+class FakeCaptioner:
+    """Says where each box is. `gate` holds passes back until it is set; `error` is raised."""
+
+    name = "fake"
+
+    def __init__(self) -> None:
+        self.gate = Event()
+        self.gate.set()
+        self.started = Event()
+        self.error: Exception | None = None
+        self.prompts: list[str | None] = []
+        self.first_pixels: list[int] = []
+
+    def describe(
+        self, image: np.ndarray, regions: Sequence[Box], prompt: str | None = None
+    ) -> list[Any]:
+        self.started.set()
+        assert self.gate.wait(20), "the test never opened the gate"
+        if self.error:
+            raise self.error
+        self.prompts.append(prompt)
+        self.first_pixels.append(int(image[0, 0, 0]))
+        return [FakeCaption("box " + " ".join(f"{v:g}" for v in box)) for box in regions]
+
+
+def stamp(nanoseconds: int) -> Time:
+    return Time(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
+
+
+def header(nanoseconds: int, frame_id: str = "camera") -> Header:
+    return Header(stamp=stamp(nanoseconds), frame_id=frame_id)
+
+
+def image(nanoseconds: int, value: int = 90, width: int = 64, height: int = 48) -> Image:
+    return rgb_to_image(np.full((height, width, 3), value, np.uint8), header(nanoseconds))
+
+
+def detection(
+    x0: float, y0: float, x1: float, y1: float, id: str = "", label: str = "", score: float = 0.5
+) -> Detection2D:
+    result = Detection2D(id=id)
+    result.bbox.center.position.x = (x0 + x1) / 2
+    result.bbox.center.position.y = (y0 + y1) / 2
+    result.bbox.size_x, result.bbox.size_y = float(x1 - x0), float(y1 - y0)
+    hypothesis = ObjectHypothesisWithPose()
+    hypothesis.hypothesis.class_id, hypothesis.hypothesis.score = label, score
+    result.results = [hypothesis]
+    return result
+
+
+def detections(nanoseconds: int, items: Sequence[Detection2D] | None = None) -> Detection2DArray:
+    given = [detection(8, 8, 24, 24, "1", "cup")] if items is None else list(items)
+    return Detection2DArray(header=header(nanoseconds), detections=given)
+
+
+@contextmanager
+def ros_context(domain: int | None = None) -> Iterator[Context]:
+    """An own context on a random domain, so that runs side by side don't hear each other."""
+    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    context = Context()
+    rclpy.init(context=context, domain_id=random.randint(0, 101) if domain is None else domain)
+    try:
+        yield context
+    finally:
+        context.try_shutdown()
+
+
+class Spinner:
+    """Spins nodes in the test's own thread, until something has happened."""
+
+    def __init__(self, context: Context, *nodes: rclpy.node.Node) -> None:
+        self.executor = SingleThreadedExecutor(context=context)
+        for node in nodes:
+            self.executor.add_node(node)
+
+    def until(
+        self,
+        happened: Callable[[], bool],
+        what: str,
+        timeout: float = 20.0,
+        again: Callable[[], object] | None = None,
+    ) -> None:
+        """Spin until `happened`; `again` is called about ten times a second meanwhile."""
+        deadline = time.monotonic() + timeout
+        next_call = 0.0
+        while not happened():
+            now = time.monotonic()
+            assert now < deadline, f"not within {timeout} s: {what}"
+            if again and now >= next_call:
+                again()
+                next_call = now + 0.1
+            self.executor.spin_once(timeout_sec=0.05)
+
+    def result(self, future: Any, what: str, timeout: float = 20.0) -> Any:
+        self.until(future.done, what, timeout)
+        return future.result()

@@ -1,0 +1,97 @@
+"""The one-slot mailbox and the worker that empties it."""
+
+import threading
+
+from perceptiondlm_ros.ros.mailbox import Mailbox
+from perceptiondlm_ros.ros.worker import Worker
+
+
+def test_newest_wins_and_the_replaced_is_told() -> None:
+    box: Mailbox[int] = Mailbox()
+    assert [box.put(1), box.put(2), box.put(3)] == [False, True, True]
+    assert box.take(0) == 3
+    assert box.take(0) is None
+
+
+def test_clear_tells_whether_something_was_there() -> None:
+    box: Mailbox[int] = Mailbox()
+    assert not box.clear()
+    box.put(1)
+    assert box.clear()
+    assert box.take(0) is None
+
+
+def test_take_waits_for_an_item_from_another_thread() -> None:
+    box: Mailbox[int] = Mailbox()
+    thread = threading.Timer(0.02, box.put, [5])
+    thread.start()
+    assert box.take(10) == 5
+
+
+def test_wake_ends_one_take_and_leaves_the_box_usable() -> None:
+    box: Mailbox[int] = Mailbox()
+    box.wake()
+    assert box.take(10) is None
+    box.put(1)
+    assert box.take(10) == 1
+
+
+def test_a_slow_worker_gets_the_newest_item_next() -> None:
+    box: Mailbox[int] = Mailbox()
+    gate, started, finished = threading.Event(), threading.Event(), threading.Event()
+    seen: list[int] = []
+
+    def handle(item: int) -> None:
+        started.set()
+        gate.wait(10)
+        seen.append(item)
+        if item == 9:
+            finished.set()
+
+    worker = Worker(box, handle, lambda error: None)
+    box.put(0)
+    assert started.wait(10)
+    replaced = sum(box.put(n) for n in range(1, 10))
+    gate.set()
+    assert finished.wait(10)
+    assert worker.stop(10)
+    assert seen == [0, 9] and replaced == 8
+
+
+def test_an_exception_ends_one_item_only() -> None:
+    box: Mailbox[int] = Mailbox()
+    errors: list[Exception] = []
+    reported, done = threading.Event(), threading.Event()
+
+    def handle(item: int) -> None:
+        if item == 0:
+            raise ValueError("bad frame")
+        done.set()
+
+    def report(error: Exception) -> None:
+        errors.append(error)
+        reported.set()
+
+    worker = Worker(box, handle, report)
+    box.put(0)
+    assert reported.wait(10)
+    box.put(1)
+    assert done.wait(10)
+    assert worker.stop(10)
+    assert [str(error) for error in errors] == ["bad frame"]
+
+
+def test_stop_says_when_an_item_takes_too_long() -> None:
+    box: Mailbox[int] = Mailbox()
+    gate, started = threading.Event(), threading.Event()
+
+    def handle(item: int) -> None:
+        started.set()
+        gate.wait(10)
+
+    worker = Worker(box, handle, lambda error: None)
+    box.put(0)
+    assert started.wait(10)
+    assert not worker.stop(0.01)
+    gate.set()
+    assert worker.stop(10)

@@ -1,0 +1,102 @@
+"""Parameters: declared once, told the same in the YAML, set at run time or refused with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from ros_support import ros_context
+
+from perceptiondlm_ros.ros import parameters
+from perceptiondlm_ros.ros.parameters import SPECS, Applies
+
+CONFIG = Path(__file__).parents[3] / "config" / "region_captioner.yaml"
+
+
+@pytest.fixture
+def node() -> Iterator[Node]:
+    with ros_context() as context:
+        node = Node("parameters_under_test", context=context)
+        parameters.declare(node)
+        yield node
+        node.destroy_node()
+
+
+def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in tree.items():
+        found |= (
+            flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+        )
+    return found
+
+
+def test_the_yaml_holds_every_parameter_at_its_default() -> None:
+    given = flat(yaml.safe_load(CONFIG.read_text())["/**"]["ros__parameters"])
+    assert given == {spec.name: spec.default for spec in SPECS}
+    for spec in SPECS:
+        assert type(given[spec.name]) is type(spec.default), spec.name
+
+
+def test_each_parameter_tells_its_meaning_range_and_mutability(node: Node) -> None:
+    for spec in SPECS:
+        descriptor = node.describe_parameter(spec.name)
+        assert len(descriptor.description) > 20, spec.name
+        assert descriptor.read_only == (spec.applies is Applies.AT_START)
+        numeric = type(spec.default) in (int, float)
+        ranges = list(descriptor.integer_range) + list(descriptor.floating_point_range)
+        assert bool(ranges) == numeric, spec.name
+        assert bool(descriptor.additional_constraints) == bool(spec.choices), spec.name
+
+
+def test_zero_and_empty_mean_the_checkpoints_own(node: Node) -> None:
+    settings = parameters.load_settings(node)
+    assert settings.path is None and settings.steps is None and settings.caption_tokens is None
+    assert (settings.backend, settings.device, settings.cache) == ("auto", "auto", "auto")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("matching.tolerance", -0.1, "matching.tolerance"),
+        ("matching.tolerance", float("nan"), "out of range"),
+        ("matching.tolerance", 1, "Wrong parameter type"),
+        ("matching.images_kept", 0, "matching.images_kept"),
+        ("max_regions", 0, "max_regions"),
+        ("steps", -1, "steps"),
+        ("backend", "cudnn", "expected one of auto, torch, onnx, tensorrt"),
+        ("cache", "none", "expected one of auto, exact, prefix"),
+        ("autostart", False, "read-only"),
+    ],
+)
+def test_impossible_values_are_refused_with_the_reason(
+    node: Node, name: str, value: object, reason: str
+) -> None:
+    node.add_on_set_parameters_callback(lambda given: parameters.check(given, loaded=False))
+    before = node.get_parameter(name).value
+    (result,) = node.set_parameters([Parameter(name, value=value)])
+    assert not result.successful
+    assert reason in result.reason
+    assert node.get_parameter(name).value == before
+
+
+@pytest.mark.parametrize("spec", [s for s in SPECS if s.applies is Applies.AT_CONFIGURE])
+def test_what_was_loaded_with_the_model_is_refused_while_it_is_loaded(spec: Any) -> None:
+    value = "cpu" if spec.name == "device" else spec.default
+    result = parameters.check([Parameter(spec.name, value=value)], loaded=True)
+    assert not result.successful
+    assert spec.name in result.reason and "cleanup" in result.reason
+    assert parameters.check([Parameter(spec.name, value=value)], loaded=False).successful
+
+
+def test_an_impossible_initial_value_stops_the_declaration() -> None:
+    with ros_context() as context:
+        node = Node("n", context=context, parameter_overrides=[Parameter("backend", value="cudnn")])
+        with pytest.raises(ValueError, match="parameter backend: is 'cudnn', expected one of"):
+            parameters.declare(node)
+        node.destroy_node()

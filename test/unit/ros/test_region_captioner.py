@@ -1,0 +1,270 @@
+"""The node in this process, with a captioner that needs no model: lifecycle, loss, parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from lifecycle_msgs.msg import State
+from perceptiondlm_ros.msg import RegionDescriptionArray
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from ros_support import FakeCaptioner, Spinner, detections, header, image, ros_context
+from sensor_msgs.msg import Image
+from vision_msgs.msg import Detection2DArray
+
+from perceptiondlm_ros.errors import CheckpointError
+from perceptiondlm_ros.ros.parameters import LoadSettings
+from perceptiondlm_ros.ros.region_captioner import RegionCaptioner
+
+SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+
+
+class Robot:
+    """The node, with a camera, a detector and a listener beside it."""
+
+    def __init__(self, context: Any) -> None:
+        self.captioner = FakeCaptioner()
+        self.load: Callable[[LoadSettings], Any] = lambda settings: self.captioner
+        self.settings: list[LoadSettings] = []
+        self.node = RegionCaptioner(load=self._load, context=context)
+        self.warnings: list[str] = []
+        self.node._warn._write = self.warnings.append
+        self.peer = Node("peer", context=context)
+        self.images = self.peer.create_publisher(Image, "image", 10)
+        self.found = self.peer.create_publisher(Detection2DArray, "detections", 10)
+        self.received: list[RegionDescriptionArray] = []
+        self.peer.create_subscription(
+            RegionDescriptionArray, "region_captioner/descriptions", self.received.append, 10
+        )
+        self.spinner = Spinner(context, self.node, self.peer)
+        self.until = self.spinner.until
+
+    def _load(self, settings: LoadSettings) -> Any:
+        self.settings.append(settings)
+        return self.load(settings)
+
+    def start(self) -> None:
+        assert self.node.trigger_configure() == SUCCESS
+        assert self.node.trigger_activate() == SUCCESS
+        self.until(lambda: self.images.get_subscription_count() > 0, "image subscribed")
+        self.until(lambda: self.found.get_subscription_count() > 0, "detections subscribed")
+        descriptions = self.node._descriptions
+        self.until(lambda: descriptions.get_subscription_count() > 0, "listener matched")
+
+    def frame(self, nanoseconds: int, value: int = 90) -> None:
+        self.images.publish(image(nanoseconds, value))
+        self.found.publish(detections(nanoseconds))
+
+    @property
+    def state(self) -> int:
+        return int(self.node._state_machine.current_state[0])
+
+
+@pytest.fixture
+def robot() -> Iterator[Robot]:
+    with ros_context() as context:
+        robot = Robot(context)
+        yield robot
+        robot.captioner.gate.set()
+        robot.node.close()
+        robot.node.destroy_node()
+        robot.peer.destroy_node()
+
+
+def test_a_frame_is_captioned_under_its_own_header(robot: Robot) -> None:
+    robot.start()
+    robot.frame(1_500_000_000)
+    robot.until(lambda: bool(robot.received), "descriptions")
+    (message,) = robot.received
+    assert message.header == header(1_500_000_000)
+    assert message.regions[0].caption == "box 8 8 24 24"
+    assert message.regions[0].caption_stamp == message.header.stamp
+    assert message.latency.sec > 1_000_000  # from 1970 to now
+    assert robot.node.counters.frames_captioned == 1
+
+
+def test_the_newest_frame_wins_while_a_pass_runs(robot: Robot) -> None:
+    robot.start()
+    robot.captioner.started.clear()
+    robot.captioner.gate.clear()
+    robot.frame(1_000_000_000, 1)
+    robot.until(robot.captioner.started.is_set, "the first pass")
+    for n in range(2, 6):
+        robot.frame(n * 1_000_000_000, n)
+        robot.until(lambda n=n: robot.node.counters.matched_exact == n, f"match {n}")
+    robot.captioner.gate.set()
+    robot.until(lambda: len(robot.received) == 2, "two results")
+    assert robot.captioner.first_pixels[-2:] == [1, 5]
+    assert robot.node.counters.replaced == 3
+
+
+def test_callbacks_go_on_while_a_pass_runs(robot: Robot) -> None:
+    robot.start()
+    robot.captioner.started.clear()
+    robot.captioner.gate.clear()
+    robot.frame(1_000_000_000)
+    robot.until(robot.captioner.started.is_set, "the pass")
+    (result,) = robot.node.set_parameters([Parameter("prompt", value="What?")])
+    assert result.successful
+    robot.captioner.gate.set()
+    robot.frame(2_000_000_000)
+    robot.until(lambda: len(robot.received) == 2, "both results")
+    assert robot.captioner.prompts[-2:] == [None, "What?"]
+
+
+def test_the_model_is_kept_by_deactivate_and_freed_by_cleanup(robot: Robot) -> None:
+    robot.start()
+    assert robot.node.trigger_deactivate() == SUCCESS
+    assert robot.node._captioner is robot.captioner
+    robot.until(lambda: robot.images.get_subscription_count() == 0, "unsubscribed")
+    assert robot.node.trigger_activate() == SUCCESS
+    assert len(robot.settings) == 1, "activate must not load again"
+    robot.until(lambda: robot.images.get_subscription_count() > 0, "subscribed again")
+    robot.until(lambda: robot.found.get_subscription_count() > 0, "subscribed again")
+    robot.frame(1_000_000_000)
+    robot.until(lambda: bool(robot.received), "descriptions after reactivation")
+    assert robot.node.trigger_deactivate() == SUCCESS
+    assert robot.node.trigger_cleanup() == SUCCESS
+    assert robot.node._captioner is None
+    assert robot.state == State.PRIMARY_STATE_UNCONFIGURED
+    robot.received.clear()
+    robot.start()
+    robot.frame(2_000_000_000)
+    robot.until(lambda: bool(robot.received), "descriptions after a second configure")
+
+
+def test_a_pass_that_ends_after_deactivation_is_not_published(robot: Robot) -> None:
+    robot.start()
+    robot.captioner.started.clear()
+    robot.captioner.gate.clear()
+    robot.frame(1_000_000_000)
+    robot.until(robot.captioner.started.is_set, "the pass")
+    robot.frame(2_000_000_000)
+    robot.until(lambda: robot.node.counters.matched_exact == 2, "the second frame")
+    assert robot.node.trigger_deactivate() == SUCCESS
+    robot.captioner.gate.set()
+    robot.until(lambda: robot.node.counters.frames_discarded == 1, "the pass to end")
+    assert robot.node.counters.withdrawn == 1
+    assert not robot.received
+
+
+@pytest.mark.parametrize("error", [CheckpointError("no config.json in /nowhere"), MemoryError()])
+def test_a_failed_load_leaves_the_node_unconfigured(
+    robot: Robot, error: Exception, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fail(settings: LoadSettings) -> Any:
+        raise error
+
+    robot.load = fail
+    assert robot.node.trigger_configure() == FAILURE
+    assert robot.state == State.PRIMARY_STATE_UNCONFIGURED
+    lines = [line for line in capfd.readouterr().err.splitlines() if "configure failed" in line]
+    assert len(lines) == 1
+    assert f"configure failed: {type(error).__name__}: {error}".strip() in lines[0]
+    robot.load = lambda settings: robot.captioner
+    assert robot.node.trigger_configure() == SUCCESS
+
+
+def test_a_failed_warm_up_is_a_failed_configure(robot: Robot) -> None:
+    robot.captioner.error = RuntimeError("no kernel image")
+    assert robot.node.trigger_configure() == FAILURE
+    assert robot.node._captioner is None and robot.node._worker is None
+
+
+def test_shutdown_from_active_frees_the_model(robot: Robot) -> None:
+    robot.start()
+    assert robot.node.trigger_shutdown() == SUCCESS
+    assert robot.state == State.PRIMARY_STATE_FINALIZED
+    assert robot.node._captioner is None
+
+
+def test_a_failing_backend_does_not_stop_the_node(robot: Robot) -> None:
+    robot.start()
+    robot.captioner.error = RuntimeError("out of memory")
+    robot.frame(1_000_000_000)
+    robot.until(lambda: len(robot.received) == 1, "a message that counts the loss")
+    robot.captioner.error = None
+    robot.frame(2_000_000_000)
+    robot.until(lambda: len(robot.received) == 2, "the next frame")
+    assert [message.dropped for message in robot.received] == [1, 0]
+    counters = robot.node.counters
+    assert (counters.frames_failed, counters.frames_captioned) == (1, 1)
+    assert (counters.regions_dropped, counters.regions_captioned) == (1, 1)
+    assert "out of memory" in counters.last_error
+
+
+def test_detections_without_image_are_told_once_and_counted(robot: Robot) -> None:
+    robot.start()
+    for n in range(3):
+        robot.found.publish(detections(1_000_000_000 + n))
+    robot.until(lambda: robot.node.counters.unmatched == 3, "given up")
+    assert len(robot.warnings) == 1
+    assert "no image" in robot.warnings[0] and "/image" in robot.warnings[0]
+
+
+def test_the_gap_is_told_when_no_image_is_near(robot: Robot) -> None:
+    robot.start()
+    robot.images.publish(image(1_000_000_000))
+    robot.until(lambda: robot.node.counters.images == 1, "image")
+    robot.found.publish(detections(1_310_000_000))
+    robot.until(lambda: robot.node.counters.unmatched == 1, "given up")
+    assert "0.310 s away, above matching.tolerance 0.100 s" in robot.warnings[0]
+    assert robot.node.counters.last_gap == pytest.approx(0.31)
+
+
+def test_a_tolerance_set_while_running_holds_for_the_next_frame(robot: Robot) -> None:
+    robot.start()
+    (result,) = robot.node.set_parameters([Parameter("matching.tolerance", value=0.5)])
+    assert result.successful
+    robot.images.publish(image(1_000_000_000))
+    robot.until(lambda: robot.node.counters.images == 1, "image")
+    robot.found.publish(detections(1_310_000_000))
+    robot.until(lambda: bool(robot.received), "matched within the new tolerance")
+    assert robot.node.counters.matched_nearest == 1
+
+
+def test_model_parameters_are_refused_until_cleanup(robot: Robot) -> None:
+    new = Parameter("steps", value=4)
+    assert robot.node.trigger_configure() == SUCCESS
+    (result,) = robot.node.set_parameters([new])
+    assert not result.successful and "cleanup" in result.reason
+    assert robot.node.trigger_cleanup() == SUCCESS
+    (result,) = robot.node.set_parameters([new])
+    assert result.successful
+    assert robot.node.trigger_configure() == SUCCESS
+    assert [settings.steps for settings in robot.settings] == [None, 4]
+
+
+def test_nothing_is_drawn_without_a_viewer(robot: Robot, monkeypatch: pytest.MonkeyPatch) -> None:
+    from perceptiondlm_ros.ros import region_captioner
+
+    drawn: list[int] = []
+    original = region_captioner.annotated_image
+    monkeypatch.setattr(
+        region_captioner, "annotated_image", lambda *args: (drawn.append(1), original(*args))[1]
+    )
+    robot.start()
+    robot.frame(1_000_000_000)
+    robot.until(lambda: len(robot.received) == 1, "descriptions")
+    assert not drawn
+    pictures: list[Image] = []
+    robot.peer.create_subscription(Image, "region_captioner/annotated_image", pictures.append, 1)
+    robot.until(lambda: robot.node._annotated.get_subscription_count() > 0, "viewer matched")
+    robot.frame(2_000_000_000)
+    robot.until(lambda: bool(pictures), "an annotated image")
+    assert drawn == [1]
+    assert pictures[0].header == header(2_000_000_000)
+
+
+def test_autostart_configures_and_activates(robot: Robot) -> None:
+    robot.node.autostart()
+    assert robot.state == State.PRIMARY_STATE_ACTIVE
+
+
+def test_autostart_stays_unconfigured_after_a_failed_load(robot: Robot) -> None:
+    robot.captioner.error = RuntimeError("broken")
+    robot.node.autostart()
+    assert robot.state == State.PRIMARY_STATE_UNCONFIGURED
