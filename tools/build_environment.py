@@ -196,7 +196,8 @@ def install_packages(environment: Path, stage: Stage, with_ros: bool) -> None:
     stage.begin()
     log = environment / "log" / "setup-packages.log"
     pip = [str(environment / "bin" / "python"), "-m", "pip", "install"]
-    options = ["--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
+    # Without a retry pip doesn't say that the network was the reason.
+    options = ["--disable-pip-version-check", "--no-input", "--progress-bar=off", "--retries=3"]
     command = [*pip, *options, *requirement_arguments(environment, with_ros)]
     if not run_logged("installing packages", command, log, os.environ):
         stage.forget()
