@@ -91,12 +91,6 @@ def _clearance(
 
 def _clearest(trials: Places, places: Places) -> Places:
     """Return the trial that leaves the fewest objects unclear."""
-    best: Places = trials[0]
-    fewest = len(places) + 2
-    for trial in trials:
-        count = unclear(np.vstack([places, trial]))
-        if count < fewest:
-            best, fewest = trial, count
-        if fewest == 0:
-            break
-            best, fewest = trial, count
+    counts = [unclear(np.vstack([places, trial])) for trial in trials]
+    best: Places = trials[int(np.argmin(counts))]
+    return best
