@@ -12,7 +12,7 @@ from perceptiondlm_ros.scenes.placement import place, unclear
 from perceptiondlm_ros.scenes.scene import Scene, SceneObject
 from perceptiondlm_ros.scenes.vocabulary import COLOURS, PATTERNS, SHAPES, SIZES
 
-EVALUATION_SEEDS: Final = range(0, 2**20)
+EVALUATION_SEEDS: Final = range(2**20)
 TRAINING_SEEDS: Final = range(2**20, 2**48)
 """Scenes to measure on and scenes to learn from; no seed is in both."""
 
