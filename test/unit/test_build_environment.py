@@ -20,6 +20,8 @@ def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
+    # The program is started as a script, which has its own folder on the path.
+    monkeypatch.syspath_prepend(str(TOOLS))
     spec.loader.exec_module(module)
     repository = tmp_path / "repository"
     for name in (
