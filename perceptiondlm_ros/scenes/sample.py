@@ -52,8 +52,8 @@ def sample_scene(
     `width` and `height` (px, at least 64) come together or not at all; without them one of four
     common camera sizes is drawn. `objects` fixes the number of objects.
 
-    Raises InputError for a negative seed, a size that is too small or too slender, or a number
-    of objects outside 1 to 12.
+    Raises InputError for a negative seed, a size that is too small, or a number of objects
+    outside 1 to 12.
     """
     if seed < 0:
         raise InputError(f"seed is {seed}; expected 0 or more")
@@ -111,4 +111,5 @@ def _layout(
             if layouts:
                 best = min(layouts, key=unclear)
                 return [names[index] for index in classes], diameters, best
-        classes[classes.argmax()] -= classes.any()
+        if classes.any():  # where all are small already, only the places are drawn again
+            classes[classes.argmax()] -= 1

@@ -89,6 +89,13 @@ def test_every_colour_is_nearest_to_its_own_name_in_any_light(colour: str) -> No
         assert names[np.linalg.norm(values - middle, axis=1).argmin()] == colour
 
 
+def test_a_mask_has_the_area_of_its_shape() -> None:
+    for diameter in (40.0, 60.0, 120.0):
+        masks = render(lone("circle", diameter=diameter)).masks
+        assert masks is not None
+        assert masks.sum() == pytest.approx(np.pi / 4 * diameter**2, rel=0.03)
+
+
 def test_an_object_in_front_takes_the_pixels_of_the_one_behind() -> None:
     scene = lone()
     front = replace(scene.objects[0], colour="blue", diameter=30.0)
