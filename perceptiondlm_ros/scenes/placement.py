@@ -90,7 +90,13 @@ def _clearance(
 
 
 def _clearest(trials: Places, places: Places) -> Places:
-    """Return the trial that leaves the fewest objects unclear."""
-    counts = [unclear(np.vstack([places, trial])) for trial in trials]
-    best: Places = trials[int(np.argmin(counts))]
+    """Return the first trial that leaves the fewest objects unclear."""
+    best: Places = trials[0]
+    fewest = len(places) + 2
+    for trial in trials:
+        count = unclear(np.vstack([places, trial]))
+        if count < fewest:
+            best, fewest = trial, count
+        if count == 0:
+            break
     return best
