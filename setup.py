@@ -1,0 +1,53 @@
+"""Installs the Python package with pip, without ROS: no messages, no node.
+
+With ROS, colcon builds the package from package.xml and CMakeLists.txt, and this file is not used.
+"""
+
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+from setuptools import find_namespace_packages, setup
+
+HERE = Path(__file__).resolve().parent
+MANIFEST = ElementTree.parse(HERE / "package.xml").getroot()
+TORCH = ["safetensors>=0.4", "torch>=2.4"]
+
+
+def text_of(tag: str) -> str:
+    """Text of one element of package.xml on one line."""
+    return " ".join((MANIFEST.findtext(tag) or "").split())
+
+
+# What needs a ROS installation is left out.
+packages = find_namespace_packages(
+    include=["perceptiondlm_ros", "perceptiondlm_ros.*"],
+    exclude=[f"perceptiondlm_ros.{name}{end}" for name in ("ros", "demo") for end in ("", ".*")],
+)
+package_dir = {}
+if (HERE / "export").is_dir():
+    packages += ["perceptiondlm_ros.export"]
+    packages += [
+        f"perceptiondlm_ros.export.{name}" for name in find_namespace_packages(where="export")
+    ]
+    package_dir["perceptiondlm_ros.export"] = "export"
+
+setup(
+    name=text_of("name"),
+    version=text_of("version"),
+    description=text_of("description"),
+    license=text_of("license"),
+    python_requires=">=3.10",
+    packages=[name for name in packages if "__pycache__" not in name],
+    package_dir=package_dir,
+    package_data={"": ["*.json", "*.safetensors", "*.yaml", "*.jinja", "*.txt", "py.typed"]},
+    include_package_data=False,
+    install_requires=["numpy>=1.26", "pillow>=10", "tokenizers>=0.19"],
+    extras_require={
+        "hub": ["huggingface_hub>=0.23"],
+        "onnx": ["onnx>=1.16", "onnxruntime>=1.18"],
+        "tensorrt": ["tensorrt>=10.3"],
+        "torch": TORCH,
+        "train": [*TORCH, "matplotlib>=3.8", "tqdm>=4.66"],
+    },
+    entry_points={"console_scripts": ["perceptiondlm = perceptiondlm_ros.cli.main:main"]},
+)

@@ -1,0 +1,182 @@
+"""Holds the layering: an import may point only downwards, wherever in a file it stands."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PACKAGE = "perceptiondlm_ros"
+
+# For each layer, the parts of the package that it may import besides itself and `errors`.
+MAY_IMPORT = {
+    "demo": {
+        *("ros", "msg", "srv", "cli", "training", "scenes", "drawing", "captioner"),
+        *("export", "runtime", "processing", "model"),
+    },
+    "ros": {"captioner", "drawing", "msg", "srv"},
+    "cli": {
+        *("training", "scenes", "drawing", "captioner"),
+        *("export", "runtime", "processing", "model"),
+    },
+    "training": {"scenes", "captioner", "processing", "model"},
+    "scenes": {"captioner", "processing", "model"},
+    "export": {"model"},
+    "drawing": {"captioner"},
+    "captioner": {"runtime", "processing"},
+    "runtime": {"model"},
+    "processing": {"model.contract", "model.config"},
+    "model": set(),
+    "errors": set(),
+}
+ROS_LIBRARIES = {"rclpy", "launch", "launch_ros", "cv_bridge", "message_filters", "rcl_interfaces"}
+# Parts that run on an exported model, where torch is not installed.
+WITHOUT_TORCH = ("errors", "model.contract", "model.config", "processing", "drawing", "scenes")
+NEVER = {"transformers", "torchvision", "pickle"}
+
+
+def imported_modules(source: str, module: str, is_package: bool = False) -> Iterator[str]:
+    """Full dotted names that the source imports, with relative imports resolved."""
+    package = module if is_package else module.rpartition(".")[0]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*above, *([base] if base else [])])
+            # `from package import module` names the module only in its second half.
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def is_within(name: str, parent: str) -> bool:
+    """Whether a dotted name is the parent or lies in it."""
+    return name == parent or name.startswith(f"{parent}.")
+
+
+def is_ros(name: str) -> bool:
+    """Whether a dotted name is of a ROS library or of messages."""
+    top = name.split(".")[0]
+    return top in ROS_LIBRARIES or top.endswith(("_msgs", "_srvs", "_interfaces"))
+
+
+def violations(source: str, module: str, is_package: bool = False) -> list[str]:
+    """What the source of a module imports against the layering."""
+    inner = module.removeprefix(f"{PACKAGE}.")
+    layer = inner.split(".")[0]
+    if layer not in MAY_IMPORT:
+        return [f"{module}: no layer is called {layer!r}; add it to the table with its imports"]
+    allowed = MAY_IMPORT[layer] | {layer, "errors"}
+    found = []
+    for name in imported_modules(source, module, is_package):
+        if is_within(name, PACKAGE):
+            target = name.removeprefix(PACKAGE).lstrip(".")
+            if not any(is_within(target, part) for part in allowed):
+                found.append(f"{module} ({layer}) imports {name}")
+        elif is_ros(name) and layer not in ("ros", "demo"):
+            found.append(f"{module} imports {name}, which only ros and demo may")
+        elif name.split(".")[0] in NEVER:
+            found.append(f"{module} imports {name}, which nothing may")
+        elif is_within(name, "torch") and any(is_within(inner, part) for part in WITHOUT_TORCH):
+            found.append(f"{module} imports torch, which it must run without")
+    return found
+
+
+def sources() -> Iterator[tuple[Path, str]]:
+    """Every Python file with the module name under which it is installed."""
+    for folder, name in (("perceptiondlm_ros", PACKAGE), ("export", f"{PACKAGE}.export")):
+        root = REPOSITORY / folder
+        for path in sorted(root.rglob("*.py")):
+            parts = [*path.relative_to(root).with_suffix("").parts]
+            if parts[-1] == "__init__":
+                parts.pop()
+            yield path, ".".join([name, *parts])
+
+
+def test_imports_point_only_downwards() -> None:
+    modules = list(sources())
+    assert modules, "no source file was found"
+    found = [
+        violation
+        for path, module in modules
+        if module != PACKAGE
+        for violation in violations(path.read_text(), module, path.name == "__init__.py")
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_package_files_are_empty() -> None:
+    filled = [str(path) for path, _ in sources() if path.name == "__init__.py" and path.read_text()]
+    assert not filled, f"importing a folder must run nothing: {filled}"
+
+
+def test_top_package_file_is_left_to_the_message_generator() -> None:
+    assert not (REPOSITORY / PACKAGE / "__init__.py").exists(), (
+        "an own __init__.py at the top hides the generated messages from a Python that is started "
+        "in the repository"
+    )
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("model.vision", "from perceptiondlm_ros.runtime import denoising"),
+        ("model.vision", "import perceptiondlm_ros.captioner"),
+        ("model.vision", "from ..processing.tiles import tile"),
+        ("model.vision", "def f():\n    from perceptiondlm_ros import captioner"),
+        ("model.vision", "if TYPE_CHECKING:\n    from .. import captioner"),
+        ("processing.tiles", "from perceptiondlm_ros.model.vision import VisionEncoder"),
+        ("processing.tiles", "import torch.nn.functional as F"),
+        ("model.contract", "import torch"),
+        ("runtime.torch_backend", "from perceptiondlm_ros.processing.tiles import tile"),
+        ("captioner", "from perceptiondlm_ros.drawing import draw"),
+        ("captioner", "import rclpy"),
+        ("cli.main", "from perceptiondlm_ros.ros import parameters"),
+        ("cli.main", "from sensor_msgs.msg import Image"),
+        ("cli.main", "from perceptiondlm_ros.msg import RegionDescription"),
+        ("ros.region_captioner", "from perceptiondlm_ros.runtime.backend import Backend"),
+        ("scenes.render", "from perceptiondlm_ros.training import train"),
+        ("errors", "from perceptiondlm_ros import model"),
+        ("model.language", "import transformers"),
+        ("elsewhere.thing", "import json"),
+    ],
+)
+def test_violation_is_found(module: str, source: str) -> None:
+    assert violations(source, f"{PACKAGE}.{module}")
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("model.vision", "import torch\nfrom perceptiondlm_ros.errors import CheckpointError"),
+        ("model.vision", "from . import contract\nfrom .config import Config"),
+        ("processing.tiles", "from perceptiondlm_ros.model.contract import TILE\nimport numpy"),
+        ("processing.tiles", "from perceptiondlm_ros.model import config"),
+        ("ros.worker", "import rclpy\nfrom perceptiondlm_ros.captioner import Captioner"),
+        ("ros.worker", "from perceptiondlm_ros.msg import RegionDescription"),
+        ("demo.run", "from perceptiondlm_ros.scenes.moving import MovingScene\nimport rclpy"),
+        ("cli.main", "from perceptiondlm_ros.drawing import draw"),
+    ],
+)
+def test_permitted_import_is_not_reported(module: str, source: str) -> None:
+    assert violations(source, f"{PACKAGE}.{module}") == []
+
+
+def test_relative_imports_are_resolved_in_package_files() -> None:
+    source = "from . import vision\nfrom ..errors import CheckpointError"
+    names = list(imported_modules(source, f"{PACKAGE}.model", is_package=True))
+    assert names == [f"{PACKAGE}.model.vision", f"{PACKAGE}.errors.CheckpointError"]
+
+
+def test_torch_is_not_loaded_behind_the_back() -> None:
+    modules = [m for _, m in sources() for p in WITHOUT_TORCH if is_within(m, f"{PACKAGE}.{p}")]
+    assert modules
+    program = f"import sys, {', '.join(modules)}; print('torch' in sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert run.stdout.strip() == "False", run.stdout + run.stderr
