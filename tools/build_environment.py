@@ -180,7 +180,9 @@ def set_up(environment: Path) -> None:
     """Brings the environment up to date."""
     distribution = os.environ.get("ROS_DISTRO", "")
     with_ros = bool(distribution)
-    base = Stage(environment, "environment", digest([sys.version, sys.prefix, distribution]))
+    # The place is part of it: a moved environment has links and first lines that lead nowhere.
+    made_from = [sys.version, sys.prefix, distribution, str(environment), str(REPOSITORY)]
+    base = Stage(environment, "environment", digest(made_from))
     pins = [REPOSITORY / "constraints.txt", *sorted((REPOSITORY / "tools").glob("req*.txt"))]
     packages = Stage(environment, "packages", digest([base.key, *pins]))
     if not base.done or packages.interrupted:

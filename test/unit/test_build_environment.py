@@ -190,6 +190,16 @@ def test_failed_installation_is_explained_and_tried_again(
     assert recorder.take() == ALL[1:]
 
 
+def test_moved_environment_is_made_anew(
+    tool: ModuleType, recorder: Recorder, tmp_path: Path
+) -> None:
+    tool.set_up(tmp_path / "venv")
+    recorder.take()
+    (tmp_path / "venv").rename(tmp_path / "moved")
+    tool.set_up(tmp_path / "moved")
+    assert recorder.take() == ALL
+
+
 def test_sourced_ros_makes_an_environment_of_its_own(
     tool: ModuleType, recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
