@@ -203,7 +203,7 @@ def set_up(environment: Path) -> None:
 
 def main() -> None:
     """Entry point: the environment's folder is the only argument."""
-    environment = Path(sys.argv[1]).absolute()
+    environment = Path(sys.argv[1]).resolve()
     # Two calls at once would tear each other's files, so the second waits.
     with Path(__file__).open() as lock:
         try:
