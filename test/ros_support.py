@@ -17,6 +17,7 @@ import rclpy.node
 from builtin_interfaces.msg import Time
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
@@ -70,9 +71,9 @@ def image(nanoseconds: int, value: int = 90, width: int = 64, height: int = 48) 
 
 
 def detection(
-    x0: float, y0: float, x1: float, y1: float, id: str = "", label: str = "", score: float = 0.5
+    x0: float, y0: float, x1: float, y1: float, name: str = "", label: str = "", score: float = 0.5
 ) -> Detection2D:
-    result = Detection2D(id=id)
+    result = Detection2D(id=name)
     result.bbox.center.position.x = (x0 + x1) / 2
     result.bbox.center.position.y = (y0 + y1) / 2
     result.bbox.size_x, result.bbox.size_y = float(x1 - x0), float(y1 - y0)
@@ -128,3 +129,14 @@ class Spinner:
     def result(self, future: Any, what: str, timeout: float = 20.0) -> Any:
         self.until(future.done, what, timeout)
         return future.result()
+
+
+def taken_reliably(peer: rclpy.node.Node, *topics: str) -> bool:
+    """Whether some subscriber takes each topic reliably: nothing published from now on is lost."""
+    return all(
+        any(
+            info.qos_profile.reliability == ReliabilityPolicy.RELIABLE
+            for info in peer.get_subscriptions_info_by_topic(topic)
+        )
+        for topic in topics
+    )

@@ -28,6 +28,7 @@ from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import Image
 
+from perceptiondlm_ros.errors import BackendError
 from perceptiondlm_ros.ros import parameters
 from perceptiondlm_ros.ros.captioning import (
     Captioned,
@@ -52,8 +53,12 @@ _STOP_TIMEOUT = 10.0  # seconds that a running pass may take to end when the nod
 
 def load_captioner(settings: LoadSettings) -> Describes:
     """Load a Captioner; imported only here, so that a missing package is a failed `configure`."""
-    from perceptiondlm_ros.captioner import Captioner
-
+    try:
+        from perceptiondlm_ros.captioner import Captioner
+    except ImportError as error:
+        raise BackendError(
+            f"{error} in {sys.executable}, which runs this node; install it there"
+        ) from error
     captioner: Describes = Captioner.load(
         settings.path,
         backend=settings.backend,
@@ -143,7 +148,7 @@ class RegionCaptioner(LifecycleNode):
     def _activate(self, state: LifecycleState) -> None:
         super().on_activate(state)
         self._inputs.open()
-        topics = " and ".join(self._inputs.topic(name) for name in ("image", "detections"))
+        topics = f"{self._inputs.detections.topic} on {self._inputs.images.topic}"
         self.get_logger().info(f"captioning the detections of {topics}")
 
     def _deactivate(self, state: LifecycleState) -> None:

@@ -1,4 +1,4 @@
-"""Parameters: declared once, told the same in the YAML, set at run time or refused with a reason."""
+"""Parameters: declared once, the YAML agrees, set at run time or refused with a reason."""
 
 from __future__ import annotations
 

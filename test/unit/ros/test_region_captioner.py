@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,13 +12,21 @@ from perceptiondlm_ros.msg import RegionDescriptionArray
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from ros_support import FakeCaptioner, Spinner, detections, header, image, ros_context
+from ros_support import (
+    FakeCaptioner,
+    Spinner,
+    detections,
+    header,
+    image,
+    ros_context,
+    taken_reliably,
+)
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
 
-from perceptiondlm_ros.errors import CheckpointError
+from perceptiondlm_ros.errors import BackendError, CheckpointError
 from perceptiondlm_ros.ros.parameters import LoadSettings
-from perceptiondlm_ros.ros.region_captioner import RegionCaptioner
+from perceptiondlm_ros.ros.region_captioner import RegionCaptioner, load_captioner
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
@@ -49,10 +58,19 @@ class Robot:
     def start(self) -> None:
         assert self.node.trigger_configure() == SUCCESS
         assert self.node.trigger_activate() == SUCCESS
-        self.until(lambda: self.images.get_subscription_count() > 0, "image subscribed")
-        self.until(lambda: self.found.get_subscription_count() > 0, "detections subscribed")
+        self.until_subscribed()
         descriptions = self.node._descriptions
         self.until(lambda: descriptions.get_subscription_count() > 0, "listener matched")
+
+    def until_subscribed(self) -> None:
+        self.until(
+            lambda: (
+                taken_reliably(self.peer, "/image", "/detections")
+                and self.images.get_subscription_count() > 0
+                and self.found.get_subscription_count() > 0
+            ),
+            "image and detections subscribed",
+        )
 
     def frame(self, nanoseconds: int, value: int = 90) -> None:
         self.images.publish(image(nanoseconds, value))
@@ -122,8 +140,7 @@ def test_the_model_is_kept_by_deactivate_and_freed_by_cleanup(robot: Robot) -> N
     robot.until(lambda: robot.images.get_subscription_count() == 0, "unsubscribed")
     assert robot.node.trigger_activate() == SUCCESS
     assert len(robot.settings) == 1, "activate must not load again"
-    robot.until(lambda: robot.images.get_subscription_count() > 0, "subscribed again")
-    robot.until(lambda: robot.found.get_subscription_count() > 0, "subscribed again")
+    robot.until_subscribed()
     robot.frame(1_000_000_000)
     robot.until(lambda: bool(robot.received), "descriptions after reactivation")
     assert robot.node.trigger_deactivate() == SUCCESS
@@ -268,3 +285,11 @@ def test_autostart_stays_unconfigured_after_a_failed_load(robot: Robot) -> None:
     robot.captioner.error = RuntimeError("broken")
     robot.node.autostart()
     assert robot.state == State.PRIMARY_STATE_UNCONFIGURED
+
+
+def test_a_missing_package_is_named_with_the_python_that_lacks_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "perceptiondlm_ros.captioner", None)
+    with pytest.raises(BackendError, match=f"{sys.executable}, which runs this node"):
+        load_captioner(LoadSettings(None, "auto", "auto", None, None, "auto"))

@@ -1,0 +1,168 @@
+"""Real processes over DDS: each test has a domain of its own, shared with the node it starts."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from perceptiondlm_ros.msg import RegionDescriptionArray
+from rcl_interfaces.msg import SetParametersResult
+from rcl_interfaces.srv import SetParameters
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from ros_support import Spinner, ros_context, taken_reliably
+from sensor_msgs.msg import Image
+from vision_msgs.msg import Detection2DArray
+
+SHARED = Path(__file__).parents[3] / "shared" / "golden"
+GOLDEN = Path(os.environ.get("PERCEPTIONDLM_GOLDEN", SHARED))
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint() -> Path:
+    """A checkpoint of random weights in the published layout: real, small and fast."""
+    path = GOLDEN / "tiny-a"
+    if not path.is_dir():
+        pytest.skip(f"no golden data in {GOLDEN}; set PERCEPTIONDLM_GOLDEN to their folder")
+    return path
+
+
+class NodeProcess:
+    """The node in a process of its own, its log read line by line as it comes."""
+
+    def __init__(self, domain: int, parameters: dict[str, object], arguments: list[str]) -> None:
+        given = [f"{name}:={_yaml(value)}" for name, value in parameters.items()]
+        overrides = [part for item in given for part in ("-p", item)]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "perceptiondlm_ros.ros.region_captioner", "--ros-args"]
+            + [*overrides, *arguments],
+            env=os.environ | {"ROS_DOMAIN_ID": str(domain), "PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip())
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def said(self, text: str) -> list[str]:
+        return [line for line in list(self.lines) if text in line]
+
+    def end(self, sign: signal.Signals = signal.SIGINT, timeout: float = 20) -> int:
+        """Ask the process to end; its exit status."""
+        if self.alive:
+            self.process.send_signal(sign)
+        try:
+            return self.process.wait(timeout)
+        finally:
+            self.process.kill()
+            self._reader.join(5)
+
+
+class Robot:
+    """This process's side: a camera, a detector, a listener and a lifecycle manager."""
+
+    def __init__(self, context: Any, domain: int) -> None:
+        self.domain = domain
+        self.processes: list[NodeProcess] = []
+        self.peer = Node("peer", context=context)
+        self.images = self.peer.create_publisher(Image, "image", 10)
+        self.found = self.peer.create_publisher(Detection2DArray, "detections", 10)
+        self.received: list[RegionDescriptionArray] = []
+        self._listener = self.peer.create_subscription(
+            RegionDescriptionArray, "region_captioner/descriptions", self.received.append, 100
+        )
+        self.spinner = Spinner(context, self.peer)
+        self._clients = {
+            name: self.peer.create_client(kind, f"region_captioner/{name}")
+            for name, kind in (
+                ("change_state", ChangeState),
+                ("get_state", GetState),
+                ("set_parameters", SetParameters),
+            )
+        }
+
+    def start(self, arguments: list[str] | None = None, **parameters: object) -> NodeProcess:
+        """Start the node; a double underscore in a parameter's name stands for a dot."""
+        given = {name.replace("__", "."): value for name, value in parameters.items()}
+        process = NodeProcess(self.domain, given, arguments or [])
+        self.processes.append(process)
+        return process
+
+    def until(self, happened: Callable[[], bool], what: str, **options: Any) -> None:
+        """Spin until `happened`; a failure shows what the node said."""
+        try:
+            self.spinner.until(happened, what, **{"timeout": 60.0, **options})
+        except AssertionError as error:
+            said = "\n".join(line for process in self.processes for line in process.lines)
+            raise AssertionError(f"{error}\n--- the node said ---\n{said}") from None
+
+    def until_connected(self) -> None:
+        """Wait until the node takes frames and is heard."""
+        self.until(
+            lambda: (
+                taken_reliably(self.peer, "/image", "/detections")
+                and self.images.get_subscription_count() > 0
+                and self.found.get_subscription_count() > 0
+                and self.peer.count_publishers("region_captioner/descriptions") > 0
+            ),
+            "the node's topics",
+        )
+
+    def call(self, service: str, request: Any) -> Any:
+        client = self._clients[service]
+        self.until(client.service_is_ready, f"the service {service}")
+        future = client.call_async(request)
+        self.until(future.done, f"an answer of {service}")
+        return future.result()
+
+    def state(self) -> int:
+        return int(self.call("get_state", GetState.Request()).current_state.id)
+
+    def change(self, transition: int) -> bool:
+        request = ChangeState.Request(transition=Transition(id=transition))
+        return bool(self.call("change_state", request).success)
+
+    def set(self, name: str, value: object) -> SetParametersResult:
+        parameter = Parameter(name, value=value).to_parameter_msg()
+        return self.call("set_parameters", SetParameters.Request(parameters=[parameter])).results[0]
+
+    def until_active(self) -> None:
+        self.until_connected()
+        assert self.state() == State.PRIMARY_STATE_ACTIVE
+
+
+@pytest.fixture
+def robot() -> Iterator[Robot]:
+    domain = random.randint(0, 101)
+    with ros_context(domain) as context:
+        robot = Robot(context, domain)
+        try:
+            yield robot
+        finally:
+            for process in robot.processes:
+                process.end(signal.SIGKILL)
+            robot.peer.destroy_node()
+
+
+def _yaml(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
