@@ -16,7 +16,7 @@ from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.ros.conversions import (
     Box,
     Regions,
-    box_corners,
+    box_in_image,
     description,
     detections_to_regions,
     image_to_rgb,
@@ -92,9 +92,14 @@ def caption_frame(
 
 def annotated_image(pixels: NDArray[np.uint8], message: RegionDescriptionArray) -> Image:
     """The image with the captions drawn on it, under the same header."""
+    height, width = pixels.shape[:2]
     annotations = [
         Annotation(
-            box_corners(region.bbox), region.caption, region.id, region.label, region.confidence
+            box_in_image(region.bbox, width, height),
+            region.caption,
+            region.id,
+            region.label,
+            region.confidence,
         )
         for region in message.regions
     ]

@@ -100,6 +100,12 @@ def box_corners(box: BoundingBox2D) -> Box:
     return x - half_width, y - half_height, x + half_width, y + half_height
 
 
+def box_in_image(box: BoundingBox2D, width: int, height: int) -> Box:
+    """The part of a box of finite numbers inside the image; x0 >= x1 or y0 >= y1: there is none."""
+    x0, y0, x1, y1 = box_corners(box)
+    return max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))
+
+
 def detections_to_regions(
     detections: Sequence[Detection2D], width: int, height: int, most: int
 ) -> Regions:
@@ -148,8 +154,7 @@ def _check_box(box: BoundingBox2D, width: int, height: int) -> tuple[str, Box]:
         return "with NaN or infinite numbers", nothing
     if box.size_x <= 0 or box.size_y <= 0:
         return "of no or negative size", nothing
-    x0, y0, x1, y1 = box_corners(box)
-    x0, y0, x1, y1 = max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))
+    x0, y0, x1, y1 = box_in_image(box, width, height)
     if x0 >= x1 or y0 >= y1:
         return f"outside the {width}x{height} image", nothing
     return "", (x0, y0, x1, y1)

@@ -196,7 +196,7 @@ class RegionCaptioner(LifecycleNode):
 
     def _report(self, error: Exception) -> None:
         self.counters.last_error = f"{type(error).__name__}: {error}"
-        self._warn("publishing", f"a frame was not published: {self.counters.last_error}")
+        self._warn("publishing", f"publishing failed: {self.counters.last_error}")
 
     def _publisher(self, kind: type, topic: str, depth: int) -> LifecyclePublisher[Any]:
         options = QoSOverridingOptions.with_default_policies()
