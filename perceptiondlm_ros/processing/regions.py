@@ -108,3 +108,17 @@ def _align_weights(start: float, end: float, cells: int, bins: int) -> FloatArra
     np.add.at(weights, (index, low), (np.float32(1) - share) * inside)
     np.add.at(weights, (index, high), share * inside)
     return weights.reshape(bins, 2, cells).mean(axis=1)
+
+
+def box_mask(box: tuple[float, float, float, float], height: int, width: int) -> BoolArray:
+    """The pixels that a box touches, bool [H, W].
+
+    Args:
+        box: x0, y0, x1, y1 in pixels, the right and lower edge exclusive; may reach outside.
+    """
+    x0, y0, x1, y1 = box
+    mask = np.zeros((height, width), dtype=np.bool_)
+    columns = slice(max(0, int(np.floor(x0))), max(0, int(np.ceil(x1))))
+    rows = slice(max(0, int(np.floor(y0))), max(0, int(np.ceil(y1))))
+    mask[rows, columns] = True
+    return mask

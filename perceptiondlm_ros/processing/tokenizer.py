@@ -48,6 +48,8 @@ class CaptionTokenizer:
         self.region_ids = tuple(self.id_of(region_token(slot)) for slot in range(slots))
         self.marker_ids = tuple(self.id_of(caption_marker(slot)) for slot in range(slots))
         (self.newline_id,) = self.encode("\n")
+        added = self._tokenizer.get_added_tokens_decoder()
+        self._specials = {index: token.content for index, token in added.items()}
 
     def id_of(self, token: str) -> int:
         found = self._tokenizer.token_to_id(token)
@@ -68,8 +70,7 @@ class CaptionTokenizer:
             InputError: the prompt contains a special token, which would break the sequence apart.
         """
         ids = self.encode("\n" + prompt)
-        specials = self._tokenizer.get_added_tokens_decoder()
-        found = sorted({specials[i].content for i in ids if i in specials})
+        found = sorted({self._specials[i] for i in ids if i in self._specials})
         if found:
             raise InputError(
                 f"prompt contains the special token {found[0]!r}; expected plain text, remove it"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +57,8 @@ class TorchBackend:
 
     @torch.inference_mode()
     def start(self, inputs: ModelInputs, cache: CacheMode) -> TorchSession:
-        return TorchSession(self._model, inputs, cache)
+        with _failures_reported(self._model.mask_id_embedding.weight.device):
+            return TorchSession(self._model, inputs, cache)
 
 
 class TorchSession:
@@ -80,13 +83,14 @@ class TorchSession:
 
     @torch.inference_mode()
     def predict(self, caption_ids: IntArray) -> Prediction:
-        logits = self.logits(caption_ids)
-        best, token_ids = logits.max(dim=-1)
-        confidence = torch.exp(best - torch.logsumexp(logits, dim=-1))
         shape = caption_ids.shape
-        return Prediction(
-            token_ids.cpu().numpy().reshape(shape), confidence.cpu().numpy().reshape(shape)
-        )
+        with _failures_reported(self._device):
+            logits = self.logits(caption_ids)
+            best, token_ids = logits.max(dim=-1)
+            confidence = torch.exp(best - torch.logsumexp(logits, dim=-1))
+            return Prediction(
+                token_ids.cpu().numpy().reshape(shape), confidence.cpu().numpy().reshape(shape)
+            )
 
     @torch.inference_mode()
     def logits(self, caption_ids: IntArray) -> Tensor:
@@ -147,6 +151,19 @@ def resolve_device(device: str) -> torch.device:
     if found.type not in ("cpu", "cuda"):
         raise BackendError(f"device is {device!r}, expected 'auto', 'cpu', 'cuda' or 'cuda:N'")
     return found
+
+
+@contextmanager
+def _failures_reported(device: torch.device) -> Iterator[None]:
+    """Turn what torch raises while running into a BackendError."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise BackendError(
+            f"{device} ran out of memory; use fewer regions a frame, a smaller image or checkpoint"
+        ) from error
+    except RuntimeError as error:
+        raise BackendError(f"{device} failed while running: {error}") from error
 
 
 def _name(dtype: torch.dtype) -> str:

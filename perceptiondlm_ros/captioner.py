@@ -1,0 +1,191 @@
+"""Captions for regions of an image: the package's public API.
+
+    captioner = Captioner.load()
+    captions = captioner.describe(image, [(40, 30, 200, 180), mask])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perceptiondlm_ros.errors import InputError
+from perceptiondlm_ros.processing.boundary import check_count, check_image, region_masks
+from perceptiondlm_ros.processing.inputs import group_regions, prepare_inputs
+from perceptiondlm_ros.processing.sequence import DEFAULT_PROMPT
+from perceptiondlm_ros.processing.tokenizer import CaptionTokenizer
+from perceptiondlm_ros.runtime.backend import Backend
+from perceptiondlm_ros.runtime.denoising import DenoisedCaptions, denoise
+from perceptiondlm_ros.runtime.loading import choose_cache, load_backend
+from perceptiondlm_ros.runtime.locate import locate_checkpoint
+
+Box = tuple[float, float, float, float]
+"""x0, y0, x1, y1 in pixels, the right and lower edge exclusive."""
+
+Region = Box | Sequence[float] | NDArray[np.bool_] | NDArray[np.float32]
+"""A boolean mask [H, W], or a box of four numbers."""
+
+MOST_STEPS = 1024
+MOST_CAPTION_TOKENS = 512
+_MOST_GROUPS = 8
+"""Groups that run as one batch; more run one batch after the other, to bound the memory."""
+
+
+@dataclass(frozen=True)
+class Caption:
+    """What the model says of one region.
+
+    Attributes:
+        text: the caption, may be empty.
+        confidence: mean probability of the text's tokens at the step that set them, in [0, 1].
+            Uncalibrated: a number to compare captions of one checkpoint with, not a likelihood of
+            being right.
+        token_ids: all M raw tokens of the region's block, its end and padding included.
+        truncated: whether the caption was cut off by the number of caption tokens.
+    """
+
+    text: str
+    confidence: float
+    token_ids: list[int]
+    truncated: bool
+
+
+class Captioner:
+    """A loaded checkpoint. Calls of `describe` don't change it, and may come from any thread.
+
+    Attributes:
+        name: the checkpoint's name.
+        description: the backend, its device and precision.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        tokenizer: CaptionTokenizer,
+        *,
+        name: str,
+        steps: int | None = None,
+        caption_tokens: int | None = None,
+        cache: str = "auto",
+    ) -> None:
+        config = backend.config
+        self.name = name
+        self.description = backend.description
+        self._backend, self._tokenizer = backend, tokenizer
+        self._steps = config.denoising_steps
+        if steps is not None:
+            self._steps = check_count("steps", steps, MOST_STEPS)
+        self._caption_tokens = config.caption_tokens
+        if caption_tokens is not None:
+            self._caption_tokens = check_count(
+                "caption_tokens", caption_tokens, MOST_CAPTION_TOKENS
+            )
+        self._cache = choose_cache(cache, config)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path | None = None,
+        backend: str = "auto",
+        device: str = "auto",
+        steps: int | None = None,
+        caption_tokens: int | None = None,
+        cache: str = "auto",
+    ) -> Captioner:
+        """Load a checkpoint.
+
+        Args:
+            path: a checkpoint folder in the published layout, or a hub id such as
+                `MSALab/PerceptionDLM`; None is the packaged small checkpoint.
+            backend: `torch`, or `auto` for the best that is here.
+            device: `auto`, `cpu`, `cuda` or `cuda:N`.
+            steps: denoising steps, 1 to 1024; None is what the checkpoint is meant for.
+            caption_tokens: tokens of a caption, 1 to 512; None as above.
+            cache: `exact` recomputes everything at every step; `prefix` keeps keys and values of
+                the prefix; `auto` is `prefix` where that changes nothing.
+
+        Raises:
+            CheckpointError: files are missing, damaged, or don't fit each other.
+            BackendError: the backend or device isn't available, or has too little memory.
+            InputError: an option is out of its range.
+        """
+        folder = locate_checkpoint(path)
+        loaded = load_backend(folder, backend, device)
+        return cls(
+            loaded,
+            CaptionTokenizer(folder, loaded.config.slots),
+            name="small" if path is None else str(path).rstrip("/").rpartition("/")[2],
+            steps=steps,
+            caption_tokens=caption_tokens,
+            cache=cache,
+        )
+
+    def describe(
+        self, image: NDArray[np.uint8], regions: Sequence[Region], prompt: str | None = None
+    ) -> list[Caption]:
+        """Caption all regions in one parallel denoising pass.
+
+        Args:
+            image: uint8 [H, W, 3] RGB; grey and RGBA are converted.
+            regions: boolean masks [H, W] and boxes (x0, y0, x1, y1) in pixels, any number. More
+                than the checkpoint's slots run as several groups in one batch. Captions of a
+                group are not independent: its regions share the vision pass.
+            prompt: what to ask, in the checkpoint's language; None is its usual prompt.
+
+        Returns:
+            A caption a region, in the caller's order; none for no regions.
+
+        Raises:
+            InputError: names what can't be used, a region by its index.
+            BackendError: the device failed while running.
+        """
+        pixels = check_image(image)
+        masks = region_masks(regions, *pixels.shape[:2])
+        if prompt is not None and not isinstance(prompt, str):
+            raise InputError(f"prompt is a {type(prompt).__name__}, expected text or None")
+        captions: dict[int, Caption] = {}
+        groups = group_regions(masks, self._backend.config.slots) if masks else []
+        for first in range(0, len(groups), _MOST_GROUPS):
+            batch = groups[first : first + _MOST_GROUPS]
+            denoised = self._denoise(pixels, [[masks[i] for i in group] for group in batch], prompt)
+            captions.update(self._captions(batch, denoised))
+        return [captions[index] for index in range(len(masks))]
+
+    def _denoise(
+        self,
+        image: NDArray[np.uint8],
+        groups: list[list[NDArray[np.bool_]]],
+        prompt: str | None,
+    ) -> DenoisedCaptions:
+        inputs = prepare_inputs(
+            image,
+            groups,
+            config=self._backend.config,
+            tokenizer=self._tokenizer,
+            prompt=DEFAULT_PROMPT if prompt is None else prompt,
+            caption_tokens=self._caption_tokens,
+        )
+        return denoise(
+            self._backend.start(inputs, self._cache),
+            regions=inputs.regions,
+            slots=inputs.layout.slots,
+            caption_tokens=self._caption_tokens,
+            steps=self._steps,
+            mask_id=self._tokenizer.mask_id,
+        )
+
+    def _captions(
+        self, groups: list[list[int]], denoised: DenoisedCaptions
+    ) -> Iterator[tuple[int, Caption]]:
+        """The caller's index of each region, and its caption."""
+        for group, tokens, probabilities in zip(
+            groups, denoised.token_ids, denoised.confidence, strict=True
+        ):
+            for index, ids, of_ids in zip(group, tokens, probabilities, strict=False):
+                text, length, truncated = self._tokenizer.decode_caption(ids.tolist())
+                confidence = float(of_ids[: max(length, 1)].mean())
+                yield index, Caption(text, min(confidence, 1.0), ids.tolist(), truncated)

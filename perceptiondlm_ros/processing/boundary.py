@@ -1,0 +1,112 @@
+"""What callers give, checked once and brought into one form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perceptiondlm_ros.errors import InputError
+from perceptiondlm_ros.model.contract import BoolArray
+from perceptiondlm_ros.processing.regions import box_mask
+
+MOST_PIXELS = 2**27
+"""More is taken for a mistake: 134 megapixels."""
+
+
+def check_image(image: Any) -> NDArray[np.uint8]:
+    """uint8 [H, W, 3] RGB as it is; grey [H, W] or [H, W, 1] repeated; RGBA without its alpha.
+
+    Raises:
+        InputError: any other shape or dtype, or no pixels.
+    """
+    expected = "expected uint8 [H, W, 3] RGB (grey and RGBA are converted)"
+    if not isinstance(image, np.ndarray):
+        raise InputError(
+            f"image is a {type(image).__name__}, {expected}; use numpy.asarray(image)"
+        )
+    if image.dtype != np.uint8:
+        raise InputError(
+            f"image has dtype {image.dtype}, {expected}; scale it to 0..255 and convert it"
+        )
+    grey = image[:, :, None] if image.ndim == 2 else image
+    if grey.ndim != 3 or grey.shape[2] not in (1, 3, 4):
+        raise InputError(f"image has shape {list(image.shape)}, {expected}")
+    if not 0 < grey.shape[0] * grey.shape[1] <= MOST_PIXELS:
+        raise InputError(
+            f"image has shape {list(image.shape)}, expected 1 to {MOST_PIXELS} pixels"
+        )
+    if grey.shape[2] == 1:
+        grey = np.repeat(grey, 3, axis=2)
+    return np.ascontiguousarray(grey[:, :, :3])
+
+
+def region_masks(regions: Any, height: int, width: int) -> list[BoolArray]:
+    """Masks of all regions, bool [H, W] each, in the caller's order.
+
+    Args:
+        regions: boolean masks [H, W], or boxes (x0, y0, x1, y1) in pixels, mixed freely. What
+            reaches outside the image is cut off.
+
+    Raises:
+        InputError: names the region that is neither, has no area, or lies outside the image.
+    """
+    if isinstance(regions, (str, bytes)) or not isinstance(regions, (Sequence, np.ndarray)):
+        raise InputError(
+            f"regions is a {type(regions).__name__}, expected a sequence of boolean masks [H, W] "
+            "and boxes (x0, y0, x1, y1)"
+        )
+    return [_mask(region, i, height, width) for i, region in enumerate(regions)]
+
+
+def _mask(region: Any, index: int, height: int, width: int) -> BoolArray:
+    try:
+        array = np.asarray(region)
+    except ValueError:
+        array = np.empty(0)
+    if array.ndim == 2 and array.dtype == np.bool_:
+        if array.shape != (height, width):
+            raise InputError(
+                f"regions[{index}] is a mask of shape {list(array.shape)}, expected the image's "
+                f"[{height}, {width}]; resize the mask"
+            )
+        mask: BoolArray = array
+    elif array.shape == (4,) and array.dtype.kind in "iuf":
+        mask = _box(array.astype(np.float64), index, height, width)
+    else:
+        raise InputError(
+            f"regions[{index}] has shape {list(array.shape)} and dtype {array.dtype}, expected a "
+            "boolean mask [H, W] or a box of four numbers (x0, y0, x1, y1) in pixels"
+        )
+    if not mask.any():
+        raise InputError(
+            f"regions[{index}] covers no pixel of the {width} x {height} image; expected a region "
+            "that overlaps it, leave this one out"
+        )
+    return mask
+
+
+def _box(box: NDArray[np.float64], index: int, height: int, width: int) -> BoolArray:
+    values = [float(value) for value in box]
+    if not np.isfinite(box).all():
+        raise InputError(f"regions[{index}] is {values}, expected four finite numbers")
+    x0, y0, x1, y1 = np.clip(box, -1.0, float(max(height, width)) + 1.0)
+    if box[0] >= box[2] or box[1] >= box[3]:
+        raise InputError(
+            f"regions[{index}] is {values}, expected (x0, y0, x1, y1) with x0 < x1 and y0 < y1"
+        )
+    return box_mask((x0, y0, x1, y1), height, width)
+
+
+def check_count(name: str, value: Any, most: int) -> int:
+    """A whole number from 1 to `most`.
+
+    Raises:
+        InputError: anything else.
+    """
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not whole or not 1 <= value <= most:
+        raise InputError(f"{name} is {value!r}, expected a whole number from 1 to {most}")
+    return int(value)

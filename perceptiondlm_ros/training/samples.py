@@ -1,0 +1,133 @@
+"""Training samples: rendered scenes as the model's inputs, with the tokens of their captions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import IterableDataset, get_worker_info
+
+from perceptiondlm_ros.model.config import ModelConfig
+from perceptiondlm_ros.model.contract import IntArray, SequenceLayout
+from perceptiondlm_ros.processing.inputs import prepare_inputs
+from perceptiondlm_ros.processing.regions import box_mask, order_by_area
+from perceptiondlm_ros.processing.sequence import DEFAULT_PROMPT
+from perceptiondlm_ros.processing.tokenizer import CaptionTokenizer
+from perceptiondlm_ros.scenes.render import render
+from perceptiondlm_ros.scenes.sample import MAX_OBJECTS, sample_scene, training_seed
+from perceptiondlm_ros.scenes.scene import captions
+
+
+CAMERAS = ((640, 360), (480, 480), (640, 480))
+"""Width and height in pixels; half of the samples."""
+
+QUICK = ((456, 256), (256, 256), (342, 256))
+"""The same shapes at the size of a tile, which are drawn in half the time; the other half."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples of one image size and one number of regions; shapes as in `model.contract`.
+
+    Attributes:
+        tiles: uint8 [B, T, 3, S, S], 0 to 255.
+        patch_masks: bool [B, N, T, P, P].
+        roi_matrix: float32 [B, N, R, T*C].
+        token_ids: int64 [B, L], captions masked.
+        caption_ids: int64 [B, N, M], the truth.
+        layout: places in the sequence.
+    """
+
+    tiles: Tensor
+    patch_masks: Tensor
+    roi_matrix: Tensor
+    token_ids: Tensor
+    caption_ids: Tensor
+    layout: SequenceLayout
+
+    def to(self, device: torch.device) -> Batch:
+        return Batch(*(getattr(self, f).to(device) for f in _TENSORS), self.layout)
+
+
+_TENSORS = ("tiles", "patch_masks", "roi_matrix", "token_ids", "caption_ids")
+
+
+class SceneBatches(IterableDataset[Batch]):
+    """An endless stream of batches.
+
+    Args:
+        start: index of the first batch; the same index gives the same batch.
+        size: samples of a batch.
+    """
+
+    def __init__(
+        self, config: ModelConfig, tokenizer: CaptionTokenizer, *, start: int, size: int
+    ) -> None:
+        super().__init__()
+        self._config, self._tokenizer = config, tokenizer
+        self._start, self._size = start, size
+
+    def __iter__(self) -> Iterator[Batch]:
+        worker = get_worker_info()
+        first, stride = (0, 1) if worker is None else (worker.id, worker.num_workers)
+        index = self._start + first
+        while True:
+            yield self.batch(index)
+            index += stride
+
+    def batch(self, index: int) -> Batch:
+        rng = np.random.default_rng([index, 2])
+        slots = self._config.slots
+        regions = slots if rng.random() < 0.6 else int(rng.integers(1, slots))
+        samples = [
+            self._sample(training_seed(index * self._size + k), regions, rng)
+            for k in range(self._size)
+        ]
+        return collate(samples)
+
+    def _sample(self, seed: int, regions: int, rng: np.random.Generator) -> Batch:
+        width, height = (CAMERAS + QUICK)[rng.integers(6)]
+        count = int(rng.integers(regions, MAX_OBJECTS + 1))
+        scene = sample_scene(seed, width=width, height=height, objects=count)
+        drawn = render(scene, masks=False)
+        chosen = rng.permutation(count)[:regions]
+        jitter = rng.normal(0.0, 0.02, (regions, 4)).astype(np.float32)
+        boxes = drawn.boxes[chosen]
+        sides = (boxes[:, 2:] - boxes[:, :2])[:, [0, 1, 0, 1]]
+        masks = [box_mask(tuple(box), height, width) for box in boxes + jitter * sides]
+        order = order_by_area(masks)
+        inputs = prepare_inputs(
+            drawn.image,
+            [[masks[i] for i in order]],
+            config=self._config,
+            tokenizer=self._tokenizer,
+            prompt=DEFAULT_PROMPT,
+            caption_tokens=self._config.caption_tokens,
+        )
+        texts = captions(scene)
+        truth = [
+            caption_ids(self._tokenizer, texts[chosen[i]][0], self._config.caption_tokens)
+            for i in order
+        ]
+        return Batch(
+            tiles=torch.from_numpy(np.rint((inputs.tiles + 1) * 127.5).astype(np.uint8))[None],
+            patch_masks=torch.from_numpy(inputs.patch_masks),
+            roi_matrix=torch.from_numpy(inputs.roi_matrix),
+            token_ids=torch.from_numpy(inputs.token_ids),
+            caption_ids=torch.from_numpy(np.stack(truth))[None],
+            layout=inputs.layout,
+        )
+
+
+def caption_ids(tokenizer: CaptionTokenizer, text: str, length: int) -> IntArray:
+    """Tokens of a caption, padded with end tokens, int64 [M]."""
+    ids = tokenizer.encode(text)
+    return np.array(ids + [tokenizer.end_of_turn_id] * (length - len(ids)), dtype=np.int64)
+
+
+def collate(samples: list[Batch]) -> Batch:
+    joined = (torch.cat([getattr(sample, f) for sample in samples]) for f in _TENSORS)
+    return Batch(*joined, samples[0].layout)
