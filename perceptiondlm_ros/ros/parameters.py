@@ -78,7 +78,7 @@ SPECS = (
         0,
         Applies.AT_CONFIGURE,
         "Tokens of a caption; 0 is the checkpoint's own number.",
-        bounds=(0, 1024),
+        bounds=(0, 512),
     ),
     Spec(
         "cache",

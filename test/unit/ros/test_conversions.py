@@ -15,6 +15,7 @@ from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2D, ObjectHypothesisWithPose
 
 from perceptiondlm_ros.errors import InputError
+from perceptiondlm_ros.processing.boundary import region_masks
 from perceptiondlm_ros.ros.captioning import annotated_image
 from perceptiondlm_ros.ros.conversions import (
     box_corners,
@@ -218,5 +219,6 @@ def test_any_detections_are_kept_inside_the_image_or_counted(
     for region in regions.kept:
         x0, y0, x1, y1 = region.box
         assert 0 <= x0 < x1 <= 64 and 0 <= y0 < y1 <= 48
+    assert len(region_masks([region.box for region in regions.kept], 48, 64)) == len(regions.kept)
     described = [description(region, FakeCaption("x"), header(0)) for region in regions.kept]
     annotated_image(np.zeros((48, 64, 3), np.uint8), RegionDescriptionArray(regions=described))
