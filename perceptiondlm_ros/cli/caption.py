@@ -1,0 +1,151 @@
+"""`perceptiondlm caption`: captions for regions of a picture, as a table or as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from perceptiondlm_ros.cli.region_arguments import BoxArgument, MaskArgument, box, mask
+from perceptiondlm_ros.cli.waiting import Waiting
+from perceptiondlm_ros.errors import InputError
+
+if TYPE_CHECKING:
+    from perceptiondlm_ros.captioner import Caption
+    from perceptiondlm_ros.cli.pictures import Picture
+
+_DESCRIPTION = """\
+Captions the given regions of an image in one parallel denoising pass and prints one row a region,
+in the order of the command line."""
+
+_EPILOG = """\
+Coordinates are pixels of the picture as it is shown, that is, after the rotation that a camera
+noted in it. Confidence is uncalibrated: it compares captions of one checkpoint. A caption that ends
+with ... was cut off; --caption-tokens gives it more room."""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Declare the subcommand's arguments."""
+    parser = subparsers.add_parser(
+        "caption",
+        help="caption regions of an image",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=run)
+    parser.add_argument(
+        "image", metavar="IMAGE", type=Path, help="a picture: PNG, JPEG, TIFF or the like"
+    )
+    regions = parser.add_argument_group("regions", "at least one; boxes and masks in any order")
+    regions.add_argument(
+        "--box",
+        dest="regions",
+        action="append",
+        default=[],
+        type=box,
+        metavar="x0,y0,x1,y1",
+        help="left, upper, right and lower edge in pixels (may be repeated)",
+    )
+    regions.add_argument(
+        "--mask",
+        dest="regions",
+        action="append",
+        type=mask,
+        metavar="FILE",
+        help="a picture of the image's size whose pixels other than 0 are the region "
+        "(may be repeated)",
+    )
+    model = parser.add_argument_group("model")
+    model.add_argument(
+        "--checkpoint",
+        metavar="PATH_OR_HUB_ID",
+        help="a folder in the published layout, or a hub id such as MSALab/PerceptionDLM "
+        "(default: the packaged small checkpoint)",
+    )
+    model.add_argument("--backend", default="auto", help="torch or auto (default: %(default)s)")
+    model.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)"
+    )
+    model.add_argument(
+        "--steps", type=_count, metavar="N", help="denoising steps (default: the checkpoint's)"
+    )
+    model.add_argument(
+        "--caption-tokens",
+        type=_count,
+        metavar="N",
+        help="tokens of a caption (default: the checkpoint's)",
+    )
+    model.add_argument(
+        "--cache",
+        default="auto",
+        help="exact, prefix or auto: keep keys and values of the prefix between steps, in auto "
+        "only where that changes nothing (default: %(default)s)",
+    )
+    model.add_argument("--prompt", help="what to ask (default: the checkpoint's usual prompt)")
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--json", action="store_true", help="print a JSON list, one object a region"
+    )
+    output.add_argument(
+        "--annotate",
+        type=Path,
+        metavar="OUT.png",
+        help="also write the image with boxes and captions drawn on it",
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Caption and print.
+
+    Raises:
+        PerceptionDLMError: says which argument can't be used, or what the model lacks.
+    """
+    given: list[BoxArgument | MaskArgument] = arguments.regions
+    if not given:
+        raise InputError(
+            "no region was given; expected at least one --box x0,y0,x1,y1 or --mask FILE"
+        )
+    with Waiting("loading") as waiting:
+        # Here and not above, so that the help needs none of the libraries.
+        from perceptiondlm_ros.captioner import Captioner
+        from perceptiondlm_ros.cli import pictures, report
+
+        picture = pictures.read_picture(arguments.image, given)
+        if arguments.annotate:
+            pictures.check_writable(arguments.annotate, inputs=picture.files)
+        captioner = Captioner.load(
+            arguments.checkpoint,
+            backend=arguments.backend,
+            device=arguments.device,
+            steps=arguments.steps,
+            caption_tokens=arguments.caption_tokens,
+            cache=arguments.cache,
+        )
+        waiting.now(f"captioning {len(given)} region{'s' * (len(given) > 1)}")
+        captions = _describe(captioner, picture, arguments.prompt)
+    if arguments.annotate:
+        pictures.write_annotated(arguments.annotate, picture, captions)
+    write = report.write_json if arguments.json else report.write_table
+    write(picture.regions, captions, sys.stdout)
+
+
+def _describe(captioner: Any, picture: Picture, prompt: str | None) -> list[Caption]:
+    regions = [region.pixels for region in picture.regions]
+    try:
+        captions: list[Caption] = captioner.describe(picture.image, regions, prompt)
+        return captions
+    except InputError as error:
+        # The API names a region by its place in the list, which nobody typed.
+        message = str(error)
+        for index, region in enumerate(picture.regions):
+            message = message.replace(f"regions[{index}]", f"--{region.argument.label}")
+        raise InputError(message) from error
+
+
+def _count(text: str) -> int:
+    """A whole number above 0; how large it may be is for the captioner to say."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a whole number of at least 1")
+    return int(text)

@@ -1,0 +1,103 @@
+"""The command `perceptiondlm`: finds the subcommand, and turns what fails into one line.
+
+A subcommand is a module with `add_parser`, which stores its `run` in the arguments. Neither imports
+NumPy, Pillow or a backend before `run` is called, so that `--help` answers at once and on any
+interpreter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from typing import Any
+
+from perceptiondlm_ros.cli import caption
+from perceptiondlm_ros.cli.interpreter import interpreter, what_to_install
+from perceptiondlm_ros.cli.text import one_line
+from perceptiondlm_ros.errors import PerceptionDLMError
+
+SUBCOMMANDS = (caption,)
+FAILED = 2  # argparse's status for wrong arguments
+INTERRUPTED = 128 + 2  # what a shell reports for SIGINT
+
+_DISTRIBUTION = "perceptiondlm_ros"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status.
+
+    Raises:
+        SystemExit: with status 2 for wrong arguments, 0 after `--help` and `--version`.
+    """
+    given = sys.argv[1:] if arguments is None else arguments
+    parsed = _parser().parse_args(_with_negative_boxes(given))
+    try:
+        parsed.run(parsed)
+        sys.stdout.flush()
+    except PerceptionDLMError as error:
+        lacking = isinstance(error.__cause__, ModuleNotFoundError)
+        return _fail(f"{error} ({interpreter()})" if lacking else str(error))
+    except ImportError as error:
+        reason = what_to_install(error)
+        if reason is None:
+            raise
+        return _fail(reason)
+    except BrokenPipeError:
+        # The reader (`| head`) has seen enough. Python flushes once more as it ends, into nothing.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="perceptiondlm",
+        description="Captions for the regions of an image, all in one parallel denoising pass.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action=_Version, help="show the version and exit")
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    for subcommand in SUBCOMMANDS:
+        subcommand.add_parser(subparsers)
+    return parser
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when asked: pip's and colcon's installs both write metadata."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:  # noqa: A002
+        super().__init__(option_strings, dest, nargs=0, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *unused: Any) -> None:
+        try:
+            version = metadata.version(_DISTRIBUTION)
+        except metadata.PackageNotFoundError:
+            version = "of unknown version: it runs without having been installed"
+        print(parser.prog, version)
+        parser.exit()
+
+
+def _with_negative_boxes(arguments: Sequence[str]) -> list[str]:
+    """`--box -5,0,9,9` as `--box=-5,0,9,9`; argparse takes the first for two options."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1] == "--box" and re.match(r"-[\d.]", argument):
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
+
+
+def _fail(reason: str) -> int:
+    print("perceptiondlm:", one_line(reason), file=sys.stderr)
+    return FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())
