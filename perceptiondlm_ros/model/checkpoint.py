@@ -6,10 +6,10 @@ held twice. Only safetensors is read; nothing is unpickled.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -78,17 +78,29 @@ def published_names(name: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Source:
-    """One tensor in an open safetensors file."""
+    """One tensor of a safetensors file.
 
-    file: Any
+    The file is opened anew for each tensor: what was read of an open file stays mapped, and would
+    hold the checkpoint a second time.
+    """
+
     path: Path
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        return tuple(self.file.get_slice(name).get_shape())
+    shape: tuple[int, ...]
 
     def read(self, name: str) -> Tensor:
-        tensor: Tensor = self.file.get_tensor(name)
+        with _reading(self.path), safe_open(str(self.path), framework="pt") as file:
+            tensor: Tensor = file.get_tensor(name)
         return tensor
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} is damaged or cut off ({error}); fetch the file again"
+        ) from error
 
 
 def load_model(
@@ -106,16 +118,16 @@ def load_model(
     """
     with torch.device("meta"):
         model = PerceptionDLM(config)
-    with ExitStack() as stack:
-        sources = _open(folder, stack)
-        parameters = dict(model.named_parameters())
-        wanted = {source for name in parameters for source in published_names(name)}
-        _check_names(folder, wanted, set(sources), config)
-        for name, parameter in parameters.items():
-            value = _assemble(name, parameter.shape, sources, dtype, device)
-            owner, _, attribute = name.rpartition(".")
-            module = model.get_submodule(owner)
-            setattr(module, attribute, torch.nn.Parameter(value, requires_grad=False))
+    sources = _open(folder)
+    parameters = dict(model.named_parameters())
+    wanted = {source for name in parameters for source in published_names(name)}
+    _check_names(folder, wanted, set(sources), config)
+    for name, parameter in parameters.items():
+        value = torch.empty(parameter.shape, dtype=dtype, device=device)
+        _fill(value, name, sources, config)
+        owner, _, attribute = name.rpartition(".")
+        module = model.get_submodule(owner)
+        setattr(module, attribute, torch.nn.Parameter(value, requires_grad=False))
     return model.eval()
 
 
@@ -143,34 +155,41 @@ def _row_counts(name: str, config: ModelConfig, rows: int) -> list[int]:
     return [rows // parts] * parts
 
 
-def _open(folder: Path, stack: ExitStack) -> dict[str, _Source]:
-    if (folder / INDEX).is_file():
-        weight_map = read_json(folder / INDEX).get("weight_map")
-        if not isinstance(weight_map, dict) or not weight_map:
-            raise CheckpointError(f"{folder / INDEX} holds no weight_map; fetch the file again")
-        files = sorted(set(weight_map.values()))
-    else:
-        weight_map, files = None, [WEIGHTS]
+def _open(folder: Path) -> dict[str, _Source]:
+    """Every tensor of the folder's files by its name."""
+    index = folder / INDEX
+    weight_map = _weight_map(index) if index.is_file() else None
     sources: dict[str, _Source] = {}
-    for name in files:
+    for name in [WEIGHTS] if weight_map is None else sorted(set(weight_map.values())):
         path = folder / name
-        if path.parent != folder or not path.is_file():
+        if not path.is_file():
             raise CheckpointError(f"{path} is missing; fetch the checkpoint's files again")
-        try:
-            file = stack.enter_context(safe_open(str(path), framework="pt"))
-        except (SafetensorError, OSError) as error:
+        with _reading(path), safe_open(str(path), framework="pt") as file:
+            for key in file.keys():  # noqa: SIM118 (not a mapping)
+                sources[key] = _Source(path, tuple(file.get_slice(key).get_shape()))
+    if weight_map is not None:
+        found = {(key, source.path.name) for key, source in sources.items()}
+        different = sorted(set(weight_map.items()) ^ found)
+        if different:
             raise CheckpointError(
-                f"{path} is damaged or cut off ({error}); fetch the file again"
-            ) from error
-        source = _Source(file, path)
-        sources.update({key: source for key in file.keys()})  # noqa: SIM118 (no mapping)
-    if weight_map is not None and set(weight_map) != set(sources):
-        different = sorted(set(weight_map) ^ set(sources))[0]
-        raise CheckpointError(
-            f"{folder / INDEX} and its shards disagree about tensor {different}; "
-            "fetch the checkpoint's files again"
-        )
+                f"{index} and its shards disagree about tensor {different[0][0]}; "
+                "fetch the checkpoint's files again"
+            )
     return sources
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    """The shard of each tensor."""
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise CheckpointError(f"{index} holds no weight_map; fetch the file again")
+    for name in weight_map.values():
+        if not isinstance(name, str) or Path(name).name != name:
+            raise CheckpointError(
+                f"{index} names the shard {name!r}, expected a file of the same folder; "
+                "fetch the file again"
+            )
+    return weight_map
 
 
 def _check_names(folder: Path, wanted: set[str], found: set[str], config: ModelConfig) -> None:
@@ -195,47 +214,18 @@ def _is_unused(name: str, config: ModelConfig) -> bool:
     return name.startswith(_UNUSED + prefixes)
 
 
-def _assemble(
-    name: str,
-    shape: torch.Size,
-    sources: dict[str, _Source],
-    dtype: torch.dtype,
-    device: torch.device,
-) -> Tensor:
-    names = published_names(name)
-    value = torch.empty(shape, dtype=dtype, device=device)
-    total = 0
-    for part in names:
-        found = sources[part].shape(part)
-        rows = found[0] if found else 0
-        expected = (rows, *shape[1:])
+def _fill(value: Tensor, name: str, sources: dict[str, _Source], config: ModelConfig) -> None:
+    """Copy the published tensors that make up our parameter into its memory."""
+    parts = published_names(name)
+    sizes = _row_counts(name, config, len(value))
+    for part, rows in zip(parts, value.split(sizes), strict=True):
+        found, expected = sources[part].shape, tuple(rows.shape)
         if name == "vision.patch_embedding.weight":
-            fits = len(found) == 4 and (rows, *_flat(found[1:])) == expected
-        else:
-            fits = found == expected
-        if not fits or total + rows > shape[0]:
-            raise _misshapen(part, found, name, shape, len(names))
-        value[total : total + rows] = sources[part].read(part).reshape(expected)
-        total += rows
-    if total != shape[0]:
-        raise _misshapen(names[-1], sources[names[-1]].shape(names[-1]), name, shape, len(names))
-    return value
-
-
-def _flat(shape: tuple[int, ...]) -> tuple[int]:
-    product = 1
-    for size in shape:
-        product *= size
-    return (product,)
-
-
-def _misshapen(
-    tensor: str, found: tuple[int, ...], name: str, shape: torch.Size, parts: int
-) -> CheckpointError:
-    of = f"a part of the {parts} that make up" if parts > 1 else "for"
-    return CheckpointError(
-        f"tensor {tensor} has shape {list(found)}, which does not fit {of} {name} {list(shape)}; "
-        "config.json and the weights must be of the same checkpoint"
-    )
-
-
+            patch = config.vision.patch_size
+            expected = (len(rows), 3, patch, patch)
+        if found != expected:
+            raise CheckpointError(
+                f"tensor {part} has shape {list(found)}, expected {list(expected)}; "
+                "config.json and the weights must be of the same checkpoint"
+            )
+        rows.copy_(sources[part].read(part).view(rows.shape))
