@@ -1,7 +1,6 @@
 """Captions for regions of an image: the package's public API.
 
-    captioner = Captioner.load()
-    captions = captioner.describe(image, [(40, 30, 200, 180), mask])
+`Captioner.load().describe(image, [(40, 30, 200, 180), mask])` gives a caption for each region.
 """
 
 from __future__ import annotations

@@ -152,7 +152,9 @@ def read_json(path: Path) -> dict[str, Any]:
             "config.json, model.safetensors and tokenizer.json"
         ) from error
     except ValueError as error:
-        raise CheckpointError(f"{path} is not valid JSON ({error}); fetch the file again") from error
+        raise CheckpointError(
+            f"{path} is not valid JSON ({error}); fetch the file again"
+        ) from error
     if not isinstance(value, dict):
         raise CheckpointError(f"{path} holds a {type(value).__name__}, expected a JSON object")
     return value
@@ -209,7 +211,10 @@ def _check(config: ModelConfig, raw: dict[str, Any]) -> None:
         (config.downsample_ratio == 0.5, "downsample_ratio must be 0.5"),
         (config.patches_per_side % 2 == 0, "patches along a tile's side must be even"),
         (kernel == (vision.patch_size,) * 2, "kernel_size must equal patch_size"),
-        (vision.hidden_size % vision.num_attention_heads == 0, "vision heads must divide its width"),
+        (
+            vision.hidden_size % vision.num_attention_heads == 0,
+            "vision heads must divide its width",
+        ),
         (language.hidden_size % language.num_attention_heads == 0, "heads must divide the width"),
         (
             language.num_attention_heads % language.num_key_value_heads == 0,

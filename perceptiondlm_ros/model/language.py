@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from perceptiondlm_ros.model.attention import attend
 from perceptiondlm_ros.model.config import LanguageConfig
 
 KeysValues = tuple[Tensor, Tensor]
@@ -67,7 +68,7 @@ class Attention(nn.Module):
         if self.kv_heads != self.heads:
             keys = k.repeat_interleave(self.heads // self.kv_heads, dim=1)
             values = v.repeat_interleave(self.heads // self.kv_heads, dim=1)
-        attended = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
+        attended = attend(q, keys, values, mask)
         return self.out(attended.transpose(1, 2).reshape(batch, rows, width)), (k, v)
 
 
@@ -94,9 +95,7 @@ class LanguageModel(nn.Module):
         super().__init__()
         self.config = config
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.layers = nn.ModuleList(
-            LanguageLayer(config) for _ in range(config.num_hidden_layers)
-        )
+        self.layers = nn.ModuleList(LanguageLayer(config) for _ in range(config.num_hidden_layers))
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
 

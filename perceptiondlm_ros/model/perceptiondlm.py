@@ -38,26 +38,34 @@ class PerceptionDLM(nn.Module):
         self.projector = Projector(4 * width, config.language.hidden_size)
         self.language = LanguageModel(config.language)
 
-    def encode(self, tiles: Tensor, patch_masks: Tensor) -> Tensor:
-        """Visual tokens of every group: the regions enter the tower, so each group has its own.
+    def see(self, tiles: Tensor, patch_masks: Tensor) -> Tensor:
+        """The vision tower's output for every group: the regions enter it, so each has its own.
 
         Args:
             tiles: [T, 3, S, S], or [B, T, 3, S, S] where the groups are of different images.
             patch_masks: [B, N, T, P, P], 1 on patches of the slot's region, dtype of `tiles`.
 
         Returns:
-            [B, T, C, D].
+            [B, T, P*P, W].
         """
-        groups, slots, count = patch_masks.shape[:3]
-        side = self.config.patches_per_side
+        slots, count = patch_masks.shape[1:3]
         patches = self.vision.embed_patches(tiles.flatten(0, -4))
         patches = patches.view(-1, count, *patches.shape[1:])
         mask_ids = self.mask_id_embedding.weight[:slots]
         marked = torch.einsum("bntp,nw->btpw", patch_masks.flatten(3), mask_ids)
-        features = self.vision((patches + marked).flatten(0, 1))
-        features = features.view(groups * count, side, side, -1)
-        tokens = self.projector(pixel_shuffle(features))
-        return tokens.view(groups, count, *tokens.shape[1:])
+        marked = patches + marked
+        return self.vision(marked.flatten(0, 1)).view_as(marked)
+
+    def project(self, features: Tensor) -> Tensor:
+        """Visual tokens: [B, T, P*P, W] to [B, T, C, D]."""
+        side = self.config.patches_per_side
+        tiles = features.flatten(0, 1).view(-1, side, side, features.shape[-1])
+        tokens = self.projector(pixel_shuffle(tiles))
+        return tokens.view(*features.shape[:2], *tokens.shape[1:])
+
+    def encode(self, tiles: Tensor, patch_masks: Tensor) -> Tensor:
+        """`see` and `project`: visual tokens of every group, [B, T, C, D]."""
+        return self.project(self.see(tiles, patch_masks))
 
     @staticmethod
     def replay(visual_tokens: Tensor, roi_matrix: Tensor) -> Tensor:
@@ -85,7 +93,11 @@ class PerceptionDLM(nn.Module):
         embeddings = self.language.embed_tokens(token_ids)
         image = slice(layout.image_start, layout.image_start + layout.image_tokens)
         embeddings = torch.cat(
-            (embeddings[:, : image.start], visual_tokens.flatten(1, 2), embeddings[:, image.stop :]),
+            (
+                embeddings[:, : image.start],
+                visual_tokens.flatten(1, 2),
+                embeddings[:, image.stop :],
+            ),
             dim=1,
         )
         return embeddings.index_copy(1, roi_positions, roi_tokens.flatten(1, 2))

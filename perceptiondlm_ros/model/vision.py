@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from perceptiondlm_ros.model.attention import attend
 from perceptiondlm_ros.model.config import VisionConfig
 
 
@@ -22,7 +23,7 @@ class VisionAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         tiles, patches, width = x.shape
         qkv = self.qkv(x).view(tiles, patches, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        attended = F.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2])
+        attended = attend(qkv[0], qkv[1], qkv[2])
         merged: Tensor = self.out(attended.transpose(1, 2).reshape(tiles, patches, width))
         return merged
 

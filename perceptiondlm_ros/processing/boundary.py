@@ -24,9 +24,7 @@ def check_image(image: Any) -> NDArray[np.uint8]:
     """
     expected = "expected uint8 [H, W, 3] RGB (grey and RGBA are converted)"
     if not isinstance(image, np.ndarray):
-        raise InputError(
-            f"image is a {type(image).__name__}, {expected}; use numpy.asarray(image)"
-        )
+        raise InputError(f"image is a {type(image).__name__}, {expected}; use numpy.asarray(image)")
     if image.dtype != np.uint8:
         raise InputError(
             f"image has dtype {image.dtype}, {expected}; scale it to 0..255 and convert it"
@@ -35,9 +33,7 @@ def check_image(image: Any) -> NDArray[np.uint8]:
     if grey.ndim != 3 or grey.shape[2] not in (1, 3, 4):
         raise InputError(f"image has shape {list(image.shape)}, {expected}")
     if not 0 < grey.shape[0] * grey.shape[1] <= MOST_PIXELS:
-        raise InputError(
-            f"image has shape {list(image.shape)}, expected 1 to {MOST_PIXELS} pixels"
-        )
+        raise InputError(f"image has shape {list(image.shape)}, expected 1 to {MOST_PIXELS} pixels")
     if grey.shape[2] == 1:
         grey = np.repeat(grey, 3, axis=2)
     return np.ascontiguousarray(grey[:, :, :3])

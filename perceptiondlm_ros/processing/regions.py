@@ -107,7 +107,8 @@ def _align_weights(start: float, end: float, cells: int, bins: int) -> FloatArra
     index = np.arange(2 * bins)
     np.add.at(weights, (index, low), (np.float32(1) - share) * inside)
     np.add.at(weights, (index, high), share * inside)
-    return weights.reshape(bins, 2, cells).mean(axis=1)
+    averaged: FloatArray = weights.reshape(bins, 2, cells).mean(axis=1)
+    return averaged
 
 
 def box_mask(box: tuple[float, float, float, float], height: int, width: int) -> BoolArray:

@@ -1,7 +1,7 @@
 """The sequence of a group: image, regions, prompt, and one masked caption block a region.
 
-    system turn, user turn: <img> image </img> region \\n region ... \\n prompt, assistant turn:
-    marker mask*M \\n marker mask*M ... <|eot_id|>
+system turn, user turn: <img> image </img> region \\n region ... \\n prompt, assistant turn:
+marker mask*M \\n marker mask*M ... <|eot_id|>
 """
 
 from __future__ import annotations

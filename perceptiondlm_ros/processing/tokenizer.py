@@ -35,7 +35,9 @@ class CaptionTokenizer:
     def __init__(self, folder: Path, slots: int) -> None:
         path = folder / "tokenizer.json"
         if not path.is_file():
-            raise CheckpointError(f"{path} is missing; a checkpoint folder needs it, fetch it again")
+            raise CheckpointError(
+                f"{path} is missing; a checkpoint folder needs it, fetch it again"
+            )
         try:
             self._tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises a bare Exception

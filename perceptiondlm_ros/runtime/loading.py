@@ -45,8 +45,10 @@ def choose_cache(cache: str, config: ModelConfig) -> CacheMode:
     Raises:
         InputError: not one of the cache modes.
     """
-    if cache == "exact" or cache == "prefix":
-        return cache
+    if cache == "exact":
+        return "exact"
+    if cache == "prefix":
+        return "prefix"
     if cache == "auto":
         return "exact" if config.prefix_sees_captions else "prefix"
     raise InputError(f"cache is {cache!r}, expected one of {', '.join(CACHE_MODES)}")
