@@ -17,7 +17,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from perceptiondlm_ros.errors import CheckpointError
-from perceptiondlm_ros.model.config import ModelConfig, read_json
+from perceptiondlm_ros.model.config import ModelConfig
+from perceptiondlm_ros.model.json_values import read_json
 from perceptiondlm_ros.model.perceptiondlm import PerceptionDLM
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"

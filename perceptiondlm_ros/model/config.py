@@ -6,12 +6,12 @@ checkpoints that were trained differently; absent, they mean the published behav
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from perceptiondlm_ros.errors import CheckpointError
+from perceptiondlm_ros.model.json_values import MOST, flag, number, pair, read_json, section, whole
 
 
 @dataclass(frozen=True)
@@ -114,98 +114,59 @@ class ModelConfig:
         Raises:
             CheckpointError: a value is missing or can't be used.
         """
-        try:
-            result = cls(
-                vision=_vision(config),
-                language=_language(config),
-                downsample_ratio=float(config.get("downsample_ratio", 0.5)),
-                vision_select_layer=int(config.get("vision_select_layer", -2)),
-                slots=int(config.get("prompt_numbers", 5)),
-                roi_output_size=_pair(config.get("roi_output_size")),
-                min_tiles=int(processor.get("min_sub_img", 1)),
-                max_tiles=int(processor.get("max_sub_img", 6)),
-                corrected_roi_replay=bool(config.get("corrected_roi_replay", False)),
-                prefix_sees_captions=bool(config.get("prefix_sees_captions", True)),
-                caption_tokens=int(config.get("caption_tokens", 32)),
-                denoising_steps=int(config.get("denoising_steps", 32)),
-            )
-        except (TypeError, ValueError, AttributeError) as error:
-            raise CheckpointError(
-                f"config.json holds a value of the wrong kind ({error}); "
-                "expected the layout of the published PerceptionDLM"
-            ) from error
+        result = cls(
+            vision=_vision(config),
+            language=_language(config),
+            downsample_ratio=number(config, "downsample_ratio", 0.5),
+            vision_select_layer=whole(config, "vision_select_layer", -2, least=-MOST),
+            slots=whole(config, "prompt_numbers", 5),
+            roi_output_size=pair(config, "roi_output_size", None),
+            min_tiles=whole(processor, "min_sub_img", 1),
+            max_tiles=whole(processor, "max_sub_img", 6),
+            corrected_roi_replay=flag(config, "corrected_roi_replay", False),
+            prefix_sees_captions=flag(config, "prefix_sees_captions", True),
+            caption_tokens=whole(config, "caption_tokens", 32),
+            denoising_steps=whole(config, "denoising_steps", 32),
+        )
         _check(result, config)
         return result
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Parse a JSON object.
-
-    Raises:
-        CheckpointError: the file is missing or holds no JSON object.
-    """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CheckpointError(
-            f"{path} can't be read ({error.strerror}); expected a checkpoint folder with "
-            "config.json, model.safetensors and tokenizer.json"
-        ) from error
-    except ValueError as error:
-        raise CheckpointError(
-            f"{path} is not valid JSON ({error}); fetch the file again"
-        ) from error
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{path} holds a {type(value).__name__}, expected a JSON object")
-    return value
-
-
 def _vision(config: dict[str, Any]) -> VisionConfig:
-    vision = dict(config.get("vision_model_config", {}).get("vision_config", {}))
+    vision = section(section(config, "vision_model_config"), "vision_config")
     return VisionConfig(
-        hidden_size=int(vision.get("hidden_size", 768)),
-        intermediate_size=int(vision.get("intermediate_size", 3072)),
-        num_hidden_layers=int(vision.get("num_hidden_layers", 12)),
-        num_attention_heads=int(vision.get("num_attention_heads", 12)),
-        image_size=int(config.get("image_size", 512)),
-        patch_size=int(config.get("patch_size", 16)),
-        layer_norm_eps=float(vision.get("layer_norm_eps", 1e-6)),
+        hidden_size=whole(vision, "hidden_size", 768),
+        intermediate_size=whole(vision, "intermediate_size", 3072),
+        num_hidden_layers=whole(vision, "num_hidden_layers", 12),
+        num_attention_heads=whole(vision, "num_attention_heads", 12),
+        image_size=whole(config, "image_size", 512),
+        patch_size=whole(config, "patch_size", 16),
+        layer_norm_eps=number(vision, "layer_norm_eps", 1e-6),
     )
 
 
 def _language(config: dict[str, Any]) -> LanguageConfig:
-    language = dict(config.get("language_model_config", {}))
-    heads = int(language.get("num_attention_heads", 32))
-    key_value_heads = language.get("num_key_value_heads")
+    language = section(config, "language_model_config")
+    heads = whole(language, "num_attention_heads", 32)
+    grouped = language.get("num_key_value_heads") is not None
     return LanguageConfig(
-        vocab_size=int(language.get("vocab_size", 32000)),
-        hidden_size=int(language.get("hidden_size", 4096)),
-        intermediate_size=int(language.get("intermediate_size", 11008)),
-        num_hidden_layers=int(language.get("num_hidden_layers", 32)),
+        vocab_size=whole(language, "vocab_size", 32000),
+        hidden_size=whole(language, "hidden_size", 4096),
+        intermediate_size=whole(language, "intermediate_size", 11008),
+        num_hidden_layers=whole(language, "num_hidden_layers", 32),
         num_attention_heads=heads,
-        num_key_value_heads=heads if key_value_heads is None else int(key_value_heads),
-        rms_norm_eps=float(language.get("rms_norm_eps", 1e-6)),
-        rope_theta=float(language.get("rope_theta", 10000.0)),
-        attention_bias=bool(language.get("attention_bias", False)),
+        num_key_value_heads=whole(language, "num_key_value_heads", heads) if grouped else heads,
+        rms_norm_eps=number(language, "rms_norm_eps", 1e-6),
+        rope_theta=number(language, "rope_theta", 10000.0),
+        attention_bias=flag(language, "attention_bias", False),
     )
-
-
-def _pair(value: Any) -> tuple[int, int] | None:
-    if value is None:
-        return None
-    if isinstance(value, int):
-        return value, value
-    rows, columns = value
-    return int(rows), int(columns)
 
 
 def _check(config: ModelConfig, raw: dict[str, Any]) -> None:
     vision, language = config.vision, config.language
-    kernel = _pair(raw.get("kernel_size", [16, 16]))
-    activations = (
-        raw.get("vision_model_config", {}).get("vision_config", {}).get("hidden_act"),
-        raw.get("language_model_config", {}).get("hidden_act"),
-    )
+    vision_raw = section(section(raw, "vision_model_config"), "vision_config")
+    language_raw = section(raw, "language_model_config")
+    kernel = pair(raw, "kernel_size", 16)
     rules = [
         (vision.image_size % vision.patch_size == 0, "image_size must be a multiple of patch_size"),
         (config.downsample_ratio == 0.5, "downsample_ratio must be 0.5"),
@@ -216,6 +177,7 @@ def _check(config: ModelConfig, raw: dict[str, Any]) -> None:
             "vision heads must divide its width",
         ),
         (language.hidden_size % language.num_attention_heads == 0, "heads must divide the width"),
+        (language.head_dim % 2 == 0, "the width of a head must be even"),
         (
             language.num_attention_heads % language.num_key_value_heads == 0,
             "num_key_value_heads must divide num_attention_heads",
@@ -224,16 +186,14 @@ def _check(config: ModelConfig, raw: dict[str, Any]) -> None:
             -vision.num_hidden_layers <= config.vision_select_layer < vision.num_hidden_layers,
             "vision_select_layer must name a layer",
         ),
-        (1 <= config.slots <= 16, "prompt_numbers must be 1 to 16"),
-        (1 <= config.min_tiles <= config.max_tiles, "min_sub_img must be 1 to max_sub_img"),
-        (config.caption_tokens >= 1, "caption_tokens must be at least 1"),
-        (config.denoising_steps >= 1, "denoising_steps must be at least 1"),
-        (activations[0] in (None, "gelu_pytorch_tanh"), "vision hidden_act: gelu_pytorch_tanh"),
-        (activations[1] in (None, "silu"), "language hidden_act must be silu"),
+        (config.slots <= 16, "prompt_numbers must be 1 to 16"),
+        (config.min_tiles <= config.max_tiles <= 64, "min_sub_img <= max_sub_img <= 64"),
         (
-            raw.get("language_model_config", {}).get("rope_scaling") is None,
-            "rope_scaling must be null",
+            vision_raw.get("hidden_act") in (None, "gelu_pytorch_tanh"),
+            "vision hidden_act must be gelu_pytorch_tanh",
         ),
+        (language_raw.get("hidden_act") in (None, "silu"), "language hidden_act must be silu"),
+        (language_raw.get("rope_scaling") is None, "rope_scaling must be null"),
     ]
     broken = [text for holds, text in rules if not holds]
     if broken:
