@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from perceptiondlm_ros.errors import InputError
+from perceptiondlm_ros.errors import CheckpointError, InputError
 from perceptiondlm_ros.processing.boundary import check_count, check_image, region_masks
 from perceptiondlm_ros.processing.inputs import group_regions, prepare_inputs
 from perceptiondlm_ros.processing.sequence import DEFAULT_PROMPT
 from perceptiondlm_ros.processing.tokenizer import CaptionTokenizer
 from perceptiondlm_ros.runtime.backend import Backend
 from perceptiondlm_ros.runtime.denoising import DenoisedCaptions, denoise
-from perceptiondlm_ros.runtime.loading import choose_cache, load_backend
+from perceptiondlm_ros.runtime.loading import check_cache, choose_cache, load_backend
 from perceptiondlm_ros.runtime.locate import locate_checkpoint
 
 Box = tuple[float, float, float, float]
@@ -75,14 +75,16 @@ class Captioner:
         self.name = name
         self.description = backend.description
         self._backend, self._tokenizer = backend, tokenizer
-        self._steps = config.denoising_steps
-        if steps is not None:
-            self._steps = check_count("steps", steps, MOST_STEPS)
-        self._caption_tokens = config.caption_tokens
-        if caption_tokens is not None:
-            self._caption_tokens = check_count(
-                "caption_tokens", caption_tokens, MOST_CAPTION_TOKENS
+        _check_options(steps, caption_tokens, cache)
+        if tokenizer.largest_id >= config.language.vocab_size:
+            raise CheckpointError(
+                f"tokenizer.json of {name} has a token {tokenizer.largest_id}, expected less than "
+                f"the model's vocab_size {config.language.vocab_size}; both must be of the same "
+                "checkpoint"
             )
+        self._steps = config.denoising_steps if steps is None else int(steps)
+        tokens = config.caption_tokens if caption_tokens is None else caption_tokens
+        self._caption_tokens = int(tokens)
         self._cache = choose_cache(cache, config)
 
     @classmethod
@@ -112,6 +114,7 @@ class Captioner:
             BackendError: the backend or device isn't available, or has too little memory.
             InputError: an option is out of its range.
         """
+        _check_options(steps, caption_tokens, cache)  # before minutes of loading
         folder = locate_checkpoint(path)
         loaded = load_backend(folder, backend, device)
         return cls(
@@ -188,3 +191,11 @@ class Captioner:
                 text, length, truncated = self._tokenizer.decode_caption(ids.tolist())
                 confidence = float(of_ids[: max(length, 1)].mean())
                 yield index, Caption(text, min(confidence, 1.0), ids.tolist(), truncated)
+
+
+def _check_options(steps: int | None, caption_tokens: int | None, cache: str) -> None:
+    if steps is not None:
+        check_count("steps", steps, MOST_STEPS)
+    if caption_tokens is not None:
+        check_count("caption_tokens", caption_tokens, MOST_CAPTION_TOKENS)
+    check_cache(cache)

@@ -49,7 +49,8 @@ def region_masks(regions: Any, height: int, width: int) -> list[BoolArray]:
     Raises:
         InputError: names the region that is neither, has no area, or lies outside the image.
     """
-    if isinstance(regions, (str, bytes)) or not isinstance(regions, (Sequence, np.ndarray)):
+    several = isinstance(regions, Sequence) and not isinstance(regions, (str, bytes))
+    if not several and not (isinstance(regions, np.ndarray) and regions.ndim):
         raise InputError(
             f"regions is a {type(regions).__name__}, expected a sequence of boolean masks [H, W] "
             "and boxes (x0, y0, x1, y1)"
@@ -60,7 +61,7 @@ def region_masks(regions: Any, height: int, width: int) -> list[BoolArray]:
 def _mask(region: Any, index: int, height: int, width: int) -> BoolArray:
     try:
         array = np.asarray(region)
-    except ValueError:
+    except (TypeError, ValueError, RuntimeError):  # ragged, or a tensor that NumPy can't read
         array = np.empty(0)
     if array.ndim == 2 and array.dtype == np.bool_:
         if array.shape != (height, width):

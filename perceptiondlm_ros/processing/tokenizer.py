@@ -14,6 +14,9 @@ MASK, IMAGE, IMAGE_START, IMAGE_END = "<|mdm_mask|>", "<IMG_CONTEXT>", "<img>", 
 END_OF_TURN, END_OF_TEXT = "<|eot_id|>", "<|endoftext|>"
 HEADER_START, HEADER_END = "<|start_header_id|>", "<|end_header_id|>"
 
+MOST_PROMPT_TOKENS = 4096
+"""Memory grows with the square of the sequence, so a file pasted by mistake is refused."""
+
 
 def region_token(slot: int) -> str:
     """The token that becomes the RoI tokens of a region."""
@@ -49,7 +52,14 @@ class CaptionTokenizer:
         self._end_ids = (self.end_of_turn_id, self.id_of(END_OF_TEXT))
         self.region_ids = tuple(self.id_of(region_token(slot)) for slot in range(slots))
         self.marker_ids = tuple(self.id_of(caption_marker(slot)) for slot in range(slots))
-        (self.newline_id,) = self.encode("\n")
+        newline = self.encode("\n")
+        if len(newline) != 1:
+            raise CheckpointError(
+                f"{path} makes {len(newline)} tokens of a line break, expected one, as the "
+                "tokenizer of a PerceptionDLM checkpoint does"
+            )
+        (self.newline_id,) = newline
+        self.largest_id = max(self._tokenizer.get_vocab(with_added_tokens=True).values())
         added = self._tokenizer.get_added_tokens_decoder()
         self._specials = {index: token.content for index, token in added.items()}
 
@@ -69,9 +79,19 @@ class CaptionTokenizer:
         """The line break and the prompt as they follow the regions.
 
         Raises:
-            InputError: the prompt contains a special token, which would break the sequence apart.
+            InputError: the prompt contains a special token, which would break the sequence apart,
+                is too long, or is no valid Unicode.
         """
-        ids = self.encode("\n" + prompt)
+        try:
+            ids = self.encode("\n" + prompt)
+        except TypeError as error:
+            raise InputError(
+                f"prompt is {prompt!r:.80}, expected text that can be written as UTF-8"
+            ) from error
+        if len(ids) > MOST_PROMPT_TOKENS:
+            raise InputError(
+                f"prompt has {len(ids)} tokens, expected at most {MOST_PROMPT_TOKENS}; shorten it"
+            )
         found = sorted({self._specials[i] for i in ids if i in self._specials})
         if found:
             raise InputError(

@@ -45,10 +45,17 @@ def choose_cache(cache: str, config: ModelConfig) -> CacheMode:
     Raises:
         InputError: not one of the cache modes.
     """
-    if cache == "exact":
+    check_cache(cache)
+    if cache == "exact" or (cache == "auto" and config.prefix_sees_captions):
         return "exact"
-    if cache == "prefix":
-        return "prefix"
-    if cache == "auto":
-        return "exact" if config.prefix_sees_captions else "prefix"
-    raise InputError(f"cache is {cache!r}, expected one of {', '.join(CACHE_MODES)}")
+    return "prefix"
+
+
+def check_cache(cache: str) -> None:
+    """Refuse what `choose_cache` would, without a config.
+
+    Raises:
+        InputError: not one of the cache modes.
+    """
+    if cache not in CACHE_MODES:
+        raise InputError(f"cache is {cache!r}, expected one of {', '.join(CACHE_MODES)}")

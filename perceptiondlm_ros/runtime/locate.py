@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
-from perceptiondlm_ros.errors import CheckpointError
+from perceptiondlm_ros.errors import CheckpointError, InputError
+from perceptiondlm_ros.model.json_values import read_json, section
 
 DEFAULT_CHECKPOINT = Path(__file__).parents[1] / "checkpoints" / "small"
 
@@ -22,10 +24,19 @@ def locate_checkpoint(path: str | Path | None) -> Path:
 
     Raises:
         CheckpointError: there is no such folder, or the hub's files can't be had here.
+        InputError: the path is neither text nor a path.
     """
     if path is None:
         return _existing(DEFAULT_CHECKPOINT)
-    folder = Path(path).expanduser()
+    if not isinstance(path, (str, os.PathLike)):
+        raise InputError(
+            f"path is a {type(path).__name__}, expected a folder, a hub id, or None for the "
+            "packaged checkpoint"
+        )
+    try:
+        folder = Path(path).expanduser()
+    except RuntimeError:  # no such user; then the path is what it says
+        folder = Path(path)
     if folder.exists() or not _HUB_ID.fullmatch(str(path)):
         return _existing(folder)
     return _from_hub(str(path))
@@ -45,23 +56,34 @@ def _from_hub(name: str) -> Path:
     fetch = f"`hf download {name}` on a machine with network"
     try:
         from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import LocalEntryNotFoundError
     except ImportError as error:
         raise CheckpointError(
             f"checkpoint {name} is neither a folder here nor can it be looked up on the hub, since "
             "huggingface_hub is not installed; run `pip install huggingface_hub` and then "
             f"{fetch}, or give the folder that holds its files"
         ) from error
-    try:
-        return Path(snapshot_download(name, allow_patterns=list(_FILES), local_files_only=True))
-    except LocalEntryNotFoundError:
-        pass  # not in the local cache
-    try:
-        # Offline mode (HF_HUB_OFFLINE) makes this raise without touching the network.
-        return Path(snapshot_download(name, allow_patterns=list(_FILES)))
-    except Exception as error:  # the hub's client raises its own, requests' and OS errors
-        raise CheckpointError(
-            f"checkpoint {name} is not in the local cache and can't be fetched "
-            f"({type(error).__name__}: {error}); run {fetch} and copy its folder here, or give "
-            "the folder that holds its files"
-        ) from error
+    problem: Exception | None = None
+    for local_only in (True, False):
+        try:
+            # Offline mode (HF_HUB_OFFLINE) keeps the second call from touching the network too.
+            folder = Path(
+                snapshot_download(name, allow_patterns=list(_FILES), local_files_only=local_only)
+            )
+        except Exception as error:  # noqa: BLE001 (the client's own, its transport's, OS errors)
+            problem = error
+        else:
+            if not local_only or _complete(folder):
+                return folder
+    raise CheckpointError(
+        f"checkpoint {name} is not in the local cache and can't be fetched "
+        f"({type(problem).__name__}: {problem}); run {fetch} and copy its folder here, or give "
+        "the folder that holds its files"
+    ) from problem
+
+
+def _complete(folder: Path) -> bool:
+    """Whether the local cache holds all files: an interrupted download leaves some out."""
+    index = folder / "model.safetensors.index.json"
+    shards = section(read_json(index), "weight_map").values() if index.is_file() else []
+    files = ["config.json", "tokenizer.json", *(shards or ["model.safetensors"])]
+    return all((folder / str(name)).is_file() for name in files)

@@ -49,9 +49,9 @@ class TorchBackend:
             dtype = torch.float32 if target.type == "cpu" else torch.bfloat16
         try:
             return cls(load_model(folder, config, dtype=dtype, device=target))
-        except (torch.OutOfMemoryError, MemoryError) as error:
+        except (RuntimeError, MemoryError) as error:  # on a CPU, torch has no error of its own
             raise BackendError(
-                f"{target} has too little memory for {folder} in {_name(dtype)}; "
+                f"{target} can't hold {folder} in {_name(dtype)} ({error}); "
                 "free memory or use a smaller checkpoint"
             ) from error
 
@@ -138,7 +138,7 @@ def resolve_device(device: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         found = torch.device(device)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise BackendError(
             f"device is {device!r}, expected 'auto', 'cpu', 'cuda' or 'cuda:N'"
         ) from error
@@ -158,7 +158,7 @@ def _failures_reported(device: torch.device) -> Iterator[None]:
     """Turn what torch raises while running into a BackendError."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except (torch.OutOfMemoryError, MemoryError) as error:
         raise BackendError(
             f"{device} ran out of memory; use fewer regions a frame, a smaller image or checkpoint"
         ) from error
