@@ -34,17 +34,23 @@ class Loss:
 
 
 def masked_diffusion_loss(
-    model: PerceptionDLM, batch: Batch, *, mask_id: int, copies: int, generator: torch.Generator
+    model: PerceptionDLM,
+    batch: Batch,
+    features: Tensor,
+    *,
+    mask_id: int,
+    copies: int,
+    generator: torch.Generator,
 ) -> Loss:
     """Mask each caption token with probability t, predict the masked ones, weigh by 1/t.
 
     Args:
         batch: on the model's device.
+        features: [B, T, P*P, W], what the vision tower saw, see `PerceptionDLM.see`.
         copies: noised copies of the captions that share a prefix. Their mask ratios t are
             uniform on (0, 1], one in each of `copies` equal intervals.
         generator: on the CPU; decides the masks.
     """
-    layout = batch.layout
     samples, regions, tokens = batch.caption_ids.shape
     ratios = _mask_ratios(samples, copies, generator)
     noise = torch.rand((samples * copies, regions, tokens), generator=generator)
@@ -52,7 +58,7 @@ def masked_diffusion_loss(
     truth = batch.caption_ids.repeat_interleave(copies, dim=0)
     noised = torch.where(masked, mask_id, truth)
 
-    logits = _caption_logits(model, batch, noised, copies, layout)
+    logits = _caption_logits(model, batch, features, noised, copies)
     losses = F.cross_entropy(logits.flatten(0, 1), truth.flatten(), reduction="none")
     weights = masked.flatten() / ratios.to(losses.device).repeat_interleave(regions * tokens)
     hits = (logits.argmax(-1).flatten() == truth.flatten()) & masked.flatten()
@@ -62,22 +68,28 @@ def masked_diffusion_loss(
     )
 
 
+def see(model: PerceptionDLM, batch: Batch) -> Tensor:
+    """[B, T, P*P, W]: what the vision tower makes of a batch, in the dtype of its weights."""
+    dtype = model.mask_id_embedding.weight.dtype
+    tiles = (batch.tiles.to(torch.float32) / 127.5 - 1.0).to(dtype)
+    return model.see(tiles, batch.patch_masks.to(dtype))
+
+
 def _mask_ratios(samples: int, copies: int, generator: torch.Generator) -> Tensor:
     uniform = (torch.rand((samples, copies), generator=generator) + torch.arange(copies)) / copies
     return uniform.clamp(min=LEAST_MASK_RATIO).flatten()
 
 
 def _caption_logits(
-    model: PerceptionDLM, batch: Batch, noised: Tensor, copies: int, layout: SequenceLayout
+    model: PerceptionDLM, batch: Batch, features: Tensor, noised: Tensor, copies: int
 ) -> Tensor:
     """fp32 [B*copies, N*M, V]."""
-    device = batch.token_ids.device
+    device, layout = batch.token_ids.device, batch.layout
     start = layout.captions_start
-    tiles = batch.tiles.to(torch.float32) / 127.5 - 1.0
-    visual_tokens = model.encode(tiles, batch.patch_masks.to(tiles.dtype))
+    visual_tokens = model.project(features)
     roi_tokens = model.replay(visual_tokens, batch.roi_matrix)
     embeddings = model.embed(batch.token_ids, visual_tokens, roi_tokens, layout)
-    mask = _additive_mask(layout, device)
+    mask = _additive_mask(layout, device).to(embeddings.dtype)
     positions = torch.arange(layout.length, device=device)[None]
 
     _, past = model.language(embeddings[:, :start], positions[:, :start], mask[..., :start, :start])

@@ -40,7 +40,7 @@ def learning_rate_scale(step: int, progress: float) -> float:
 class Optimisers:
     """Muon for the weight matrices within the layers, AdamW for everything else."""
 
-    def __init__(self, model: PerceptionDLM, learning_rate: float) -> None:
+    def __init__(self, model: nn.Module, learning_rate: float) -> None:
         self._rate = learning_rate
         self._parameters = list(model.parameters())
         matrices = [

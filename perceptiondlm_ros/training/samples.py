@@ -19,13 +19,13 @@ from perceptiondlm_ros.processing.tokenizer import CaptionTokenizer
 from perceptiondlm_ros.scenes.render import render
 from perceptiondlm_ros.scenes.sample import MAX_OBJECTS, sample_scene, training_seed
 from perceptiondlm_ros.scenes.scene import captions
-
+from perceptiondlm_ros.training.vision_task import vision_labels
 
 CAMERAS = ((640, 360), (480, 480), (640, 480))
-"""Width and height in pixels; half of the samples."""
+"""Width and height in pixels; a quarter of the samples."""
 
 QUICK = ((456, 256), (256, 256), (342, 256))
-"""The same shapes at the size of a tile, which are drawn in half the time; the other half."""
+"""The same shapes at the size of a tile, which are drawn in half the time; the others."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Batch:
         roi_matrix: float32 [B, N, R, T*C].
         token_ids: int64 [B, L], captions masked.
         caption_ids: int64 [B, N, M], the truth.
+        labels: int64 [B, N, 9], see `vision_labels`.
         layout: places in the sequence.
     """
 
@@ -46,13 +47,14 @@ class Batch:
     roi_matrix: Tensor
     token_ids: Tensor
     caption_ids: Tensor
+    labels: Tensor
     layout: SequenceLayout
 
     def to(self, device: torch.device) -> Batch:
         return Batch(*(getattr(self, f).to(device) for f in _TENSORS), self.layout)
 
 
-_TENSORS = ("tiles", "patch_masks", "roi_matrix", "token_ids", "caption_ids")
+_TENSORS = ("tiles", "patch_masks", "roi_matrix", "token_ids", "caption_ids", "labels")
 
 
 class SceneBatches(IterableDataset[Batch]):
@@ -89,7 +91,7 @@ class SceneBatches(IterableDataset[Batch]):
         return collate(samples)
 
     def _sample(self, seed: int, regions: int, rng: np.random.Generator) -> Batch:
-        width, height = (CAMERAS + QUICK)[rng.integers(6)]
+        width, height = (CAMERAS if rng.random() < 0.25 else QUICK)[rng.integers(3)]
         count = int(rng.integers(regions, MAX_OBJECTS + 1))
         scene = sample_scene(seed, width=width, height=height, objects=count)
         drawn = render(scene, masks=False)
@@ -118,8 +120,36 @@ class SceneBatches(IterableDataset[Batch]):
             roi_matrix=torch.from_numpy(inputs.roi_matrix),
             token_ids=torch.from_numpy(inputs.token_ids),
             caption_ids=torch.from_numpy(np.stack(truth))[None],
+            labels=torch.tensor([[vision_labels(texts[chosen[i]][0]) for i in order]]),
             layout=inputs.layout,
         )
+
+
+class Pool:
+    """Batches that are kept and used again, since drawing a scene costs more than a step.
+
+    Args:
+        fresh: where new batches come from.
+        reuse: how often a batch is used on average.
+        size: how many batches are kept.
+        seed: of the choice among them.
+    """
+
+    def __init__(self, fresh: Iterator[Batch], *, reuse: int, size: int, seed: int) -> None:
+        self._fresh, self._reuse, self._size = fresh, reuse, size
+        self._kept: list[Batch] = []
+        self._rng = np.random.default_rng(seed)
+
+    def next(self) -> Batch:
+        place = int(self._rng.integers(self._size))
+        if self._kept and self._rng.random() >= 1.0 / self._reuse:
+            return self._kept[place % len(self._kept)]
+        batch = next(self._fresh)
+        if len(self._kept) < self._size:
+            self._kept.append(batch)
+        else:
+            self._kept[place] = batch
+        return batch
 
 
 def caption_ids(tokenizer: CaptionTokenizer, text: str, length: int) -> IntArray:

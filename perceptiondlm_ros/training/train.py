@@ -10,12 +10,15 @@ state. OUTPUT then holds a checkpoint in the published layout and `training.png`
 from __future__ import annotations
 
 import argparse
+import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
+from torch.func import functional_call
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
@@ -24,13 +27,20 @@ from perceptiondlm_ros.model.checkpoint import WEIGHTS, load_model, save_model
 from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.model.perceptiondlm import PerceptionDLM
 from perceptiondlm_ros.processing.tokenizer import CaptionTokenizer
-from perceptiondlm_ros.training.objective import masked_diffusion_loss
+from perceptiondlm_ros.training.objective import Loss, masked_diffusion_loss, see
 from perceptiondlm_ros.training.optimisation import Average, Optimisers, initialise
 from perceptiondlm_ros.training.progress import History
 from perceptiondlm_ros.training.recipe import write_description
-from perceptiondlm_ros.training.samples import Batch, SceneBatches
+from perceptiondlm_ros.training.samples import Batch, Pool, SceneBatches
+from perceptiondlm_ros.training.vision_task import VisionTask
 
 STATE = "training_state.pt"
+
+POOL = 500
+"""Batches that are kept for reuse, 6 MB each."""
+
+VISION_WEIGHT = 0.3
+"""Of the vision task beside the captions."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +48,12 @@ class Options:
     """Attributes:
     output: folder of the checkpoint; holds the state of the run too.
     minutes: time to spend in all, interruptions not counted.
+    vision_share: share of the time in which the vision tower learns alone, see `vision_task`.
     batch_size: samples of a step.
     copies: noised copies of the captions that share a prefix.
     learning_rate: the highest, reached after the warm-up.
     workers: processes that render scenes.
+    reuse: how often a rendered batch is used on average.
     save_minutes: time between two saved states.
     device: `cpu` or `cuda`.
     start: a checkpoint folder to go on from, instead of random weights.
@@ -50,14 +62,42 @@ class Options:
 
     output: Path
     minutes: float = 120.0
+    vision_share: float = 0.35
     batch_size: int = 32
     copies: int = 2
     learning_rate: float = 2e-3
-    workers: int = 1
+    workers: int = 2
+    reuse: int = 4
     save_minutes: float = 5.0
     device: str = "cpu"
     start: Path | None = None
     seed: int = 1
+
+
+class Learner(nn.Module):
+    """The model and the heads that teach its vision tower, with both losses."""
+
+    def __init__(self, model: PerceptionDLM, options: Options, mask_id: int) -> None:
+        super().__init__()
+        self.model = model
+        self.task = VisionTask(model.config.vision.hidden_size)
+        self._options, self._mask_id = options, mask_id
+
+    def forward(self, batch: Batch, noise: torch.Generator, vision_alone: bool) -> Loss:
+        """The loss to descend; its accuracy is that of the captions, or of the vision alone."""
+        features = see(self.model, batch)
+        vision_loss, accuracy = self.task(features, batch.patch_masks, batch.labels)
+        if vision_alone:
+            return Loss(vision_loss, accuracy)
+        captions = masked_diffusion_loss(
+            self.model,
+            batch,
+            features,
+            mask_id=self._mask_id,
+            copies=self._options.copies,
+            generator=noise,
+        )
+        return Loss(captions.loss + VISION_WEIGHT * vision_loss, captions.accuracy)
 
 
 class Run:
@@ -69,9 +109,10 @@ class Run:
         self.device = torch.device(options.device)
         self.config: ModelConfig = write_description(options.output)
         self.tokenizer = CaptionTokenizer(options.output, self.config.slots)
-        self.model = self._build().to(self.device)
+        self.model = self._build()
+        self.learner = Learner(self.model, options, self.tokenizer.mask_id).to(self.device)
         self.average = Average(self.model)
-        self.optimisers = Optimisers(self.model, options.learning_rate)
+        self.optimisers = Optimisers(self.learner, options.learning_rate)
         self.noise = torch.Generator().manual_seed(options.seed)
         self.history = History()
         self.step = 0
@@ -90,7 +131,7 @@ class Run:
         with tqdm(total=100, initial=int(100 * self.progress), unit="%") as bar:
             while self.progress < 1.0:
                 started = time.monotonic()
-                self._train_step(next(batches))
+                self._train_step(batches.next())
                 now = time.monotonic()
                 self.seconds += now - started
                 bar.n = int(100 * self.progress)
@@ -106,7 +147,7 @@ class Run:
         with self.average.applied(self.model):
             save_model(self.model, output / WEIGHTS, dtype=torch.float16)
         state = {
-            "model": self.model.state_dict(),
+            "learner": self.learner.state_dict(),
             "average": self.average.state,
             "optimisers": self.optimisers.state_dict(),
             "noise": self.noise.get_state(),
@@ -121,14 +162,12 @@ class Run:
 
     def _train_step(self, batch: Batch) -> None:
         rate = self.optimisers.set_rate(self.step, self.progress)
-        with torch.autocast(self.device.type, torch.bfloat16):
-            result = masked_diffusion_loss(
-                self.model,
-                batch.to(self.device),
-                mask_id=self.tokenizer.mask_id,
-                copies=self.options.copies,
-                generator=self.noise,
-            )
+        # Computed in bfloat16 throughout, with weights and their steps kept in float32.
+        weights = {name: value.bfloat16() for name, value in self.learner.named_parameters()}
+        vision_alone = self.progress < self.options.vision_share
+        result: Loss = functional_call(
+            self.learner, weights, (batch.to(self.device), self.noise, vision_alone)
+        )
         result.loss.backward()
         self.optimisers.step()
         self.average.update(self.model, self.step)
@@ -147,7 +186,7 @@ class Run:
         initialise(model)
         return model
 
-    def _batches(self) -> Iterator[Batch]:
+    def _batches(self) -> Pool:
         stream = SceneBatches(
             self.config, self.tokenizer, start=self.step, size=self.options.batch_size
         )
@@ -155,24 +194,32 @@ class Run:
             stream,
             batch_size=None,
             num_workers=self.options.workers,
-            prefetch_factor=4 if self.options.workers else None,
+            prefetch_factor=6 if self.options.workers else None,
+            worker_init_fn=_yield_cores,
         )
-        return iter(loader)
+        return Pool(iter(loader), reuse=self.options.reuse, size=POOL, seed=self.step)
 
     def _resume(self) -> None:
         path = self.options.output / STATE
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-            self.model.load_state_dict(state["model"])
+            self.learner.load_state_dict(state["learner"])
         except (RuntimeError, KeyError, OSError) as error:
             raise CheckpointError(
                 f"{path} can't be resumed ({error}); remove it to start anew"
             ) from error
-        self.average.state = {name: value.to(self.device) for name, value in state["average"].items()}
+        self.average.state = {
+            name: value.to(self.device) for name, value in state["average"].items()
+        }
         self.optimisers.load_state_dict(state["optimisers"])
         self.noise.set_state(state["noise"])
         self.history.rows = state["history"]
         self.step, self.seconds = state["step"], state["seconds"]
+
+
+def _yield_cores(worker: int) -> None:
+    """Let the training go first where cores are few: one preempted thread stalls all of them."""
+    os.nice(19)
 
 
 def parse(arguments: Sequence[str] | None = None) -> Options:
@@ -182,10 +229,12 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     )
     parser.add_argument("output", type=Path, help="folder of the checkpoint")
     parser.add_argument("--minutes", type=float, default=defaults.minutes)
+    parser.add_argument("--vision-share", type=float, default=defaults.vision_share)
     parser.add_argument("--batch-size", type=int, default=defaults.batch_size)
     parser.add_argument("--copies", type=int, default=defaults.copies)
     parser.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
     parser.add_argument("--workers", type=int, default=defaults.workers)
+    parser.add_argument("--reuse", type=int, default=defaults.reuse)
     parser.add_argument("--save-minutes", type=float, default=defaults.save_minutes)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--start", type=Path, default=None, help="checkpoint to go on from")
