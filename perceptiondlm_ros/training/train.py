@@ -1,6 +1,6 @@
 """Train the small checkpoint from nothing, on a CPU or a GPU, with one command.
 
-    python -m perceptiondlm_ros.training.train OUTPUT --minutes 120
+python -m perceptiondlm_ros.training.train [OUTPUT] [--minutes 120]
 
 The learning rate follows the time spent, so that a run ends well whatever the machine's speed.
 The run can be interrupted and started again with the same command: it goes on from the last saved
@@ -204,7 +204,7 @@ class Run:
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
             self.learner.load_state_dict(state["learner"])
-        except (RuntimeError, KeyError, OSError) as error:
+        except Exception as error:
             raise CheckpointError(
                 f"{path} can't be resumed ({error}); remove it to start anew"
             ) from error
@@ -227,7 +227,13 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     parser = argparse.ArgumentParser(
         prog="train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("output", type=Path, help="folder of the checkpoint")
+    parser.add_argument(
+        "output",
+        type=Path,
+        nargs="?",
+        default=Path("training_output"),
+        help="folder of the checkpoint; training_output if left out",
+    )
     parser.add_argument("--minutes", type=float, default=defaults.minutes)
     parser.add_argument("--vision-share", type=float, default=defaults.vision_share)
     parser.add_argument("--batch-size", type=int, default=defaults.batch_size)
