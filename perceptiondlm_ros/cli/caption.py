@@ -83,7 +83,9 @@ def add_parser(subparsers: Any) -> None:
         help="exact, prefix or auto: keep keys and values of the prefix between steps, in auto "
         "only where that changes nothing (default: %(default)s)",
     )
-    model.add_argument("--prompt", help="what to ask (default: the checkpoint's usual prompt)")
+    model.add_argument(
+        "--prompt", type=_text, help="what to ask (default: the checkpoint's usual prompt)"
+    )
     output = parser.add_argument_group("output")
     output.add_argument(
         "--json", action="store_true", help="print a JSON list, one object a region"
@@ -149,3 +151,12 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"got {text!r}, expected a whole number of at least 1")
     return int(text)
+
+
+def _text(text: str) -> str:
+    """Text that was typed in the terminal's encoding."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected text in UTF-8") from None
+    return text

@@ -16,9 +16,9 @@ _DISTRIBUTIONS = {
 
 
 def interpreter() -> str:
-    """Which interpreter runs this program: often not the one that libraries were installed for."""
+    """What runs this program: often not the interpreter that libraries were installed for."""
     version = ".".join(map(str, sys.version_info[:3]))
-    return f"this program runs in {sys.executable}, Python {version}"
+    return f"{sys.executable} (Python {version})"
 
 
 def what_to_install(error: ImportError) -> str | None:
@@ -30,6 +30,6 @@ def what_to_install(error: ImportError) -> str | None:
     problem = f"lacks {library}" if missing else f"can't load {library} ({error})"
     install = f"{shlex.quote(sys.executable)} -m pip install {_DISTRIBUTIONS[library]}"
     return (
-        f"{interpreter()}, which {problem}; run `{install}`, or name an interpreter that has it: "
-        "`python -m perceptiondlm_ros.cli.main`"
+        f"this program runs in {interpreter()}, which {problem}; run `{install}`, or start it as "
+        "`PYTHON -m perceptiondlm_ros.cli.main` with an interpreter that has it"
     )

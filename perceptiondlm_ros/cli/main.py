@@ -39,8 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parsed.run(parsed)
         sys.stdout.flush()
     except PerceptionDLMError as error:
-        lacking = isinstance(error.__cause__, ModuleNotFoundError)
-        return _fail(f"{error} ({interpreter()})" if lacking else str(error))
+        cause = error.__cause__
+        lacking = isinstance(cause, ImportError) and what_to_install(cause)
+        return _fail(f"{error}: {interpreter()}" if lacking else str(error))
     except ImportError as error:
         reason = what_to_install(error)
         if reason is None:

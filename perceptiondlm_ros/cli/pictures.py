@@ -113,10 +113,10 @@ def _opened(argument: str, path: Path) -> Iterator[Image.Image]:
             "WebP or the like"
         ) from error
     except Exception as error:  # the decoders of damaged files raise whatever they stumble over
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise InputError(
-            f"{argument} {path} can't be read: {reason}; expected a whole picture file"
-        ) from error
+        reason = f"{error}; expected an undamaged picture"
+        if isinstance(error, OSError) and error.strerror:
+            reason = f"{error.strerror}; name a picture that is there"
+        raise InputError(f"{argument} {path} can't be read: {reason}") from error
 
 
 def _rgb(image: Image.Image, path: Path) -> NDArray[np.uint8]:
@@ -142,9 +142,11 @@ def _grey_8_bit(values: NDArray[np.generic], path: Path) -> NDArray[np.uint8]:
 def _nonzero(image: Image.Image) -> NDArray[np.bool_]:
     """bool [H, W]: pixels that are neither black nor transparent, by colour and not by palette."""
     if image.mode.startswith("I") or image.mode == "F":
-        return np.asarray(image) != 0
-    pixels = np.asarray(image.convert("RGBA"))
-    mask: NDArray[np.bool_] = pixels[:, :, :3].any(axis=2) & (pixels[:, :, 3] > 0)
+        seen = np.asarray(image)
+    else:
+        rgba = np.asarray(image.convert("RGBA"))
+        seen = rgba[:, :, :3].max(axis=2) * (rgba[:, :, 3] > 0)
+    mask: NDArray[np.bool_] = seen != 0
     return mask
 
 

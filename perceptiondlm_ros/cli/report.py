@@ -20,7 +20,7 @@ _CUT_OFF = " ..."
 
 
 def write_json(regions: Sequence[Region], captions: Sequence[Caption], stream: TextIO) -> None:
-    """A list of objects, one a region, in the given order."""
+    """A list of objects in the given order, one object a line."""
     objects = [
         {
             "region": region.argument.as_json(),
@@ -31,8 +31,9 @@ def write_json(regions: Sequence[Region], captions: Sequence[Caption], stream: T
         }
         for region, caption in zip(regions, captions, strict=True)
     ]
-    # ASCII, so that no locale can't print it.
-    stream.write(json.dumps(objects, indent=2) + "\n")
+    # ASCII, which every locale can print.
+    lines = ",\n".join(f"  {json.dumps(item)}" for item in objects)
+    stream.write(f"[\n{lines}\n]\n")
 
 
 def write_table(regions: Sequence[Region], captions: Sequence[Caption], stream: TextIO) -> None:

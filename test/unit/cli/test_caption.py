@@ -1,0 +1,185 @@
+"""`perceptiondlm caption`, from the arguments to what is printed and written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from perceptiondlm_ros.captioner import Captioner
+
+
+def test_rows_keep_the_order_of_the_command_line(
+    run: Any, fake: list[Any], photo: Path, half: Path
+) -> None:
+    regions = ["--box", "0,0,10,10", "--mask", half, "--box", "5,5,25,20"]
+    status, out, err = run("caption", *regions[:2], photo, *regions[2:])
+    assert (status, err) == (0, "")
+    heading, *rows = (line.split(maxsplit=4) for line in out.splitlines())
+    assert heading == ["region", "confidence", "caption"]
+    assert rows == [
+        ["1", "box", "0,0,10,10", "0.50", "a box 10 wide"],
+        ["2", "mask", str(half), "0.60", "a mask of 600 pixels ..."],
+        ["3", "box", "5,5,25,20", "0.70", "a box 20 wide"],
+    ]
+
+
+def test_json_holds_everything_and_nothing_else_is_on_stdout(
+    run: Any, fake: list[Any], photo: Path, half: Path
+) -> None:
+    status, out, err = run("caption", photo, "--box=-3,0,10,9.5", "--mask", half, "--json")
+    assert (status, err) == (0, "")
+    assert json.loads(out) == [
+        {
+            "region": {"box": [-3, 0, 10, 9.5]},
+            "caption": "a box 13 wide",
+            "confidence": 0.5,
+            "truncated": False,
+            "token_ids": [3, 0],
+        },
+        {
+            "region": {"mask": str(half)},
+            "caption": "a mask of 600 pixels",
+            "confidence": 0.6,
+            "truncated": True,
+            "token_ids": [3, 1],
+        },
+    ]
+
+
+def test_box_may_begin_with_a_minus(run: Any, fake: list[Any], photo: Path) -> None:
+    status, out, _ = run("caption", photo, "--box", "-5,-.5,10,10", "--json")
+    assert status == 0
+    assert json.loads(out)[0]["region"] == {"box": [-5, -0.5, 10, 10]}
+
+
+def test_options_reach_the_captioner(run: Any, fake: list[Any], photo: Path) -> None:
+    model = ["--checkpoint", "a/b", "--backend", "torch", "--device", "cpu", "--steps", "7"]
+    more = ["--caption-tokens", "9", "--cache", "exact", "--prompt", "What?"]
+    assert run("caption", photo, "--box", "1,1,9,9", *model, *more)[0] == 0
+    (captioner,) = fake
+    assert captioner.options == {
+        "path": "a/b",
+        "backend": "torch",
+        "device": "cpu",
+        "steps": 7,
+        "caption_tokens": 9,
+        "cache": "exact",
+    }
+    assert captioner.prompts == ["What?"]
+
+
+def test_defaults_are_the_captioners(run: Any, fake: list[Any], photo: Path) -> None:
+    assert run("caption", photo, "--box", "1,1,9,9")[0] == 0
+    (captioner,) = fake
+    defaults = Captioner.__init__.__kwdefaults__
+    assert captioner.options == {
+        "path": None,
+        "backend": "auto",
+        "device": "auto",
+        "steps": defaults["steps"],
+        "caption_tokens": defaults["caption_tokens"],
+        "cache": defaults["cache"],
+    }
+    assert captioner.prompts == [None]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "no region was given; expected at least one --box x0,y0,x1,y1 or --mask FILE"),
+        (["--box", "1,2,3"], "got '1,2,3', expected four numbers x0,y0,x1,y1"),
+        (["--box", "a,b,c,d"], "expected four numbers"),
+        (["--box", "1,1,nan,9"], "expected four numbers"),
+        (["--box", "1,1,inf,9"], "expected four numbers"),
+        (["--box", "10,10,5,5"], "expected x0 < x1 and y0 < y1"),
+        (["--box"], "expected one argument"),
+        (["--mask", "missing.png"], "--mask missing.png can't be read: No such file"),
+        (["--box", "1,1,9,9", "--steps", "0"], "--steps: got '0', expected a whole number"),
+        (["--box", "1,1,9,9", "--steps", "a"], "--steps: got 'a', expected a whole number"),
+        (["--box", "1,1,9,9", "--caption-tokens", "1.5"], "--caption-tokens: got '1.5'"),
+        (["--box", "1,1,9,9", "--prompt", "\udcff"], "--prompt: got '\\udcff', expected text"),
+        (["--box", "1,1,9,9", "--annotate", "x"], "--annotate x doesn't end like a picture"),
+        (["--box", "1,1,9,9", "--annotate", "no/such/x.png"], "there is no folder no/such"),
+    ],
+)
+def test_bad_arguments_are_explained_before_anything_is_loaded(
+    arguments: list[str], says: str, run: Any, fake: list[Any], photo: Path
+) -> None:
+    status, out, err = run("caption", photo, *arguments)
+    assert (status, out, fake) == (2, "", [])
+    assert says in err.splitlines()[-1]
+
+
+def test_annotate_never_overwrites_an_input(
+    run: Any, fake: list[Any], photo: Path, half: Path
+) -> None:
+    before = photo.read_bytes(), half.read_bytes()
+    for path in (photo, half):
+        status, _, err = run("caption", photo, "--mask", half, "--annotate", path)
+        assert status == 2
+        assert "is one of the inputs" in err
+    assert (photo.read_bytes(), half.read_bytes()) == before
+
+
+def test_annotated_picture_shows_each_region(
+    run: Any, fake: list[Any], tmp_path: Path, photo: Path, half: Path
+) -> None:
+    output = tmp_path / "annotated.png"
+    status, out, err = run("caption", photo, "--mask", half, "--annotate", output)
+    assert (status, err) == (0, "")
+    assert "a mask of 600 pixels" in out
+    with Image.open(output) as picture, Image.open(photo) as original:
+        changed = np.asarray(picture) != np.asarray(original)
+    assert changed.any()
+
+
+def real(run: Any, checkpoint: Path, *arguments: str | Path) -> tuple[int, str, str]:
+    photo = checkpoint / "cases" / "photo"
+    return run(  # type: ignore[no-any-return]
+        "caption",
+        photo / "image.jpg",
+        "--mask",
+        photo / "mask_1.png",
+        *arguments,
+        *("--checkpoint", checkpoint, "--steps", "2", "--caption-tokens", "4"),
+    )
+
+
+def test_a_real_checkpoint_captions(run: Any, tiny_checkpoint: Path) -> None:
+    status, out, err = real(run, tiny_checkpoint, "--box", "40,30,200,180", "--json")
+    assert (status, err) == (0, "")
+    found = json.loads(out)
+    assert [list(item["region"]) for item in found] == [["mask"], ["box"]]
+    for item in found:
+        assert len(item["token_ids"]) == 4
+        assert 0 <= item["confidence"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--box", "900,900,950,950"], "--box 900,900,950,950 covers no pixel of the 640 x 476"),
+        (["--cache", "none"], "cache is 'none', expected one of auto, exact, prefix"),
+        (["--backend", "none"], "backend is 'none', expected one of"),
+        (["--device", "none"], "device is 'none'"),
+    ],
+)
+def test_what_the_captioner_refuses_is_one_line(
+    arguments: list[str], says: str, run: Any, tiny_checkpoint: Path
+) -> None:
+    status, out, err = real(run, tiny_checkpoint, *arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"perceptiondlm: {says}")
+    assert err.count("\n") == 1
+
+
+def test_missing_checkpoint_is_one_line(run: Any, photo: Path, tmp_path: Path) -> None:
+    missing = tmp_path / "nothing"
+    status, out, err = run("caption", photo, "--box", "1,1,9,9", "--checkpoint", missing)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"perceptiondlm: checkpoint {missing} does not exist")

@@ -1,0 +1,173 @@
+"""Pictures of every kind that a user may have, damaged ones included."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from perceptiondlm_ros.cli.pictures import Region, read_picture
+from perceptiondlm_ros.cli.region_arguments import BoxArgument, MaskArgument
+from perceptiondlm_ros.errors import InputError
+
+ROTATED = 6  # EXIF: turn by 90 degrees clockwise to show
+ORIENTATION = 0x0112
+
+
+def gradient() -> Image.Image:
+    """Red to the right, green downwards; 8 x 6."""
+    rows, columns = np.mgrid[:6, :8]
+    pixels = np.stack([columns * 30, rows * 40, np.full_like(rows, 200)], axis=-1)
+    return Image.fromarray(pixels.astype(np.uint8))
+
+
+def read(image: Image.Image, path: Path, **options: object) -> np.ndarray:
+    image.save(path, **options)
+    return read_picture(path, []).image
+
+
+def read_mask(mask: Image.Image, folder: Path, size: tuple[int, int] = (8, 6)) -> np.ndarray:
+    Image.new("RGB", size).save(folder / "image.png")
+    mask.save(folder / "mask.png")
+    argument = MaskArgument(folder / "mask.png")
+    (region,) = read_picture(folder / "image.png", [argument]).regions
+    assert isinstance(region.pixels, np.ndarray) and region.pixels.dtype == np.bool_
+    return region.pixels
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L", "LA", "1"])
+def test_every_common_mode_is_read_as_rgb(mode: str, tmp_path: Path) -> None:
+    image = gradient().convert(mode)
+    found = read(image, tmp_path / "image.png")
+    assert found.dtype == np.uint8 and found.shape == (6, 8, 3)
+    np.testing.assert_array_equal(found, np.asarray(image.convert("RGB")))
+
+
+def test_palette_with_transparency_is_read_without_a_warning(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    image = gradient().convert("P")
+    found = read(image, tmp_path / "image.png", transparency=bytes(range(256)))
+    np.testing.assert_array_equal(found, np.asarray(image.convert("RGB")))
+    assert not recwarn.list
+
+
+def test_16_bit_grey_keeps_its_range(tmp_path: Path) -> None:
+    values = np.array([[0, 257, 32768, 65535]], np.uint16)
+    found = read(Image.fromarray(values), tmp_path / "image.png")
+    assert found[0, :, 0].tolist() == [0, 1, 128, 255]
+    assert (found == found[:, :, :1]).all()
+
+
+@pytest.mark.parametrize("value", [-1.0, 0.5, 70000.0])
+def test_values_that_are_no_colours_are_refused(value: float, tmp_path: Path) -> None:
+    dtype = np.float32 if value == 0.5 else np.int32
+    with pytest.raises(InputError, match="expected 8 or 16 bits a channel"):
+        read(Image.fromarray(np.full((6, 8), value, dtype)), tmp_path / "image.tiff")
+
+
+def test_rotated_photograph_is_turned_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = ROTATED
+    found = read(gradient(), tmp_path / "image.png", exif=exif)
+    np.testing.assert_array_equal(found, np.rot90(np.asarray(gradient()), -1))
+
+
+def test_masks_fit_the_picture_as_it_is_shown(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = ROTATED
+    gradient().save(tmp_path / "image.png", exif=exif)
+    Image.new("L", (6, 8), 255).save(tmp_path / "upright.png")
+    Image.new("L", (8, 6), 255).save(tmp_path / "lying.png")
+    read_picture(tmp_path / "image.png", [MaskArgument(tmp_path / "upright.png")])
+    with pytest.raises(InputError, match=r"is 8 x 6 pixels, expected the image's 6 x 8"):
+        read_picture(tmp_path / "image.png", [MaskArgument(tmp_path / "lying.png")])
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "RGB", "RGBA", "P", "I;16"])
+def test_pixels_other_than_zero_are_the_region(mode: str, tmp_path: Path) -> None:
+    wanted = np.zeros((6, 8), bool)
+    wanted[1:3, 2:7] = True
+    if mode == "I;16":
+        mask = Image.fromarray(wanted.astype(np.uint16))
+    else:
+        mask = Image.fromarray(wanted.astype(np.uint8) * 255).convert(mode)
+    np.testing.assert_array_equal(read_mask(mask, tmp_path), wanted)
+
+
+def test_the_faintest_grey_is_part_of_the_region(tmp_path: Path) -> None:
+    assert read_mask(Image.new("L", (8, 6), 1), tmp_path).all()
+
+
+def test_palette_masks_go_by_colour_and_transparent_pixels_are_outside(tmp_path: Path) -> None:
+    palette = Image.new("P", (8, 6), 0)
+    palette.putpalette([255, 255, 255, 0, 0, 0])  # white comes first, black second
+    palette.putpixel((3, 2), 1)
+    found = read_mask(palette, tmp_path)
+    assert found.sum() == 47 and not found[2, 3]
+    cut_out = Image.new("RGBA", (8, 6), (255, 255, 255, 0))
+    cut_out.putpixel((3, 2), (255, 255, 255, 255))
+    assert np.argwhere(read_mask(cut_out, tmp_path)).tolist() == [[2, 3]]
+
+
+def test_empty_mask_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has only pixels of 0"):
+        read_mask(Image.new("L", (8, 6)), tmp_path)
+
+
+def test_the_box_around_a_mask_is_the_one_that_is_drawn() -> None:
+    pixels = np.zeros((6, 8), bool)
+    pixels[1:3, 2:7] = True
+    assert Region(MaskArgument(Path("m.png")), pixels).box == (2, 1, 7, 3)
+    box = (1.5, 2.0, 3.0, 4.0)
+    assert Region(BoxArgument(box), box).box == box
+
+
+def test_missing_folder_and_foreign_files_are_named(tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("no picture")
+    for name, says in [
+        ("nothing.png", "nothing.png can't be read: No such file"),
+        (".", "can't be read: Is a directory"),
+        ("text.png", "text.png is no picture that Pillow can read"),
+    ]:
+        with pytest.raises(InputError, match=says):
+            read_picture(tmp_path / name, [])
+
+
+@pytest.fixture(scope="module")
+def whole() -> dict[str, bytes]:
+    """A file of each format."""
+    files = {}
+    for kind in ("PNG", "JPEG", "TIFF", "GIF", "BMP", "WEBP"):
+        stream = io.BytesIO()
+        gradient().resize((64, 48)).save(stream, kind)
+        files[kind] = stream.getvalue()
+    return files
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_damaged_files_are_read_or_refused_by_name(
+    data: st.DataObject, whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    damaged = bytearray(whole[data.draw(st.sampled_from(sorted(whole)))])
+    for _ in range(data.draw(st.integers(0, 4))):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    del damaged[data.draw(st.integers(0, len(damaged))) :]
+    path = tmp_path / "damaged"
+    path.write_bytes(damaged)
+    try:
+        image = read_picture(path, []).image
+    except InputError as error:
+        reason = str(error)
+    else:
+        assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
+        return
+    assert str(path) in reason

@@ -1,0 +1,90 @@
+"""The table and the JSON, for any caption and any width."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from perceptiondlm_ros.captioner import Caption
+from perceptiondlm_ros.cli.pictures import Region
+from perceptiondlm_ros.cli.region_arguments import BoxArgument, MaskArgument
+from perceptiondlm_ros.cli.report import table, write_json, write_table
+
+BOX = (1.0, 2.0, 3.0, 4.0)
+cells = st.text(st.characters(exclude_categories=[]), max_size=120)
+
+
+def regions(count: int = 1) -> list[Region]:
+    return [Region(BoxArgument(BOX), BOX)] * count
+
+
+def printed(captions: list[Caption]) -> str:
+    stream = io.StringIO()
+    write_table(regions(len(captions)), captions, stream)
+    return stream.getvalue()
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(cells, st.just("0.12"), cells), min_size=1), st.integers(50, 200))
+def test_no_line_is_wider_than_the_terminal_and_no_letter_is_lost(
+    rows: list[tuple[str, str, str]], width: int
+) -> None:
+    text = table(rows, width)
+    lines = text.splitlines()
+    assert len(lines) == text.count("\n"), "nothing in a cell ends a line"
+    assert max(map(len, lines)) <= width
+    letters = {c for row in rows for cell in row for c in cell if c.isalnum()}
+    assert letters <= set(text)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(cells, st.just("0.12"), cells), min_size=1))
+def test_without_a_terminal_each_region_has_one_line(rows: list[tuple[str, str, str]]) -> None:
+    assert table(rows, 0).count("\n") == len(rows)
+
+
+@pytest.mark.parametrize("width", range(1, 50))
+def test_narrow_terminals_end_the_program_nowhere(width: int) -> None:
+    assert "star" in table([("1 box 1,2,3,4", "0.50", "a small blue star")], width)
+
+
+def test_the_terminals_width_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = printed([Caption("word " * 40, 0.5, [], False)]).splitlines()
+    assert len(lines) > 3
+    assert max(map(len, lines)) <= 60
+
+
+def test_cut_off_and_empty_captions_can_be_told() -> None:
+    out = printed([Caption("a red", 0.5, [], True), Caption(" ", 0.2, [], False)])
+    assert "a red ...\n" in out
+    assert "(empty)\n" in out
+
+
+def test_letters_that_the_terminal_lacks_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", stream)
+    write_table(regions(), [Caption("a café", 0.5, [], False)], stream)
+    stream.seek(0)
+    assert "a caf?" in stream.read()
+
+
+@settings(deadline=None)
+@given(cells, st.floats(0, 1), st.booleans(), st.lists(st.integers(0, 2**31)))
+def test_json_gives_back_what_was_captioned(
+    text: str, confidence: float, truncated: bool, token_ids: list[int]
+) -> None:
+    stream = io.StringIO()
+    region = Region(MaskArgument(Path("m\udcff.png")), BOX)
+    write_json([region], [Caption(text, confidence, token_ids, truncated)], stream)
+    assert stream.getvalue().isascii()
+    (found,) = json.loads(stream.getvalue())
+    assert found.pop("region") == {"mask": "m\udcff.png"}
+    # JSON joins a pair of surrogates to the letter that it stands for.
+    assert found.pop("caption") == text.encode("utf-16", "surrogatepass").decode(
+        "utf-16", "surrogatepass"
+    )
+    assert found == {"confidence": confidence, "truncated": truncated, "token_ids": token_ids}
