@@ -1,6 +1,6 @@
 VENV ?= .venv
 
-.PHONY: demo test setup bench evaluate train
+.PHONY: demo test setup evaluate train
 
 demo: setup
 	@$(VENV)/bin/python -m perceptiondlm_ros.demo.run
@@ -10,9 +10,6 @@ test: setup
 
 setup:
 	@sh tools/setup.sh $(VENV)
-
-bench: setup
-	@$(VENV)/bin/perceptiondlm bench
 
 evaluate: setup
 	@$(VENV)/bin/python -m perceptiondlm_ros.training.evaluate
