@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import torch
+from golden_cases import CASES, GOLDEN, GoldenCase
 
 from perceptiondlm_ros.model.attention_mask import allowed_attention
 from perceptiondlm_ros.processing.inputs import group_regions
 from perceptiondlm_ros.processing.tiles import choose_grid
 from perceptiondlm_ros.runtime.denoising import DenoisingTrace, denoise
 from perceptiondlm_ros.runtime.torch_backend import TorchBackend, TorchSession
-
-from .conftest import CASES, GOLDEN, GoldenCase
 
 
 def close(actual: np.ndarray, expected: np.ndarray) -> None:
@@ -33,6 +34,8 @@ def session(golden: GoldenCase) -> TorchSession:
 
 
 def test_all_cases_are_found() -> None:
+    if not GOLDEN.is_dir() and "CI" not in os.environ:
+        pytest.skip(f"no golden cases: {GOLDEN} does not exist")
     assert len(CASES) == 14, f"golden cases are expected in {GOLDEN}, found {len(CASES)}"
 
 

@@ -1,0 +1,71 @@
+"""The golden cases: what the published implementation computed on tiny random checkpoints."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from perceptiondlm_ros.model.config import ModelConfig
+from perceptiondlm_ros.model.contract import ModelInputs
+from perceptiondlm_ros.processing.inputs import group_regions, prepare_inputs
+from perceptiondlm_ros.processing.tokenizer import CaptionTokenizer
+
+ROOT = Path(__file__).parents[1]
+GOLDEN = Path(os.environ.get("PERCEPTIONDLM_GOLDEN", ROOT.parent / "shared" / "golden"))
+
+
+@dataclass(frozen=True)
+class GoldenCase:
+    folder: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder.parents[1]
+
+    @cached_property
+    def case(self) -> dict[str, Any]:
+        return json.loads((self.folder / "case.json").read_text())
+
+    @cached_property
+    def arrays(self) -> dict[str, np.ndarray]:
+        with np.load(self.folder / "golden.npz") as file:
+            return dict(file)
+
+    @cached_property
+    def config(self) -> ModelConfig:
+        return ModelConfig.from_folder(self.checkpoint)
+
+    @cached_property
+    def tokenizer(self) -> CaptionTokenizer:
+        return CaptionTokenizer(self.checkpoint, self.config.slots)
+
+    @cached_property
+    def image(self) -> np.ndarray:
+        (path,) = self.folder.glob("image.*")
+        return np.asarray(Image.open(path).convert("RGB"))
+
+    @cached_property
+    def masks(self) -> list[np.ndarray]:
+        names = sorted(self.folder.glob("mask_*.png"), key=lambda p: int(p.stem.split("_")[1]))
+        return [np.asarray(Image.open(name).convert("L")) > 0 for name in names]
+
+    def inputs(self) -> ModelInputs:
+        (order,) = group_regions(self.masks, self.config.slots)
+        return prepare_inputs(
+            self.image,
+            [[self.masks[index] for index in order]],
+            config=self.config,
+            tokenizer=self.tokenizer,
+            prompt=self.case["prompt"],
+            caption_tokens=self.case["caption_tokens"],
+        )
+
+
+CASES = [GoldenCase(path.parent) for path in sorted(GOLDEN.glob("*/cases/*/case.json"))]

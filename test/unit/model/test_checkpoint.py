@@ -1,0 +1,299 @@
+"""Reading and writing weights: strict about names and shapes, sparing with memory."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tiny_checkpoint import CONFIG, random_model, save_checkpoint, tiny_config
+from torch import Tensor
+
+from perceptiondlm_ros.errors import CheckpointError
+from perceptiondlm_ros.model.checkpoint import (
+    INDEX,
+    WEIGHTS,
+    load_model,
+    published_names,
+    save_model,
+)
+from perceptiondlm_ros.model.config import ModelConfig
+from perceptiondlm_ros.model.perceptiondlm import PerceptionDLM
+
+CPU = torch.device("cpu")
+FIRST, SECOND = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
+QUERY = "language_model.model.layers.0.self_attn.q_proj.weight"
+KEY = "language_model.model.layers.0.self_attn.k_proj.weight"
+PATCHES = "vision_model.vision_model.embeddings.patch_embedding.weight"
+HEAD = "language_model.lm_head.weight"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    save_checkpoint(tmp_path)
+    return tmp_path
+
+
+def load(folder: Path, dtype: torch.dtype = torch.float32) -> PerceptionDLM:
+    return load_model(folder, ModelConfig.from_folder(folder), dtype=dtype, device=CPU)
+
+
+def rewrite(folder: Path, changes: dict[str, Tensor | None]) -> None:
+    """Replace tensors of the file, or take them out."""
+    tensors = load_file(folder / WEIGHTS) | changes
+    save_file({n: t for n, t in tensors.items() if t is not None}, folder / WEIGHTS)
+
+
+def shard(folder: Path) -> dict[str, str]:
+    """Split the weights in two files; returns the index's map."""
+    tensors = load_file(folder / WEIGHTS)
+    names = sorted(tensors)
+    halves = {FIRST: names[: len(names) // 2], SECOND: names[len(names) // 2 :]}
+    for file, part in halves.items():
+        save_file({name: tensors[name] for name in part}, folder / file)
+    (folder / WEIGHTS).unlink()
+    weight_map = {name: file for file, part in halves.items() for name in part}
+    write_index(folder, weight_map)
+    return weight_map
+
+
+def write_index(folder: Path, weight_map: object) -> None:
+    (folder / INDEX).write_text(json.dumps({"weight_map": weight_map}))
+
+
+def assert_equal_weights(actual: PerceptionDLM, expected: PerceptionDLM) -> None:
+    expected_weights = dict(expected.named_parameters())
+    assert dict(actual.named_parameters()).keys() == expected_weights.keys()
+    for name, parameter in actual.named_parameters():
+        assert torch.equal(parameter, expected_weights[name].to(parameter.dtype)), name
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"vision_select_layer": -1}, {"vision_select_layer": -3}], ids=str
+)
+def test_what_was_saved_is_loaded(tmp_path: Path, changes: dict[str, int]) -> None:
+    config = save_checkpoint(tmp_path, seed=3, **changes)
+    model = load(tmp_path)
+    assert_equal_weights(model, random_model(config, seed=3))
+    assert not model.training
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_the_file_holds_the_published_names_and_shapes(folder: Path) -> None:
+    shapes = {name: list(tensor.shape) for name, tensor in load_file(folder / WEIGHTS).items()}
+    assert shapes[PATCHES] == [16, 3, 16, 16]
+    assert shapes[QUERY] == [32, 32] and shapes[KEY] == [16, 32]
+    assert shapes["mask_id_embedding.weight"] == [6, 16]
+    assert shapes["vision_abstractor.projection.2.weight"] == [32, 32]
+    assert shapes["vision_model.vision_model.encoder.layers.1.mlp.fc1.bias"] == [32]
+    assert shapes["language_model.model.layers.1.mlp.gate_proj.weight"] == [48, 32]
+
+
+def test_no_published_tensor_makes_up_two_of_ours() -> None:
+    names = [
+        n
+        for name, _ in random_model(tiny_config()).named_parameters()
+        for n in published_names(name)
+    ]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("stored", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("wanted", [torch.float32, torch.float16, torch.bfloat16])
+def test_any_precision_is_stored_and_loaded(
+    tmp_path: Path, stored: torch.dtype, wanted: torch.dtype
+) -> None:
+    config = save_checkpoint(tmp_path)
+    model = random_model(config)
+    save_model(model, tmp_path / WEIGHTS, dtype=stored)
+    loaded = load(tmp_path, wanted)
+    assert {parameter.dtype for parameter in loaded.parameters()} == {wanted}
+    assert_equal_weights(loaded, model.to(stored))
+
+
+def test_tensors_that_the_computation_does_not_use_are_left_out(folder: Path) -> None:
+    unused = {
+        name: torch.zeros(2)
+        for name in (
+            "vision_model.text_model.embeddings.token_embedding.weight",
+            "vision_model.logit_scale",
+            "vision_model.logit_bias",
+            "vision_model.vision_model.head.probe",
+            "vision_model.vision_model.post_layernorm.weight",
+            "vision_model.vision_model.encoder.layers.2.mlp.fc1.weight",
+        )
+    }
+    before = load(folder)
+    rewrite(folder, unused)
+    assert_equal_weights(load(folder), before)
+
+
+@pytest.mark.parametrize("name", [QUERY, PATCHES, HEAD, "mask_id_embedding.weight"])
+def test_a_missing_tensor_is_named(folder: Path, name: str) -> None:
+    rewrite(folder, {name: None})
+    with pytest.raises(CheckpointError, match=f"lacks tensor {re.escape(name)} "):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "surprise",
+        "language_model.model.layers.2.input_layernorm.weight",
+        "vision_model.vision_model.encoder.layers.3.mlp.fc1.weight",
+        "language_model.model.layers.0.self_attn.q_proj.bias",
+    ],
+)
+def test_an_unexpected_tensor_is_named(folder: Path, name: str) -> None:
+    rewrite(folder, {name: torch.zeros(1)})
+    with pytest.raises(CheckpointError, match=f"unexpected tensor {re.escape(name)} "):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        (HEAD, (319, 32)),
+        (HEAD, (32, 320)),
+        (QUERY, (16, 32)),
+        (PATCHES, (16, 768)),
+        (PATCHES, (16, 16, 16, 3)),
+        ("language_model.model.norm.weight", ()),
+        ("mask_id_embedding.weight", (5, 16)),
+        ("vision_model.vision_model.embeddings.position_embedding.weight", (1, 16, 16)),
+    ],
+)
+def test_a_misshapen_tensor_is_named_with_both_shapes(
+    folder: Path, name: str, shape: tuple[int, ...]
+) -> None:
+    right = list(load_file(folder / WEIGHTS)[name].shape)
+    rewrite(folder, {name: torch.zeros(shape)})
+    message = f"tensor {name} has shape {list(shape)}, expected {right}"
+    with pytest.raises(CheckpointError, match=re.escape(message)):
+        load(folder)
+
+
+def test_wrong_shapes_that_add_up_are_still_wrong(folder: Path) -> None:
+    rewrite(folder, {QUERY: torch.zeros(16, 32), KEY: torch.zeros(32, 32)})
+    with pytest.raises(CheckpointError, match=r"q_proj\.weight has shape \[16, 32\]"):
+        load(folder)
+
+
+@pytest.mark.parametrize("kept", [0, 4, 100, -1])
+def test_a_truncated_file_is_named(folder: Path, kept: int) -> None:
+    path = folder / WEIGHTS
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(CheckpointError, match=f"{re.escape(str(path))} is damaged or cut off"):
+        load(folder)
+
+
+def test_a_folder_without_weights(folder: Path) -> None:
+    (folder / WEIGHTS).unlink()
+    with pytest.raises(CheckpointError, match=r"model\.safetensors is missing"):
+        load(folder)
+
+
+def test_shards_give_the_same_model(folder: Path) -> None:
+    before = load(folder)
+    shard(folder)
+    assert_equal_weights(load(folder), before)
+
+
+def test_a_missing_shard_is_named(folder: Path) -> None:
+    shard(folder)
+    (folder / SECOND).unlink()
+    with pytest.raises(CheckpointError, match=f"{re.escape(SECOND)} is missing"):
+        load(folder)
+
+
+@pytest.mark.parametrize("outside", ["../weights.safetensors", "sub/weights.safetensors", "/w", 7])
+def test_an_index_may_not_name_files_outside_its_folder(folder: Path, outside: str | int) -> None:
+    inner = folder / "inner"
+    inner.mkdir()
+    for name in ("config.json", WEIGHTS):
+        (folder / name).rename(inner / name)
+    weight_map: dict[str, str | int] = dict(shard(inner))
+    if isinstance(outside, str) and not outside.startswith("/"):
+        (inner / outside).parent.mkdir(exist_ok=True)
+        (inner / FIRST).rename(inner / outside)
+    changed = {n: outside if file == FIRST else file for n, file in weight_map.items()}
+    write_index(inner, changed)
+    with pytest.raises(CheckpointError, match=r"names the shard .* expected a file of the same"):
+        load(inner)
+
+
+@pytest.mark.parametrize("weight_map", [None, [], {}, "model.safetensors"])
+def test_an_index_without_a_map(folder: Path, weight_map: object) -> None:
+    write_index(folder, weight_map)
+    with pytest.raises(CheckpointError, match=r"index\.json holds no weight_map"):
+        load(folder)
+
+
+@pytest.mark.parametrize("file", [SECOND, None])
+def test_an_index_that_disagrees_with_its_shards_names_the_tensor(
+    folder: Path, file: str | None
+) -> None:
+    weight_map = shard(folder)
+    name = next(name for name, where in weight_map.items() if where == FIRST)
+    changed = {n: f for n, f in weight_map.items() if n != name}
+    write_index(folder, changed if file is None else changed | {name: file})
+    with pytest.raises(CheckpointError, match=f"disagree about tensor {re.escape(name)};"):
+        load(folder)
+
+
+MEASURE = """
+    import re, sys, torch
+    from pathlib import Path
+    from perceptiondlm_ros.model.checkpoint import load_model
+    from perceptiondlm_ros.model.config import ModelConfig
+
+    def memory(field):
+        status = Path("/proc/self/status").read_text()
+        return int(re.search(field + r":\\s+(\\d+) kB", status)[1]) * 1024
+
+    def load(folder, dtype):
+        config = ModelConfig.from_folder(folder)
+        return load_model(folder, config, dtype=dtype, device=torch.device("cpu"))
+
+    small, large = Path(sys.argv[1]), Path(sys.argv[2])
+    load(small, torch.float32)  # what torch needs once, whatever is loaded
+    before = memory("VmRSS")
+    model = load(large, torch.float32)
+    print(memory("VmHWM") - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's /proc")
+def test_a_checkpoint_is_never_held_twice(tmp_path: Path) -> None:
+    small, large = tmp_path / "small", tmp_path / "large"
+    for path in (small, large):
+        path.mkdir()
+    save_checkpoint(small)
+    language = {
+        "vocab_size": 8000,
+        "hidden_size": 1024,
+        "intermediate_size": 2816,
+        "num_hidden_layers": 5,
+        "num_attention_heads": 8,
+    }
+    (large / "config.json").write_text(json.dumps({**CONFIG, "language_model_config": language}))
+    with torch.device("meta"):
+        model = PerceptionDLM(ModelConfig.from_folder(large))
+    save_model(model.to_empty(device=CPU), large / WEIGHTS, dtype=torch.float32)
+    del model
+    size = (large / WEIGHTS).stat().st_size
+    assert size > 300e6
+    run = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(MEASURE), small, large],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (large / WEIGHTS).unlink()  # pytest keeps temporary folders of several runs
+    assert int(run.stdout) < 1.3 * size, f"{int(run.stdout) / size:.2f} times the file's size"

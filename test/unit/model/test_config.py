@@ -1,0 +1,198 @@
+"""The checkpoint's configuration: defaults, keys of our own, and values of the wrong kind."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_checkpoint import CONFIG
+
+from perceptiondlm_ros.errors import CheckpointError
+from perceptiondlm_ros.model.config import LanguageConfig, ModelConfig, VisionConfig
+
+
+def read(config: Any, processor: dict[str, Any] | None = None) -> ModelConfig:
+    return ModelConfig.from_dicts(config, processor or {})
+
+
+def in_section(*path: str, **values: Any) -> dict[str, Any]:
+    """`values` within nested sections."""
+    for name in reversed(path):
+        values = {name: values}
+    return values
+
+
+def test_missing_keys_are_the_published_defaults() -> None:
+    assert read({}) == ModelConfig(
+        vision=VisionConfig(768, 3072, 12, 12, 512, 16, 1e-6),
+        language=LanguageConfig(32000, 4096, 11008, 32, 32, 32, 1e-6, 10000.0, False),
+        downsample_ratio=0.5,
+        vision_select_layer=-2,
+        slots=5,
+        roi_output_size=None,
+        min_tiles=1,
+        max_tiles=6,
+        corrected_roi_replay=False,
+        prefix_sees_captions=True,
+        caption_tokens=32,
+        denoising_steps=32,
+    )
+
+
+def test_keys_of_our_own() -> None:
+    config = read(
+        {
+            "corrected_roi_replay": True,
+            "prefix_sees_captions": False,
+            "caption_tokens": 24,
+            "denoising_steps": 8,
+        }
+    )
+    assert config.corrected_roi_replay and not config.prefix_sees_captions
+    assert (config.caption_tokens, config.denoising_steps) == (24, 8)
+
+
+def test_key_value_heads_are_as_many_as_heads_where_not_said() -> None:
+    heads = {"num_attention_heads": 8, "num_key_value_heads": None}
+    assert read(in_section("language_model_config", **heads)).language.num_key_value_heads == 8
+
+
+def test_roi_output_size_may_be_one_number_or_rows_and_columns() -> None:
+    assert read({"roi_output_size": 4}).roi_output_size == (4, 4)
+    assert read({"roi_output_size": [2, 3]}).roi_output_size == (2, 3)
+
+
+def test_sizes_that_follow() -> None:
+    config = read({"image_size": 512, "patch_size": 16})
+    assert config.tile_size == 512 and config.patches_per_side == 32
+    assert config.cells_per_side == 16 and config.tokens_per_tile == 256
+
+
+def test_tile_limits_come_from_the_processor_file(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "processor_config.json").write_text('{"min_sub_img": 2, "max_sub_img": 9}')
+    config = ModelConfig.from_folder(tmp_path)
+    assert (config.min_tiles, config.max_tiles) == (2, 9)
+
+
+VISION, LANGUAGE = ("vision_model_config", "vision_config"), ("language_model_config",)
+
+
+@pytest.mark.parametrize(
+    ("config", "named"),
+    [
+        ({"image_size": "512"}, "image_size"),
+        ({"image_size": 512.0}, "image_size"),
+        ({"image_size": 0}, "image_size"),
+        ({"image_size": 10**30}, "image_size"),
+        ({"patch_size": 0}, "patch_size"),
+        ({"patch_size": None}, "patch_size"),
+        ({"prompt_numbers": True}, "prompt_numbers"),
+        ({"prompt_numbers": -1}, "prompt_numbers"),
+        ({"roi_output_size": True}, "roi_output_size"),
+        ({"roi_output_size": 0}, "roi_output_size"),
+        ({"roi_output_size": [1, 2, 3]}, "roi_output_size"),
+        ({"kernel_size": "ab"}, "kernel_size"),
+        ({"prefix_sees_captions": "false"}, "prefix_sees_captions"),
+        ({"corrected_roi_replay": 1}, "corrected_roi_replay"),
+        ({"downsample_ratio": float("nan")}, "downsample_ratio"),
+        ({"denoising_steps": 0}, "denoising_steps"),
+        ({"caption_tokens": float("inf")}, "caption_tokens"),
+        ({"vision_model_config": [["vision_config", {}]]}, "vision_model_config"),
+        ({"language_model_config": "llada"}, "language_model_config"),
+        (in_section(*VISION, num_attention_heads=0), "num_attention_heads"),
+        (in_section(*LANGUAGE, rope_theta="1e6"), "rope_theta"),
+        (in_section(*LANGUAGE, rms_norm_eps=10**400), "rms_norm_eps"),
+        (in_section(*LANGUAGE, attention_bias="no"), "attention_bias"),
+    ],
+    ids=lambda value: str(value)[:50],
+)
+def test_values_of_the_wrong_kind_are_named(config: dict[str, Any], named: str) -> None:
+    with pytest.raises(CheckpointError, match=f"says {named} is .*, expected"):
+        read(config)
+
+
+@pytest.mark.parametrize(
+    ("config", "rule"),
+    [
+        ({"image_size": 500}, "image_size must be a multiple of patch_size"),
+        ({"image_size": 48}, "must be even"),
+        ({"downsample_ratio": 0.25}, "downsample_ratio must be 0.5"),
+        ({"kernel_size": [14, 14]}, "kernel_size must equal patch_size"),
+        ({"patch_size": 8}, "kernel_size must equal patch_size"),
+        ({"prompt_numbers": 17}, "prompt_numbers must be"),
+        ({"vision_select_layer": 12}, "vision_select_layer must name a layer"),
+        ({"vision_select_layer": -13}, "vision_select_layer must name a layer"),
+        (in_section(*VISION, num_attention_heads=7), "vision heads must divide its width"),
+        (in_section(*VISION, hidden_act="relu"), "vision hidden_act"),
+        (in_section(*LANGUAGE, num_attention_heads=3), "heads must divide the width"),
+        (in_section(*LANGUAGE, num_key_value_heads=5), "num_key_value_heads must divide"),
+        (in_section(*LANGUAGE, hidden_size=96), "width of a head must be even"),
+        (in_section(*LANGUAGE, hidden_act="gelu"), "language hidden_act must be silu"),
+        (in_section(*LANGUAGE, rope_scaling={"type": "linear"}), "rope_scaling must be null"),
+    ],
+    ids=lambda value: str(value)[:50],
+)
+def test_models_that_would_be_computed_wrongly_are_refused(
+    config: dict[str, Any], rule: str
+) -> None:
+    with pytest.raises(CheckpointError, match=rule):
+        read(config)
+
+
+@pytest.mark.parametrize("limits", [{"min_sub_img": 7}, {"max_sub_img": 65}])
+def test_tile_limits_must_make_sense(limits: dict[str, Any]) -> None:
+    with pytest.raises(CheckpointError, match="min_sub_img <= max_sub_img"):
+        read({}, limits)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "\xff", "[" * 100_000])
+def test_files_that_hold_no_json_object(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(CheckpointError, match=r"config\.json"):
+        ModelConfig.from_folder(tmp_path)
+
+
+def test_a_folder_without_config(tmp_path: Path) -> None:
+    with pytest.raises(
+        CheckpointError, match=r"config\.json can't be read .*expected a checkpoint"
+    ):
+        ModelConfig.from_folder(tmp_path)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
+
+
+@st.composite
+def damaged_configs(draw: st.DrawFn) -> dict[str, Any]:
+    """A good config with one value, somewhere, replaced by anything that JSON can say."""
+    config = json.loads(json.dumps(CONFIG))
+    sections = [
+        config,
+        config["vision_model_config"],
+        config["vision_model_config"]["vision_config"],
+        config["language_model_config"],
+    ]
+    where = draw(st.sampled_from(sections))
+    where[draw(st.sampled_from(sorted(where)))] = draw(json_values)
+    return config
+
+
+@settings(max_examples=150, deadline=None)
+@given(config=damaged_configs())
+def test_any_value_is_either_used_as_it_is_or_refused(config: dict[str, Any]) -> None:
+    try:
+        result = read(config)
+    except CheckpointError:
+        return
+    assert result.tile_size == config.get("image_size", 512)
+    assert result.slots == config.get("prompt_numbers", 5)
+    assert result.tokens_per_tile == (result.tile_size // 32) ** 2
