@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import shlex
 import sys
+from importlib.util import find_spec
 
-_DISTRIBUTIONS = {
-    "PIL": "pillow",
-    "numpy": "numpy",
-    "safetensors": "safetensors",
-    "tokenizers": "tokenizers",
-    "torch": "torch",
-}
+_ALWAYS = {"numpy": "numpy", "PIL": "pillow", "tokenizers": "tokenizers"}
+_FOR_TORCH = {"torch": "torch", "safetensors": "safetensors"}
 """Names to import, and the distributions that hold them."""
 
 
@@ -24,12 +20,17 @@ def interpreter() -> str:
 def what_to_install(error: ImportError) -> str | None:
     """A sentence for a library that is missing or broken; None for any other module."""
     library = (error.name or "").partition(".")[0]
-    if library not in _DISTRIBUTIONS:
+    group = next((group for group in (_ALWAYS, _FOR_TORCH) if library in group), None)
+    if group is None:
         return None
+    # All at once, or a bare interpreter would have them asked for one after the other.
+    lacking = sorted({library} | {name for name in group if find_spec(name) is None})
+    names = ", ".join(lacking)
     missing = isinstance(error, ModuleNotFoundError)
-    problem = f"lacks {library}" if missing else f"can't load {library} ({error})"
-    install = f"{shlex.quote(sys.executable)} -m pip install {_DISTRIBUTIONS[library]}"
+    problem = f"lacks {names}" if missing else f"can't load {names} ({error})"
+    distributions = " ".join(group[name] for name in lacking)
     return (
-        f"this program runs in {interpreter()}, which {problem}; run `{install}`, or start it as "
-        "`PYTHON -m perceptiondlm_ros.cli.main` with an interpreter that has it"
+        f"this program runs in {interpreter()}, which {problem}; run "
+        f"`{shlex.quote(sys.executable)} -m pip install {distributions}`, or start it as "
+        "`PYTHON -m perceptiondlm_ros.cli.main` with an interpreter that has what is needed"
     )

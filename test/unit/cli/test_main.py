@@ -98,6 +98,18 @@ def test_missing_library_is_named_with_the_interpreter_that_lacks_it(
     assert result.stderr.count("\n") == 1
 
 
+def test_a_bare_interpreter_is_told_all_that_it_lacks_at_once(photo: Path) -> None:
+    program = (
+        "import sys; sys.modules.update(numpy=None, PIL=None, tokenizers=None)\n"
+        "from perceptiondlm_ros.cli.main import main\n"
+        "sys.exit(main(['caption', sys.argv[1], '--box', '1,2,3,4']))"
+    )
+    result = python(program, photo)
+    assert result.returncode == 2
+    assert "lacks PIL, numpy, tokenizers; run `" in result.stderr
+    assert "-m pip install pillow numpy tokenizers`" in result.stderr
+
+
 def test_missing_torch_is_the_backends_error_with_the_interpreter(
     photo: Path, tiny_checkpoint: Path
 ) -> None:
