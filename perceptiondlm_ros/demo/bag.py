@@ -37,6 +37,7 @@ class Bag:
         self._writer = Writer(path, version=_VERSION, storage_plugin=StoragePlugin.MCAP)
         # Chunks are compressed inside the MCAP file, which every reader of MCAP undoes by itself.
         self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+        self._types = typestore()
         self._connections: dict[str, Connection] = {}
 
     def __enter__(self) -> Bag:
@@ -64,13 +65,14 @@ class Bag:
 
     def _open(self) -> None:
         self._writer.open()
-        types = typestore()
         for topic, kind in (
             ("/image", "sensor_msgs/msg/Image"),
             ("/detections", "vision_msgs/msg/Detection2DArray"),
             ("/region_captioner/descriptions", "perceptiondlm_ros/msg/RegionDescriptionArray"),
         ):
-            self._connections[topic] = self._writer.add_connection(topic, kind, typestore=types)
+            self._connections[topic] = self._writer.add_connection(
+                topic, kind, typestore=self._types
+            )
 
     def _write(self, topic: str, message: Any, now: int) -> None:
         self._writer.write(self._connections[topic], now, serialize_message(message))

@@ -6,7 +6,7 @@ It also waits for the node and says what for, and ends the demo when it has seen
 from __future__ import annotations
 
 import argparse
-import contextlib
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -19,9 +19,9 @@ from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
 from perceptiondlm_ros.msg import RegionDescriptionArray
 from PIL import Image as Pillow
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
+from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
@@ -66,6 +66,7 @@ class Recorder(Node):
         self._active: float | None = None  # times of a monotonic clock, as _started
         self._first: float | None = None
         self._next_picture_ns = 0
+        self._stopped = False
         self._listen(Image, "image", lambda message: self._join("image", message))
         self._listen(
             Detection2DArray, "detections", lambda message: self._join("detections", message)
@@ -79,8 +80,14 @@ class Recorder(Node):
     def _listen(self, kind: type, topic: str, callback: Callable[[Any], None]) -> None:
         self.create_subscription(kind, topic, callback, QoSProfile(depth=10))
 
+    def stop(self, *_: object) -> None:
+        """End soon with what came so far; as a signal handler it may come at any time."""
+        self._stopped = True
+
     def _look(self) -> None:
         now = time.monotonic()
+        if self._stopped:
+            self._end("stopped")
         if self._first is not None:
             self.listened = now - self._first
             if self.listened >= self._seconds:
@@ -165,12 +172,13 @@ def main(arguments: list[str] | None = None) -> int:
     add_seconds(parser)
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args(arguments)
-    rclpy.init()
+    # A signal must not fall into the middle of writing, so none raises here or stops the spinning.
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     with Bag(options.output / "bag") as bag:
         recorder = Recorder(world_of(options), options.seconds, options.output, bag)
-        # Told to end, what came so far counts.
-        with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
-            rclpy.spin_until_future_complete(recorder, recorder.ended)
+        for sign in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(sign, recorder.stop)
+        rclpy.spin_until_future_complete(recorder, recorder.ended)
         recorder.destroy_node()
     rclpy.try_shutdown()
     recorder.conclude()

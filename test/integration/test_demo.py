@@ -1,0 +1,166 @@
+"""The demo as its users run it, and that nothing of it stays behind however it ends."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from rosbags.highlevel import AnyReader
+
+pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+
+
+class Demo:
+    """A running demo. Its processes are known by a mark in their environment."""
+
+    def __init__(self, output: Path, *options: str) -> None:
+        self.output = output
+        self._mark = f"DEMO_MARK={uuid.uuid4()}"
+        name, _, value = self._mark.partition("=")
+        self.said = output.parent / "said.txt"
+        with self.said.open("wb") as said:
+            self.process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "perceptiondlm_ros.demo.run",
+                    f"--output={output}",
+                    *options,
+                ],
+                env=os.environ | {name: value},
+                stdout=said,
+                stderr=subprocess.STDOUT,
+            )
+
+    def lines(self) -> list[str]:
+        return self.said.read_text().splitlines()
+
+    def running(self, module: str = "") -> set[int]:
+        """Every process of this demo, or those that run `module`, whoever their parent is."""
+        found = set()
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                # A process that has ended but was not waited for has no environment any more.
+                ours = self._mark.encode() in (folder / "environ").read_bytes().split(b"\0")
+                if ours and module.encode() in (folder / "cmdline").read_bytes():
+                    found.add(int(folder.name))
+            except OSError:
+                continue  # ended meanwhile, or someone else's
+        return found
+
+    def until(self, happened: Callable[[], bool], what: str, timeout: float = 120) -> None:
+        deadline = time.monotonic() + timeout
+        while not happened():
+            if time.monotonic() > deadline:
+                pytest.fail("\n".join([f"not within {timeout} s: {what}", *self.lines()]))
+            time.sleep(0.05)
+
+    def until_captions(self) -> None:
+        self.until(lambda: any("right, " in line for line in self.lines()), "captions")
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
+    started: list[Demo] = []
+
+    def begin(*options: str) -> Demo:
+        started.append(Demo(tmp_path / "out", *options))
+        return started[-1]
+
+    yield begin
+    for demo in started:
+        for process in demo.running():
+            os.kill(process, signal.SIGKILL)
+        demo.process.wait()
+
+
+def check_record(demo: Demo) -> int:
+    """Check pictures and bag; how many captioned frames the bag holds."""
+    pictures = sorted(demo.output.glob("annotated_*.png"))
+    assert pictures
+    for path in pictures:
+        with Image.open(path) as picture:
+            assert picture.size == (640, 480)
+    with AnyReader([demo.output / "bag"]) as reader:
+        stamps: dict[str, list[int]] = {}
+        regions = 0
+        for connection, _, data in reader.messages():
+            message = reader.deserialize(data, connection.msgtype)
+            stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+            stamps.setdefault(connection.topic, []).append(stamp)
+            regions += len(getattr(message, "regions", []))
+    assert set(stamps) == {"/image", "/detections", "/region_captioner/descriptions"}
+    assert stamps["/image"] == stamps["/detections"] == stamps["/region_captioner/descriptions"]
+    assert regions > 0
+    return len(stamps["/image"])
+
+
+def test_wrong_captions_are_shown_counted_recorded_and_fail(
+    start: Callable[..., Demo], tiny_checkpoint: Path
+) -> None:
+    demo = start("--seconds=2", "--objects=3", f"--checkpoint={tiny_checkpoint}")
+    assert demo.process.wait(120) == 3, demo.lines()
+    assert not demo.running()
+    lines = demo.lines()
+    (last,) = (line for line in lines if re.fullmatch(r"\d+ of \d+ captions right", line))
+    right, captions = (int(number) for number in re.findall(r"\d+", last))
+    blocks = [line for line in lines if re.match(r" +[\d.]+ s  \d+ of 3 right", line)]
+    assert right < captions and captions == 3 * len(blocks)
+    assert sum(line.startswith("  ✗") for line in lines) == captions - right
+    assert check_record(demo) <= len(blocks)
+    assert any(str(demo.output / "node.log") in line for line in lines)
+
+
+def test_bad_checkpoint_ends_the_demo_at_once_with_the_nodes_own_words(
+    start: Callable[..., Demo], tmp_path: Path
+) -> None:
+    demo = start(f"--checkpoint={tmp_path / 'nothing: here'}")
+    assert demo.process.wait(120) == 4, demo.lines()
+    assert not demo.running()
+    said = "\n".join(demo.lines())
+    assert "could not start" in said and "0 of 0 captions right" in said
+    assert "configure failed" in said and "nothing: here" in said
+    assert str(demo.output / "node.log") in said
+
+
+def test_interrupt_ends_all_processes_and_keeps_what_was_recorded(
+    start: Callable[..., Demo], tiny_checkpoint: Path
+) -> None:
+    demo = start("--seconds=600", f"--checkpoint={tiny_checkpoint}")
+    demo.until_captions()
+    demo.until(lambda: bool(list(demo.output.glob("*.png"))), "a picture")
+    demo.process.send_signal(signal.SIGINT)
+    assert demo.process.wait(30) == 130
+    assert not demo.running()
+    assert re.fullmatch(r"\d+ of \d+ captions right", demo.lines()[-1])
+    assert check_record(demo) > 0
+
+
+def test_no_process_outlives_a_killed_demo(
+    start: Callable[..., Demo], tiny_checkpoint: Path
+) -> None:
+    demo = start("--seconds=600", f"--checkpoint={tiny_checkpoint}")
+    demo.until(lambda: len(demo.running()) >= 4, "the demo's processes")
+    demo.process.kill()
+    demo.process.wait()
+    demo.until(lambda: not demo.running(), "the end of all processes", timeout=30)
+
+
+def test_a_process_that_dies_ends_the_demo_and_is_named(
+    start: Callable[..., Demo], tiny_checkpoint: Path
+) -> None:
+    demo = start("--seconds=600", f"--checkpoint={tiny_checkpoint}")
+    demo.until(lambda: len(demo.running("perceptiondlm_ros.demo.camera")) == 1, "the camera")
+    os.kill(demo.running("perceptiondlm_ros.demo.camera").pop(), signal.SIGKILL)
+    assert demo.process.wait(30) == 1
+    assert not demo.running()
+    assert any(line.startswith("camera ended before the demo did") for line in demo.lines())

@@ -1,0 +1,34 @@
+"""What the camera's detector tells of a scene."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from builtin_interfaces.msg import Time
+from std_msgs.msg import Header
+
+from perceptiondlm_ros.demo.camera import detections
+from perceptiondlm_ros.demo.world import World
+from perceptiondlm_ros.ros.conversions import box_corners
+from perceptiondlm_ros.scenes.render import render
+
+
+def test_every_visible_object_is_detected_with_its_track_and_box() -> None:
+    scene = World(1, 5, 0).at(0)
+    boxes = render(scene, masks=False).boxes
+    header = Header(stamp=Time(sec=4), frame_id="camera_optical_frame")
+    message = detections(scene, boxes, header)
+    assert message.header == header
+    assert [found.id for found in message.detections] == ["1", "2", "3", "4", "5"]
+    for found, box in zip(message.detections, boxes.tolist(), strict=True):
+        assert found.header == header
+        assert box_corners(found.bbox) == pytest.approx(box)
+        assert found.results[0].hypothesis.class_id == "object"
+        assert 0.5 < found.results[0].hypothesis.score <= 1
+
+
+def test_hidden_object_is_not_detected() -> None:
+    scene = World(1, 3, 0).at(0)
+    boxes = render(scene, masks=False).boxes
+    boxes[1] = np.zeros(4)
+    assert [found.id for found in detections(scene, boxes, Header()).detections] == ["1", "3"]
