@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from perceptiondlm_ros.errors import BackendError, InputError
@@ -31,10 +32,12 @@ def load_backend(folder: Path, backend: str, device: str) -> Backend:
     config = ModelConfig.from_folder(folder)
     try:
         from perceptiondlm_ros.runtime.torch_backend import TorchBackend
-    except ModuleNotFoundError as error:
+    except ImportError as error:
+        if (error.name or "").startswith("perceptiondlm_ros"):
+            raise  # our own installation is incomplete
         raise BackendError(
-            f"the torch backend needs {error.name}, which this interpreter lacks; run "
-            "`pip install torch safetensors` for the same Python that runs this program"
+            f"the torch backend needs torch and safetensors, but {sys.executable} can't import "
+            f"them ({error}); run `{sys.executable} -m pip install torch safetensors`"
         ) from error
     return TorchBackend.load(folder, config, device)
 
