@@ -46,6 +46,8 @@ class CaptionTokenizer:
         except Exception as error:  # the library raises a bare Exception
             raise CheckpointError(f"{path} can't be read ({error}); fetch it again") from error
         self._path = path
+        for token in (HEADER_START, HEADER_END, IMAGE_START, IMAGE_END):
+            self.id_of(token)  # else it would be encoded as if it were words
         self.mask_id = self.id_of(MASK)
         self.image_id = self.id_of(IMAGE)
         self.end_of_turn_id = self.id_of(END_OF_TURN)

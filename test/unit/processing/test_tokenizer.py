@@ -1,0 +1,114 @@
+"""The tokenizer and what it makes of a caption's tokens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_checkpoint import SLOTS, save_tokenizer, special_tokens, tiny_tokenizer
+from tokenizers import Tokenizer, models
+
+from perceptiondlm_ros.errors import CheckpointError, InputError
+from perceptiondlm_ros.processing.tokenizer import MOST_PROMPT_TOKENS, CaptionTokenizer
+
+
+def ids(*parts: str) -> list[int]:
+    return [token for part in parts for token in tiny_tokenizer().encode(part)]
+
+
+class TestCaptions:
+    @pytest.mark.parametrize("end", ["<|eot_id|>", "<|endoftext|>"])
+    def test_the_text_before_the_first_end_token(self, end: str) -> None:
+        caption = ids("a red ball", end, "junk", "<|eot_id|>", "more")
+        assert tiny_tokenizer().decode_caption(caption) == ("a red ball", 10, False)
+
+    def test_without_an_end_token_it_is_truncated(self) -> None:
+        assert tiny_tokenizer().decode_caption(ids("a red ba")) == ("a red ba", 8, True)
+
+    def test_an_end_token_at_once_is_an_empty_caption(self) -> None:
+        assert tiny_tokenizer().decode_caption(ids("<|eot_id|>", "junk")) == ("", 0, False)
+
+    def test_an_end_token_at_the_very_end_is_not_truncated(self) -> None:
+        assert tiny_tokenizer().decode_caption(ids("ball", "<|eot_id|>")) == ("ball", 4, False)
+
+    def test_space_around_is_stripped_and_other_special_tokens_left_out(self) -> None:
+        caption = ids("\n a", "<|mdm_mask|>", "b ", "<|Mask_Cap_1|>", "<|eot_id|>")
+        assert tiny_tokenizer().decode_caption(caption)[0] == "ab"
+
+    @settings(deadline=None)
+    @given(caption=st.lists(st.integers(0, 10_000), max_size=40))
+    def test_any_tokens_become_text(self, caption: list[int]) -> None:
+        text, length, truncated = tiny_tokenizer().decode_caption(caption)
+        assert text == text.strip() and 0 <= length <= len(caption)
+        assert truncated == (length == len(caption))
+
+    @settings(deadline=None)
+    @given(text=st.text(alphabet=st.characters(codec="utf-8", exclude_characters="<")))
+    def test_text_survives(self, text: str) -> None:
+        caption = [*ids(text), *ids("<|eot_id|>")]
+        assert tiny_tokenizer().decode_caption(caption)[0] == text.strip()
+
+
+class TestPrompt:
+    def test_it_follows_a_line_break(self) -> None:
+        assert tiny_tokenizer().encode_prompt("What?") == ids("\nWhat?")
+
+    @pytest.mark.parametrize("special", special_tokens())
+    def test_special_tokens_are_refused_by_name(self, special: str) -> None:
+        with pytest.raises(InputError, match=r"prompt contains the special token") as caught:
+            tiny_tokenizer().encode_prompt(f"say {special} please")
+        assert repr(special) in str(caught.value)
+
+    def test_a_file_pasted_by_mistake(self) -> None:
+        with pytest.raises(InputError, match="prompt has 5001 tokens, expected at most 4096"):
+            tiny_tokenizer().encode_prompt("x" * 5000)
+        assert len(tiny_tokenizer().encode_prompt("x" * (MOST_PROMPT_TOKENS - 1))) == 4096
+
+    @settings(max_examples=100, deadline=None)
+    @given(prompt=st.text(alphabet=st.characters(codec=None)))
+    def test_any_text_is_encoded_or_refused_by_name(self, prompt: str) -> None:
+        tokens, refusal = [], ""
+        try:
+            tokens = tiny_tokenizer().encode_prompt(prompt)
+        except InputError as error:
+            refusal = str(error)
+        if refusal:
+            assert refusal.startswith("prompt ")
+        else:
+            assert tokens == ids("\n" + prompt)
+
+    def test_half_a_character_is_refused(self) -> None:
+        with pytest.raises(InputError, match=r"prompt is .*UTF-8"):
+            tiny_tokenizer().encode_prompt("a \ud800")
+
+
+class TestFile:
+    def test_missing(self, tmp_path: Path) -> None:
+        with pytest.raises(CheckpointError, match=r"tokenizer\.json is missing"):
+            CaptionTokenizer(tmp_path, SLOTS)
+
+    @pytest.mark.parametrize("content", [b"", b"{}", b"[1", b"\xff\xfe"])
+    def test_unreadable(self, tmp_path: Path, content: bytes) -> None:
+        (tmp_path / "tokenizer.json").write_bytes(content)
+        with pytest.raises(CheckpointError, match=r"tokenizer\.json can't be read"):
+            CaptionTokenizer(tmp_path, SLOTS)
+
+    @pytest.mark.parametrize("left_out", special_tokens())
+    def test_without_a_special_token(self, tmp_path: Path, left_out: str) -> None:
+        save_tokenizer(tmp_path, [name for name in special_tokens() if name != left_out])
+        with pytest.raises(CheckpointError, match="has no token") as caught:
+            CaptionTokenizer(tmp_path, SLOTS)
+        assert left_out in str(caught.value)
+
+    def test_that_does_not_know_line_breaks(self, tmp_path: Path) -> None:
+        tokenizer = Tokenizer(models.BPE({"a": 0}, []))
+        tokenizer.add_special_tokens(special_tokens())
+        tokenizer.save(str(tmp_path / "tokenizer.json"))
+        with pytest.raises(CheckpointError, match="makes 0 tokens of a line break"):
+            CaptionTokenizer(tmp_path, SLOTS)
+
+    def test_it_may_know_more_slots_than_the_model(self, tmp_path: Path) -> None:
+        save_tokenizer(tmp_path)
+        assert len(CaptionTokenizer(tmp_path, 2).region_ids) == 2

@@ -1,0 +1,69 @@
+"""Choosing a backend, a device and a cache mode."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_checkpoint import save_checkpoint, tiny_config
+
+from perceptiondlm_ros.errors import BackendError, CheckpointError, InputError
+from perceptiondlm_ros.runtime.loading import check_cache, choose_cache, load_backend
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("checkpoint")
+    save_checkpoint(path)
+    return path
+
+
+@pytest.mark.parametrize("backend", ["auto", "torch"])
+def test_torch_runs_a_checkpoint(folder: Path, backend: str) -> None:
+    loaded = load_backend(folder, backend, "cpu")
+    assert loaded.config == tiny_config()
+    assert "torch" in loaded.description and "cpu, float32" in loaded.description
+
+
+@pytest.mark.parametrize("backend", ["jax", "", "Torch", None])
+def test_other_backends_are_refused_by_name(folder: Path, backend: Any) -> None:
+    with pytest.raises(BackendError, match=r"backend is .*expected one of auto, torch"):
+        load_backend(folder, backend, "cpu")
+
+
+def test_without_torch_the_error_says_what_to_install(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "perceptiondlm_ros.runtime.torch_backend", raising=False)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(BackendError, match=r"the torch backend needs torch.*pip install torch"):
+        load_backend(folder, "torch", "cpu")
+
+
+def test_a_folder_that_is_no_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"config\.json can't be read"):
+        load_backend(tmp_path, "auto", "cpu")
+
+
+@pytest.mark.parametrize(
+    ("cache", "prefix_sees_captions", "expected"),
+    [
+        ("auto", True, "exact"),
+        ("auto", False, "prefix"),
+        ("exact", False, "exact"),
+        ("prefix", True, "prefix"),
+    ],
+)
+def test_auto_is_the_prefix_cache_only_where_it_changes_nothing(
+    cache: str, prefix_sees_captions: bool, expected: str
+) -> None:
+    assert choose_cache(cache, tiny_config(prefix_sees_captions=prefix_sees_captions)) == expected
+
+
+@pytest.mark.parametrize("cache", ["", "none", "Exact", None, 1])
+def test_other_cache_modes_are_refused_by_name(cache: Any) -> None:
+    for refuse in (check_cache, lambda value: choose_cache(value, tiny_config())):
+        with pytest.raises(InputError, match=r"cache is .*expected one of auto, exact, prefix"):
+            refuse(cache)

@@ -1,0 +1,296 @@
+"""The torch backend: groups, caches, precision, and failures of the device."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from golden_cases import CASES, GoldenCase
+from tiny_checkpoint import (
+    picture,
+    random_model,
+    rectangles,
+    save_checkpoint,
+    tiny_config,
+    tiny_tokenizer,
+)
+
+from perceptiondlm_ros.errors import BackendError
+from perceptiondlm_ros.model.contract import BoolArray, ModelInputs
+from perceptiondlm_ros.model.perceptiondlm import PerceptionDLM
+from perceptiondlm_ros.processing.inputs import group_regions, prepare_inputs
+from perceptiondlm_ros.runtime.backend import CacheMode, Session
+from perceptiondlm_ros.runtime.denoising import DenoisedCaptions, DenoisingTrace, denoise
+from perceptiondlm_ros.runtime.torch_backend import TorchBackend, TorchSession, resolve_device
+
+HEIGHT, WIDTH, TOKENS, STEPS = 60, 80, 6, 6
+MASKS = list(rectangles(HEIGHT, WIDTH, 7))
+PUBLISHED = tiny_config()
+OWN = tiny_config(prefix_sees_captions=False, corrected_roi_replay=True)
+CACHES: list[CacheMode] = ["exact", "prefix"]
+
+
+@cache
+def backend(own: bool = False) -> TorchBackend:
+    return TorchBackend(random_model(OWN if own else PUBLISHED))
+
+
+def inputs(groups: list[list[BoolArray]], own: bool = False) -> ModelInputs:
+    return prepare_inputs(
+        picture(HEIGHT, WIDTH),
+        groups,
+        config=OWN if own else PUBLISHED,
+        tokenizer=tiny_tokenizer(),
+        prompt="what?",
+        caption_tokens=TOKENS,
+    )
+
+
+def run(
+    session: Session, of: ModelInputs, steps: int = STEPS, trace: DenoisingTrace | None = None
+) -> DenoisedCaptions:
+    return denoise(
+        session,
+        regions=of.regions,
+        slots=of.layout.slots,
+        caption_tokens=of.layout.caption_tokens,
+        steps=steps,
+        mask_id=tiny_tokenizer().mask_id,
+        trace=trace,
+    )
+
+
+def all_masks(of: ModelInputs) -> np.ndarray:
+    shape = (len(of.regions), of.layout.slots, of.layout.caption_tokens)
+    return np.full(shape, tiny_tokenizer().mask_id)
+
+
+class TestGroups:
+    @pytest.mark.parametrize("own", [False, True], ids=["published", "own"])
+    @pytest.mark.parametrize("cache", CACHES)
+    def test_a_padded_group_gives_what_it_gives_alone(self, own: bool, cache: CacheMode) -> None:
+        groups = [[MASKS[index] for index in group] for group in group_regions(MASKS, 6)]
+        assert [len(group) for group in groups] == [4, 3]
+        together = inputs(groups, own)
+        session = backend(own).start(together, cache)
+        logits = session.logits(all_masks(together)).unflatten(1, (4, TOKENS))
+        captions = run(backend(own).start(together, cache), together)
+        for index, group in enumerate(groups):
+            alone = inputs([group], own)
+            regions = len(group)
+            expected = backend(own).start(alone, cache).logits(all_masks(alone))
+            expected = expected.unflatten(1, (regions, TOKENS))
+            assert (logits[index, :regions] - expected[0]).abs().max() < 1e-4
+            ids = run(backend(own).start(alone, cache), alone).token_ids
+            np.testing.assert_array_equal(captions.token_ids[index, :regions], ids[0])
+
+    def test_the_captions_of_the_groups_differ(self) -> None:
+        """Else the test above could not fail."""
+        groups = [MASKS[0:6:2], MASKS[1:6:2]]
+        ids = run(backend().start(inputs(groups), "exact"), inputs(groups)).token_ids
+        assert len({tuple(caption) for caption in ids.reshape(-1, TOKENS).tolist()}) > 1
+
+    def test_much_padding_changes_nothing(self) -> None:
+        together = inputs([MASKS[:6], MASKS[6:]])
+        alone = inputs([MASKS[6:]])
+        logits = backend().start(together, "exact").logits(all_masks(together))
+        expected = backend().start(alone, "exact").logits(all_masks(alone))
+        assert (logits[1, :TOKENS] - expected[0]).abs().max() < 1e-4
+
+
+class TestCaches:
+    def test_prefix_gives_the_same_tokens_where_the_prefix_does_not_see_captions(self) -> None:
+        of = inputs([MASKS[:5]], own=True)
+        exact, prefix = DenoisingTrace(), DenoisingTrace()
+        run(backend(own=True).start(of, "exact"), of, trace=exact)
+        run(backend(own=True).start(of, "prefix"), of, trace=prefix)
+        for a, b in zip(exact.predictions, prefix.predictions, strict=True):
+            np.testing.assert_array_equal(a.token_ids, b.token_ids)
+            np.testing.assert_allclose(a.confidence, b.confidence, atol=1e-4)
+
+    def test_prefix_is_an_approximation_where_the_prefix_sees_captions(self) -> None:
+        of = inputs([MASKS[:5]])
+        first = all_masks(of)
+        changed = first.copy()
+        changed[0, 0, :3] = 7
+        sessions = [backend().start(of, mode) for mode in CACHES]
+        firsts = [session.logits(first) for session in sessions]
+        torch.testing.assert_close(firsts[0], firsts[1])
+        exact, kept = (session.logits(changed) for session in sessions)
+        assert (exact - kept).abs().max() > 1e-3
+
+    def test_with_the_prefix_cache_later_steps_compute_the_captions_alone(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        of = inputs([MASKS[:2]], own=True)
+        model = random_model(OWN)
+        rows: list[int] = []
+        forward = model.language.forward
+
+        def counted(embeddings: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+            rows.append(embeddings.shape[1])
+            return forward(embeddings, *args, **kwargs)
+
+        monkeypatch.setattr(model.language, "forward", counted)
+        run(TorchBackend(model).start(of, "prefix"), of, steps=3)
+        captions = of.layout.length - of.layout.captions_start
+        assert rows == [of.layout.length, captions, captions]
+
+    @pytest.mark.skipif(not CASES, reason="the golden checkpoints are not here")
+    @pytest.mark.parametrize("name", ["photo", "cam16x9", "longsteps"])
+    @pytest.mark.parametrize("checkpoint", ["tiny-a", "tiny-b"])
+    def test_on_golden_weights(self, checkpoint: str, name: str) -> None:
+        (golden,) = (
+            case for case in CASES if (case.checkpoint.name, case.folder.name) == (checkpoint, name)
+        )
+        config = dataclasses.replace(golden.config, prefix_sees_captions=False)
+        loaded = TorchBackend.load(golden.checkpoint, config, "cpu")
+        of = golden.inputs()
+        exact, prefix = (self.golden_captions(loaded, golden, of, mode) for mode in CACHES)
+        np.testing.assert_array_equal(exact, prefix)
+        assert (exact != golden.arrays["caption_ids"]).any(), "what the prefix sees matters here"
+
+    @staticmethod
+    def golden_captions(
+        loaded: TorchBackend, golden: GoldenCase, of: ModelInputs, mode: CacheMode
+    ) -> np.ndarray:
+        return denoise(
+            loaded.start(of, mode),
+            regions=of.regions,
+            slots=of.layout.slots,
+            caption_tokens=golden.case["caption_tokens"],
+            steps=golden.case["steps"],
+            mask_id=golden.tokenizer.mask_id,
+        ).token_ids[0]
+
+
+class TestPredictions:
+    def test_the_most_probable_token_and_its_probability(self) -> None:
+        of = inputs([MASKS[:3]])
+        session = backend().start(of, "exact")
+        prediction = session.predict(all_masks(of))
+        probabilities = session.logits(all_masks(of)).double().softmax(dim=-1)
+        best, ids = (part.reshape(1, 3, TOKENS).numpy() for part in probabilities.max(dim=-1))
+        np.testing.assert_array_equal(prediction.token_ids, ids)
+        np.testing.assert_allclose(prediction.confidence, best, atol=1e-6)
+        assert prediction.token_ids.dtype == np.int64
+        assert prediction.confidence.dtype == np.float32
+
+    def test_probabilities_stay_within_0_and_1(self) -> None:
+        model = random_model(PUBLISHED)
+        model.language.lm_head.weight.data *= 1000
+        of = inputs([MASKS[:3]])
+        confidence = TorchBackend(model).start(of, "exact").predict(all_masks(of)).confidence
+        assert confidence.max() > 0.999, "the case is about numbers at the limit"
+        assert ((confidence >= 0) & (confidence <= 1)).all()
+
+    @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+    def test_it_runs_in_half_precision(self, tmp_path: Path, dtype: torch.dtype) -> None:
+        config = save_checkpoint(tmp_path)
+        of = inputs([MASKS[:3], MASKS[3:5]])
+        loaded = TorchBackend.load(tmp_path, config, "cpu", dtype)
+        assert str(dtype).removeprefix("torch.") in loaded.description
+        for mode in CACHES:
+            confidence = run(loaded.start(of, mode), of).confidence
+            assert np.isfinite(confidence).all()
+
+
+class TestDevices:
+    def test_cpu(self) -> None:
+        assert resolve_device("cpu") == torch.device("cpu")
+
+    def test_auto_is_a_device_that_is_there(self) -> None:
+        expected = "cuda" if torch.cuda.is_available() else "cpu"
+        assert resolve_device("auto").type == expected
+
+    @pytest.mark.parametrize(
+        "device", ["cuda:99", "gpu", "", "meta", "mps", "cuda:-1", "CPU", None]
+    )
+    def test_others_are_refused_by_name(self, device: Any) -> None:
+        with pytest.raises(BackendError, match=r"device is "):
+            resolve_device(device)
+
+    def test_a_missing_cuda_says_what_to_do(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+        with pytest.raises(BackendError, match=r"torch sees 0 CUDA devices; use 'cpu' or 'auto'"):
+            resolve_device("cuda")
+
+
+@contextmanager
+def failing(model: PerceptionDLM, part: str, error: BaseException) -> Iterator[None]:
+    """Make a part of the model raise."""
+
+    def fail(*_: Any) -> None:
+        raise error
+
+    handle = model.get_submodule(part).register_forward_pre_hook(fail)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+class TestFailures:
+    @pytest.mark.parametrize(
+        ("error", "message"),
+        [
+            (torch.OutOfMemoryError("tried 20 GiB"), "cpu ran out of memory; use fewer regions"),
+            (MemoryError(), "cpu ran out of memory; use fewer regions"),
+            (RuntimeError("device-side assert"), "cpu failed while running: device-side assert"),
+        ],
+    )
+    def test_of_the_device_become_backend_errors(self, error: Exception, message: str) -> None:
+        model = random_model(PUBLISHED)
+        loaded, of = TorchBackend(model), inputs([MASKS[:2]])
+        with failing(model, "projector", error), pytest.raises(BackendError, match=message):
+            loaded.start(of, "exact")
+        session = loaded.start(of, "exact")
+        with failing(model, "language.norm", error), pytest.raises(BackendError, match=message):
+            session.predict(all_masks(of))
+
+    def test_a_failure_leaves_the_backend_usable(self) -> None:
+        model = random_model(PUBLISHED)
+        loaded, of = TorchBackend(model), inputs([MASKS[:2]])
+        with failing(model, "projector", RuntimeError("once")), pytest.raises(BackendError):
+            loaded.start(of, "exact")
+        assert run(loaded.start(of, "exact"), of).token_ids.shape == (1, 2, TOKENS)
+
+    @pytest.mark.parametrize(
+        "error",
+        [MemoryError(), torch.OutOfMemoryError("full"), RuntimeError("can't allocate memory")],
+    )
+    def test_of_loading_say_that_memory_is_short(
+        self, tmp_path: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        config = save_checkpoint(tmp_path)
+
+        def fail(*_: Any, **__: Any) -> None:
+            raise error
+
+        monkeypatch.setattr("perceptiondlm_ros.model.checkpoint.torch.empty", fail)
+        with pytest.raises(BackendError, match=r"cpu can't hold .* in float32.*free memory"):
+            TorchBackend.load(tmp_path, config, "cpu")
+
+    def test_mistakes_of_our_own_are_not_hidden(self) -> None:
+        model = random_model(PUBLISHED)
+        of = inputs([MASKS[:2]])
+        with failing(model, "projector", KeyError("bug")), pytest.raises(KeyError):
+            TorchBackend(model).start(of, "exact")
+
+
+def test_sessions_do_not_share_anything_that_changes() -> None:
+    first, second = inputs([MASKS[:2]], own=True), inputs([MASKS[2:5]], own=True)
+    expected = [run(backend(own=True).start(of, "prefix"), of).token_ids for of in (first, second)]
+    sessions = [backend(own=True).start(of, "prefix") for of in (first, second)]
+    interleaved: list[TorchSession] = sessions[::-1]
+    for session, of in zip(interleaved, (second, first), strict=True):
+        session.predict(all_masks(of))
+    for session, of, ids in zip(sessions, (first, second), expected, strict=True):
+        np.testing.assert_array_equal(run(session, of).token_ids, ids)

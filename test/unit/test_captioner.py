@@ -1,0 +1,364 @@
+"""The public API: order, groups, options, and what a caption says of itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_checkpoint import (
+    SLOTS,
+    picture,
+    random_model,
+    rectangle,
+    rectangles,
+    save_checkpoint,
+    tiny_config,
+    tiny_tokenizer,
+)
+
+from perceptiondlm_ros import captioner as module
+from perceptiondlm_ros.captioner import Caption, Captioner
+from perceptiondlm_ros.errors import BackendError, CheckpointError, InputError, PerceptionDLMError
+from perceptiondlm_ros.model.config import ModelConfig
+from perceptiondlm_ros.model.contract import IntArray, ModelInputs
+from perceptiondlm_ros.runtime import locate
+from perceptiondlm_ros.runtime.backend import CacheMode, Prediction
+from perceptiondlm_ros.runtime.torch_backend import TorchBackend
+
+HEIGHT, WIDTH = 60, 80
+IMAGE = picture(HEIGHT, WIDTH)
+MASKS = list(rectangles(HEIGHT, WIDTH, 14))
+
+
+def own_captioner(**options: Any) -> Captioner:
+    return Captioner(own_backend(), tiny_tokenizer(), name="tiny", **options)
+
+
+@cache
+def own_backend() -> TorchBackend:
+    return TorchBackend(random_model(tiny_config(prefix_sees_captions=False)))
+
+
+class Writer:
+    """A backend that writes, for each region, the number of patches that it covers."""
+
+    description = "a backend of this test"
+
+    def __init__(self, write: Callable[[int], str] = str, confidence: float = 0.5) -> None:
+        self.config: ModelConfig = tiny_config()
+        self.batches: list[tuple[int, ...]] = []
+        self.caches: list[CacheMode] = []
+        self.passes = 0
+        self._write, self._confidence = write, confidence
+
+    def start(self, inputs: ModelInputs, cache: CacheMode) -> Writer:
+        self.batches.append(inputs.regions)
+        self.caches.append(cache)
+        self._counts = inputs.patch_masks.sum(axis=(2, 3, 4))
+        return self
+
+    def predict(self, caption_ids: IntArray) -> Prediction:
+        self.passes += 1
+        ids = np.full(caption_ids.shape, tiny_tokenizer().end_of_turn_id)
+        for place in np.ndindex(self._counts.shape):
+            text = tiny_tokenizer().encode(self._write(int(self._counts[place])))
+            ids[place][: len(text)] = text[: ids.shape[2]]
+        confidence = np.full(ids.shape, self._confidence, np.float32)
+        confidence[ids == tiny_tokenizer().end_of_turn_id] = 1.0
+        return Prediction(ids, confidence)
+
+
+def written(backend: Writer, **options: Any) -> Captioner:
+    return Captioner(backend, tiny_tokenizer(), name="writer", **options)
+
+
+def strip(columns: int) -> np.ndarray:
+    """A region of its own number of patches in an image of one tile."""
+    return rectangle(64, 64, (0, 0, 16 * (columns % 4 + 1), 16 * (columns // 4 + 1)))
+
+
+SMALL = picture(64, 64)
+
+
+class TestOrder:
+    @settings(max_examples=30, deadline=None)
+    @given(order=st.permutations(range(16)), count=st.integers(0, 16))
+    def test_captions_come_in_the_callers_order(self, order: list[int], count: int) -> None:
+        masks = [strip(index) for index in order[:count]]
+        captions = written(Writer()).describe(SMALL, masks)
+        assert [caption.text for caption in captions] == [
+            str((index % 4 + 1) * (index // 4 + 1)) for index in order[:count]
+        ]
+
+    @pytest.mark.parametrize("order", [[4, 2, 0, 3, 1], [1, 0, 4, 3, 2]])
+    def test_regions_given_in_another_order_get_the_same_captions(self, order: list[int]) -> None:
+        captioner = own_captioner()
+        expected = captioner.describe(IMAGE, MASKS[:5])
+        assert len({caption.text for caption in expected}) > 1
+        permuted = captioner.describe(IMAGE, [MASKS[index] for index in order])
+        assert permuted == [expected[index] for index in order]
+
+    def test_masks_and_boxes_mixed(self) -> None:
+        mask, box = strip(2), (0, 0, 16, 32)
+        captions = written(Writer()).describe(SMALL, [box, mask, list(map(float, box))])
+        assert [caption.text for caption in captions] == ["2", "3", "2"]
+
+    def test_no_regions_are_no_captions_and_no_work(self) -> None:
+        backend = Writer()
+        assert written(backend).describe(SMALL, []) == []
+        assert backend.passes == 0
+
+
+class TestGroups:
+    @pytest.mark.parametrize(
+        ("regions", "batches"),
+        [
+            (1, [(1,)]),
+            (SLOTS, [(6,)]),
+            (SLOTS + 1, [(4, 3)]),
+            (14, [(5, 5, 4)]),
+            (50, [(6, 6, 6, 6, 6, 5, 5, 5), (5,)]),
+        ],
+    )
+    def test_more_regions_than_slots_run_as_even_groups_in_a_bounded_batch(
+        self, regions: int, batches: list[tuple[int, ...]]
+    ) -> None:
+        backend = Writer()
+        captions = written(backend).describe(SMALL, [strip(i % 16) for i in range(regions)])
+        assert backend.batches == batches
+        assert [caption.text for caption in captions] == [
+            str((i % 16 % 4 + 1) * (i % 16 // 4 + 1)) for i in range(regions)
+        ]
+
+    def test_a_group_in_a_batch_gets_what_it_gets_alone(self) -> None:
+        captioner = own_captioner()
+        together = captioner.describe(IMAGE, MASKS[:7])
+        # The rectangles shrink, and regions are dealt to the groups in turn.
+        for group in (MASKS[0:7:2], MASKS[1:7:2]):
+            alone = captioner.describe(IMAGE, group)
+            first = 0 if group[0] is MASKS[0] else 1
+            for caption, expected in zip(alone, together[first::2], strict=True):
+                assert caption.token_ids == expected.token_ids
+                assert caption.confidence == pytest.approx(expected.confidence, abs=1e-4)
+
+
+class TestCaption:
+    def test_text_tokens_and_truncation(self) -> None:
+        (caption,) = written(Writer(lambda _: "a cup")).describe(SMALL, [strip(0)])
+        assert caption.text == "a cup" and not caption.truncated
+        assert caption.token_ids == tiny_tokenizer().encode("a cup<|eot_id|>")
+
+    def test_a_caption_without_end_is_truncated(self) -> None:
+        (caption,) = written(Writer(lambda _: "a teacup")).describe(SMALL, [strip(0)])
+        assert caption.text == "a teac" and caption.truncated
+
+    def test_confidence_is_the_mean_over_the_text_without_its_padding(self) -> None:
+        (caption,) = written(Writer(confidence=0.25)).describe(SMALL, [strip(0)])
+        assert caption.confidence == pytest.approx(0.25)
+
+    def test_an_empty_caption_has_the_confidence_of_its_end(self) -> None:
+        (caption,) = written(Writer(lambda _: "")).describe(SMALL, [strip(0)])
+        assert caption == Caption("", 1.0, caption.token_ids, False)
+
+    def test_types_are_plain_and_the_caption_frozen(self) -> None:
+        (caption,) = own_captioner().describe(IMAGE, MASKS[:1])
+        assert json.loads(json.dumps(dataclasses.asdict(caption))) == dataclasses.asdict(caption)
+        assert type(caption.confidence) is float and 0 <= caption.confidence <= 1
+        assert len(caption.token_ids) == 6 and all(type(t) is int for t in caption.token_ids)
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            caption.text = "other"  # type: ignore[misc]
+
+
+class TestInputs:
+    def test_grey_rgba_and_rgb_of_the_same_picture_give_the_same(self) -> None:
+        grey = picture(HEIGHT, WIDTH)[:, :, 0]
+        rgb = np.dstack([grey, grey, grey])
+        rgba = np.dstack([rgb, grey])
+        captioner = own_captioner()
+        expected = captioner.describe(rgb, MASKS[:2])
+        assert captioner.describe(grey, MASKS[:2]) == expected
+        assert captioner.describe(rgba, MASKS[:2]) == expected
+
+    def test_nothing_that_was_given_is_changed(self) -> None:
+        image, masks = IMAGE.copy(), [mask.copy() for mask in MASKS[:7]]
+        for array in (image, *masks):
+            array.setflags(write=False)
+        own_captioner().describe(image, masks)
+        np.testing.assert_array_equal(image, IMAGE)
+
+    def test_the_prompt_reaches_the_model(self) -> None:
+        captioner = own_captioner()
+        usual, other = (captioner.describe(IMAGE, MASKS[:2], p) for p in (None, "Which colour?"))
+        assert usual == captioner.describe(IMAGE, MASKS[:2])
+        assert usual != other
+
+    @pytest.mark.parametrize("prompt", ["", "Was ist das? \N{SNOWMAN}"])
+    def test_any_text_is_a_prompt(self, prompt: str) -> None:
+        assert len(own_captioner().describe(IMAGE, MASKS[:1], prompt)) == 1
+
+    @pytest.mark.parametrize("prompt", [5, b"what?", ["what?"]])
+    def test_what_is_no_text_is_refused(self, prompt: Any) -> None:
+        with pytest.raises(InputError, match=r"prompt is a .*, expected text or None"):
+            own_captioner().describe(IMAGE, MASKS[:1], prompt)
+
+    def test_special_tokens_in_a_prompt_are_refused(self) -> None:
+        with pytest.raises(InputError, match=r"prompt contains the special token '<\|eot_id\|>'"):
+            own_captioner().describe(IMAGE, MASKS[:1], "stop <|eot_id|>")
+
+    def test_errors_name_the_argument(self) -> None:
+        captioner = written(Writer())
+        with pytest.raises(InputError, match=r"^image "):
+            captioner.describe(SMALL.astype(np.float32), [])
+        with pytest.raises(InputError, match=r"^regions\[1\] "):
+            captioner.describe(SMALL, [strip(0), (70, 70, 90, 90)])
+        with pytest.raises(InputError, match=r"^regions is "):
+            captioner.describe(SMALL, 7)  # type: ignore[arg-type]
+
+    coordinates = st.floats(-30, 110) | st.sampled_from([np.nan, np.inf, 0.0, 64.0])
+
+    @settings(max_examples=40, deadline=None)
+    @given(
+        size=st.tuples(st.integers(1, 70), st.integers(1, 70)),
+        boxes=st.lists(st.tuples(*[coordinates] * 4), max_size=9),
+    )
+    def test_any_boxes_on_any_image_are_captioned_or_refused_by_name(
+        self, size: tuple[int, int], boxes: list[tuple[float, ...]]
+    ) -> None:
+        captions, refusal = None, ""
+        try:
+            captions = written(Writer()).describe(picture(*size), boxes)
+        except InputError as error:
+            refusal = str(error)
+        if captions is None:
+            assert refusal.startswith("regions[")
+        else:
+            assert len(captions) == len(boxes)
+
+    def test_calls_from_several_threads_do_not_disturb_each_other(self) -> None:
+        captioner = own_captioner()
+        requests = [MASKS[:3], MASKS[3:5], MASKS[5:12]]
+        expected = [captioner.describe(IMAGE, masks) for masks in requests]
+        with ThreadPoolExecutor(3) as pool:
+            got = list(pool.map(lambda masks: captioner.describe(IMAGE, masks), requests * 3))
+        assert got == expected * 3
+
+
+class TestOptions:
+    @pytest.mark.parametrize("steps", [1, 3, None])
+    def test_steps_are_the_callers_or_the_checkpoints(self, steps: int | None) -> None:
+        backend = Writer()
+        written(backend, steps=steps).describe(SMALL, [strip(0)])
+        assert backend.passes == (steps or backend.config.denoising_steps)
+
+    @pytest.mark.parametrize("tokens", [1, 11, np.uint8(11), None])
+    def test_caption_tokens_are_the_callers_or_the_checkpoints(self, tokens: Any) -> None:
+        backend = Writer()
+        (caption,) = written(backend, caption_tokens=tokens).describe(SMALL, [strip(0)])
+        assert len(caption.token_ids) == (tokens or backend.config.caption_tokens)
+
+    def test_the_cache_mode_reaches_the_backend(self) -> None:
+        backend = Writer()  # its prefix sees captions, as published
+        for mode in ("auto", "exact", "prefix"):
+            written(backend, cache=mode).describe(SMALL, [strip(0)])
+        assert backend.caches == ["exact", "exact", "prefix"]
+
+    @pytest.mark.parametrize(
+        ("option", "value"),
+        [
+            ("steps", 0),
+            ("steps", -3),
+            ("steps", 1025),
+            ("steps", 2.0),
+            ("steps", True),
+            ("steps", "8"),
+            ("caption_tokens", 0),
+            ("caption_tokens", 513),
+            ("caption_tokens", None.__class__),
+            ("cache", "none"),
+            ("cache", None),
+        ],
+    )
+    def test_out_of_range(
+        self, option: str, value: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with pytest.raises(InputError, match=rf"^{option} is .*expected "):
+            own_captioner(**{option: value})
+
+        def loaded(*_: Any) -> None:
+            pytest.fail("weights were loaded before the options were checked")
+
+        monkeypatch.setattr(module, "load_backend", loaded)
+        with pytest.raises(InputError, match=rf"^{option} is .*expected "):
+            Captioner.load(tmp_path, **{option: value})
+
+    @pytest.mark.parametrize(("option", "value"), [("backend", "jax"), ("device", "gpu")])
+    def test_an_unknown_backend_or_device(self, option: str, value: str, folder: Path) -> None:
+        with pytest.raises(BackendError, match=rf"{option} is '{value}'"):
+            Captioner.load(folder, **{option: value})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "my-checkpoint"
+    path.mkdir()
+    save_checkpoint(path)
+    return path
+
+
+class TestLoad:
+    def test_the_signature_is_the_one_that_is_promised(self) -> None:
+        parameters = inspect.signature(Captioner.load).parameters
+        assert {name: p.default for name, p in parameters.items()} == {
+            "path": None,
+            "backend": "auto",
+            "device": "auto",
+            "steps": None,
+            "caption_tokens": None,
+            "cache": "auto",
+        }
+
+    def test_a_folder(self, folder: Path) -> None:
+        for path in (folder, str(folder), f"{folder}/"):
+            captioner = Captioner.load(path, device="cpu")
+            assert captioner.name == "my-checkpoint"
+            assert "torch" in captioner.description
+        assert len(captioner.describe(IMAGE, MASKS[:2])) == 2
+
+    def test_no_path_is_the_packaged_checkpoint(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(locate, "DEFAULT_CHECKPOINT", folder)
+        assert Captioner.load(device="cpu").name == "small"
+
+    def test_options_are_kept(self, folder: Path) -> None:
+        captioner = Captioner.load(folder, "torch", "cpu", 2, 9, "prefix")
+        (caption,) = captioner.describe(IMAGE, MASKS[:1])
+        assert len(caption.token_ids) == 9
+
+    @pytest.mark.parametrize("left_out", ["config.json", "model.safetensors", "tokenizer.json"])
+    def test_a_missing_file_is_named(self, folder: Path, left_out: str) -> None:
+        (folder / left_out).unlink()
+        with pytest.raises(CheckpointError) as caught:
+            Captioner.load(folder, device="cpu")
+        assert left_out in str(caught.value)
+
+    def test_a_tokenizer_of_another_checkpoint(self, tmp_path: Path) -> None:
+        language = {"vocab_size": 270, "hidden_size": 16, "num_attention_heads": 2}
+        language |= {"intermediate_size": 16, "num_hidden_layers": 1}
+        save_checkpoint(tmp_path, language_model_config=language)
+        with pytest.raises(CheckpointError, match=r"tokenizer\.json .*vocab_size 270"):
+            Captioner.load(tmp_path, device="cpu")
+
+    def test_every_error_has_one_base(self) -> None:
+        for error in (InputError, CheckpointError, BackendError):
+            assert issubclass(error, PerceptionDLMError)
