@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import statistics
+from dataclasses import replace
 from typing import Final
 
 from perceptiondlm_ros.demo.scoring import FrameVerdict, Tally, Verdict
 
 _GAP: Final = "   "
+_COLUMN: Final = 78
+"""The longest caption of a scene; fixed, so that columns stay where they are between frames."""
+
 _GREEN, _RED, _DIM, _BOLD, _PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[2m", "\x1b[1m", "\x1b[0m"
 
 
@@ -29,32 +33,31 @@ class Report:
             f"{time_s:6.1f} s  {frame.right} of {len(frame.verdicts)} right{dropped}, "
             f"{frame.age:.2f} s after the image"
         )
-        names = max((len(verdict.id) for verdict in frame.verdicts), default=0)
-        captions = max((len(verdict.caption) for verdict in frame.verdicts), default=0)
-        truths = max((len(verdict.truth) for verdict in frame.verdicts), default=0)
-        needed = 2 + 2 + names + 2 + captions + len(_GAP) + truths
+        verdicts = [_printable(verdict) for verdict in frame.verdicts]
+        names = max((len(verdict.id) for verdict in verdicts), default=0)
+        needed = 2 + 2 + names + 2 + _COLUMN + len(_GAP) + _COLUMN
         wide = self._width is None or needed <= self._width
         lines = [self._paint(_BOLD, head)]
-        for verdict in frame.verdicts:
-            lines += self._row(verdict, names, captions if wide else None)
+        for verdict in verdicts:
+            lines += self._row(verdict, names, wide)
         return lines
 
     def summary(self, tally: Tally, seconds: float) -> str:
         """What there is to say before the last line."""
         rate = tally.frames / seconds if seconds > 0 else 0.0
         age = statistics.median(tally.ages) if tally.ages else 0.0
+        frames = "1 frame" if tally.frames == 1 else f"{tally.frames} frames"
         return (
-            f"{tally.frames} frames in {seconds:.1f} s ({rate:.1f} a second), "
+            f"{frames} in {seconds:.1f} s ({rate:.1f} a second), "
             f"half of them within {age:.2f} s of the image; {tally.dropped} regions dropped"
         )
 
-    def _row(self, verdict: Verdict, names: int, captions: int | None) -> list[str]:
-        """captions: width of their column; None where the truth goes below."""
+    def _row(self, verdict: Verdict, names: int, wide: bool) -> list[str]:
         mark = self._paint(_GREEN, "✓") if verdict.right else self._paint(_RED, "✗")
         start = f"  {mark} {verdict.id:>{names}}  "
-        if captions is not None:
+        if wide:
             truth = self._paint(_DIM, verdict.truth)
-            return [f"{start}{verdict.caption:<{captions}}{_GAP}{truth}"]
+            return [f"{start}{verdict.caption:<{_COLUMN}}{_GAP}{truth}"]
         if verdict.right:
             return [f"{start}{verdict.caption}"]
         below = f"  {'':{names}}    {verdict.truth}"
@@ -62,3 +65,9 @@ class Report:
 
     def _paint(self, colour: str, text: str) -> str:
         return f"{colour}{text}{_PLAIN}" if self._colours else text
+
+
+def _printable(verdict: Verdict) -> Verdict:
+    """A bad model may say anything, also what a terminal obeys; such signs become dots."""
+    caption = "".join(sign if sign.isprintable() else "·" for sign in verdict.caption)
+    return replace(verdict, caption=caption)

@@ -16,6 +16,8 @@ import pytest
 from PIL import Image
 from rosbags.highlevel import AnyReader
 
+from perceptiondlm_ros.runtime.locate import DEFAULT_CHECKPOINT
+
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
 
 
@@ -102,6 +104,16 @@ def check_record(demo: Demo) -> int:
     assert stamps["/image"] == stamps["/detections"] == stamps["/region_captioner/descriptions"]
     assert regions > 0
     return len(stamps["/image"])
+
+
+@pytest.mark.skipif(not DEFAULT_CHECKPOINT.is_dir(), reason="the checkpoint is not here yet")
+def test_packaged_checkpoint_is_right_about_a_moving_scene(start: Callable[..., Demo]) -> None:
+    demo = start("--seconds=6")
+    assert demo.process.wait(240) == 0, demo.lines()
+    assert not demo.running()
+    right, captions = (int(number) for number in re.findall(r"\d+", demo.lines()[-1]))
+    assert right >= 0.8 * captions > 0
+    assert check_record(demo) > 0
 
 
 def test_wrong_captions_are_shown_counted_recorded_and_fail(

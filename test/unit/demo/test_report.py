@@ -5,9 +5,20 @@ from __future__ import annotations
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from perceptiondlm_ros.demo.report import Report
 from perceptiondlm_ros.demo.scoring import FrameVerdict, Tally, Verdict
+from perceptiondlm_ros.scenes.vocabulary import (
+    COLOURS,
+    PATTERNS,
+    RELATIONS,
+    SHAPES,
+    SIZES,
+    Attributes,
+    compose_caption,
+)
 
 RIGHT = Verdict("9", "a small red star, alone", "a small red star, alone", True)
 WRONG = Verdict("10", "a red dot", "a large blue heart, alone", False)
@@ -21,6 +32,16 @@ def test_caption_and_truth_stand_in_aligned_columns() -> None:
     for row, verdict in zip(rows, FRAME.verdicts, strict=True):
         assert row.index(verdict.caption) == rows[0].index(RIGHT.caption)
         assert row.rindex(verdict.truth) == rows[0].rindex(RIGHT.truth)
+
+
+def test_two_of_the_longest_captions_fit_side_by_side() -> None:
+    words = ([*SIZES], PATTERNS, [*COLOURS], SHAPES, RELATIONS)
+    *longest, relation = (max(texts, key=len) for texts in words)
+    caption = compose_caption(Attributes(*longest), relation, Attributes(*longest))
+    verdict = Verdict("100", caption, caption, True)
+    row = Report(width=170).block(1, FrameVerdict((verdict,), 0, 0.1))[1]
+    assert row.count(f"  {caption}") == 2
+    assert len(row) <= 170
 
 
 def test_nothing_is_wider_than_a_narrow_terminal_and_the_truth_is_still_there() -> None:
@@ -40,6 +61,14 @@ def test_colours_change_nothing_but_colours(width: int | None) -> None:
     plain = Report(width=width).block(1, FRAME)
     assert coloured != plain
     assert [re.sub(r"\x1b\[\d+m", "", line) for line in coloured] == plain
+
+
+@given(st.text())
+def test_whatever_a_model_says_stays_one_line_that_no_terminal_obeys(caption: str) -> None:
+    verdict = Verdict("1", caption, "a small red star, alone", False)
+    lines = Report().block(1, FrameVerdict((verdict,), dropped=0, age=0.1))
+    assert len(lines) == 2
+    assert all(line.isprintable() for line in lines)
 
 
 def test_frame_without_captions_has_only_its_head() -> None:
