@@ -137,12 +137,17 @@ def description(region: Region, caption: "Caption", header: Header) -> RegionDes
         bbox=region.detection.bbox,
         label=region.label,
         score=min(max(region.score, -_FLOAT32_MAX), _FLOAT32_MAX),
-        caption=caption.text,
+        caption=_one_line(caption.text),
         confidence=float(caption.confidence),
         truncated=bool(caption.truncated),
         source=RegionDescription.FRESH,
         caption_stamp=header.stamp,
     )
+
+
+def _one_line(text: str) -> str:
+    """Without control characters and line breaks, which a model may emit and a terminal obeys."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def _check_box(box: BoundingBox2D, width: int, height: int) -> tuple[str, Box]:

@@ -92,6 +92,16 @@ _PROCESSOR = {
     "max_sub_img": _MAX_TILES,
     "min_sub_img": 1,
 }
+_PREPROCESSOR = {
+    "image_processor_type": "SiglipImageProcessor",
+    "do_rescale": True,
+    "rescale_factor": 1 / 255,
+    "do_normalize": True,
+    "image_mean": [0.5, 0.5, 0.5],
+    "image_std": [0.5, 0.5, 0.5],
+    "size": {"height": _TILE, "width": _TILE},
+}
+"""Not read here: the published processing is the only one. Others who load the files need it."""
 
 
 def write_description(folder: Path) -> ModelConfig:
@@ -107,6 +117,7 @@ def write_description(folder: Path) -> ModelConfig:
     tokenizer.save(str(folder / "tokenizer.json"))
     _write_json(folder / "config.json", config)
     _write_json(folder / "processor_config.json", _PROCESSOR)
+    _write_json(folder / "preprocessor_config.json", _PREPROCESSOR)
     return ModelConfig.from_dicts(config, _PROCESSOR)
 
 

@@ -1,0 +1,83 @@
+"""The README's code runs, its commands exist, and its files are there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+ELSEWHERE = ("rosdep", "pip", "colcon", "ros2", "hf")
+"""Commands that need a robot or a network."""
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", TEXT, flags=re.DOTALL)
+
+
+def commands() -> list[list[str]]:
+    lines = "\n".join(blocks("bash")).splitlines()
+    return [shlex.split(line, comments=True) for line in lines if line.strip()]
+
+
+def run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        arguments, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def test_there_are_blocks_to_run() -> None:
+    assert len(blocks("python")) >= 1
+    assert len(commands()) >= 3
+
+
+@pytest.mark.parametrize("source", blocks("python"))
+def test_python_blocks_run_and_say_something(source: str) -> None:
+    result = run([sys.executable, "-c", source])
+    assert result.returncode == 0, result.stderr
+    assert len(result.stdout.splitlines()) >= 2
+
+
+def test_the_python_example_captions_what_is_there() -> None:
+    result = run([sys.executable, "-c", blocks("python")[0]])
+    heart, cross = result.stdout.splitlines()
+    assert "blue heart" in heart
+    assert "orange cross" in cross
+
+
+@pytest.mark.parametrize("command", commands(), ids=lambda command: " ".join(command)[:60])
+def test_commands(command: list[str], tmp_path: Path) -> None:
+    program = command[0]
+    if program == "make":
+        targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+        assert command[1] in targets
+    elif program.endswith("/perceptiondlm"):
+        written = tmp_path / "captions.png"
+        arguments = [str(written) if word == written.name else word for word in command[1:]]
+        result = run([str(Path(sys.executable).parent / "perceptiondlm"), *arguments])
+        assert result.returncode == 0, result.stderr
+        assert written.stat().st_size > 10_000
+    else:
+        assert program in ELSEWHERE, f"{program} is neither run here nor known to run elsewhere"
+
+
+def test_linked_files_exist() -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", TEXT)
+    missing = [link for link in links if "://" not in link and not (ROOT / link).exists()]
+    assert not missing
+
+
+def test_every_folder_of_the_package_is_in_the_tree() -> None:
+    folders = [p for p in (ROOT / "perceptiondlm_ros").iterdir() if p.is_dir()]
+    named = [p.name for p in folders if not p.name.startswith("__")]
+    assert all(f"`perceptiondlm_ros/{name}/`" in TEXT for name in named)
+
+
+def test_no_placeholder_is_left() -> None:
+    variables = r"(?:PIP|PERCEPTIONDLM)_[A-Z_]+"
+    assert not re.findall(r"\b[A-Z]{4,}_[A-Z_]{2,}\b", re.sub(variables, "", TEXT))
