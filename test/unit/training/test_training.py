@@ -70,10 +70,17 @@ def test_loss_is_even_over_mask_ratios(run: Run, batch: Batch) -> None:
     assert np.mean(losses) == pytest.approx(np.log(run.config.language.vocab_size), rel=0.1)
 
 
-def test_training_lowers_the_loss_and_writes_a_checkpoint_that_loads(run: Run) -> None:
+def test_steps_on_one_batch_lower_its_loss(run: Run, batch: Batch) -> None:
+    run.seconds = 60.0 * run.options.minutes * 0.5  # past the time of the vision tower alone
+    for _ in range(30):
+        run._train_step(batch)
+    losses = [row[2] for row in run.history.rows]
+    assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5])
+
+
+def test_a_run_writes_a_plot_and_a_checkpoint_that_loads(run: Run) -> None:
     run.train()
-    first, last = run.history.rows[0], run.history.rows[-1]
-    assert last[2] < first[2] or run.step < 4
+    assert run.progress == 1.0
     output = run.options.output
     assert (output / "training.png").stat().st_size > 10_000
     captioner = Captioner.load(output, device="cpu")
