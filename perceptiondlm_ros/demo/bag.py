@@ -9,7 +9,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from perceptiondlm_ros.msg import RegionDescriptionArray
 from rclpy.serialization import serialize_message
 from rosbags.interfaces import Connection
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
@@ -19,6 +18,7 @@ from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
 
 from perceptiondlm_ros.errors import PerceptionDLMError
+from perceptiondlm_ros.msg import RegionDescriptionArray
 
 _VERSION: Final = 8
 """Of the metadata: the newest in which quality of service has the form that Humble reads."""

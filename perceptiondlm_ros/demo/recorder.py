@@ -17,7 +17,6 @@ import rclpy
 from builtin_interfaces.msg import Time
 from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
-from perceptiondlm_ros.msg import RegionDescriptionArray
 from PIL import Image as Pillow
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
@@ -33,6 +32,7 @@ from perceptiondlm_ros.demo.options import add_seconds, add_world, world_of
 from perceptiondlm_ros.demo.report import Report
 from perceptiondlm_ros.demo.scoring import FrameVerdict, Tally, judge
 from perceptiondlm_ros.demo.world import World
+from perceptiondlm_ros.msg import RegionDescriptionArray
 from perceptiondlm_ros.ros.conversions import image_to_rgb
 
 _PICTURE_NS: Final = 2_000_000_000

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
 from numpy.typing import NDArray
-from perceptiondlm_ros.msg import RegionDescriptionArray
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
 
 from perceptiondlm_ros.drawing import Annotation, annotate
 from perceptiondlm_ros.errors import InputError
+from perceptiondlm_ros.msg import RegionDescriptionArray
 from perceptiondlm_ros.ros.conversions import (
     Box,
     Regions,

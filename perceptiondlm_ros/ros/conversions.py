@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from perceptiondlm_ros.msg import RegionDescription
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import BoundingBox2D, Detection2D
 
 from perceptiondlm_ros.errors import InputError
+from perceptiondlm_ros.msg import RegionDescription
 
 if TYPE_CHECKING:
     from perceptiondlm_ros.captioner import Caption

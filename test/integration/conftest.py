@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
-from perceptiondlm_ros.msg import RegionDescriptionArray
 from rcl_interfaces.msg import SetParametersResult
 from rcl_interfaces.srv import SetParameters
 from rclpy.node import Node
@@ -23,6 +22,8 @@ from rclpy.parameter import Parameter
 from ros_support import Spinner, ros_context, taken_reliably
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
+
+from perceptiondlm_ros.msg import RegionDescriptionArray
 
 SHARED = Path(__file__).parents[3] / "shared" / "golden"
 GOLDEN = Path(os.environ.get("PERCEPTIONDLM_GOLDEN", SHARED))

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
 from rclpy.node import Node
 from ros_support import Spinner, detection, detections, header, image, ros_context
 from rosbags.rosbag2 import Reader
@@ -20,6 +19,7 @@ from vision_msgs.msg import Detection2DArray
 
 from perceptiondlm_ros.demo.camera import PERIOD_NS
 from perceptiondlm_ros.demo.world import World
+from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
 from perceptiondlm_ros.ros.conversions import rgb_to_image
 
 

@@ -1,4 +1,4 @@
-"""Runs the linter and the type checker, so that `make test` is the only command to know."""
+"""Runs linter, formatter and type checker, so that `make test` is the only command to know."""
 
 import subprocess
 import sys
@@ -9,10 +9,10 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("command", [["ruff", "check", "."], ["mypy"]], ids=lambda c: c[0])
-def test_style(command: list[str]) -> None:
+@pytest.mark.parametrize("command", ["ruff check .", "ruff format --check .", "mypy"])
+def test_style(command: str) -> None:
     run = subprocess.run(
-        [sys.executable, "-m", *command],
+        [sys.executable, "-m", *command.split()],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
 from ros_support import detection, detections, header
 from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import Reader
@@ -16,6 +15,7 @@ from rosbags.rosbag2 import Reader
 from perceptiondlm_ros.demo import bag
 from perceptiondlm_ros.demo.bag import Bag, typestore
 from perceptiondlm_ros.errors import PerceptionDLMError
+from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
 from perceptiondlm_ros.ros.conversions import rgb_to_image
 
 SECOND = 10**9

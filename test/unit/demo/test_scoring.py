@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from perceptiondlm_ros.msg import RegionDescription
 
 from perceptiondlm_ros.demo.scoring import (
     ALL_WELL,
@@ -14,6 +13,7 @@ from perceptiondlm_ros.demo.scoring import (
     Verdict,
     judge,
 )
+from perceptiondlm_ros.msg import RegionDescription
 
 TRUTH = {"1": ("a red circle", "a round thing"), "2": ("a blue star",)}
 

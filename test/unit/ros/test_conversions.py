@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from perceptiondlm_ros.msg import RegionDescriptionArray
 from ros_support import FakeCaption, detection, header
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2D, ObjectHypothesisWithPose
 
 from perceptiondlm_ros.errors import InputError
+from perceptiondlm_ros.msg import RegionDescriptionArray
 from perceptiondlm_ros.processing.boundary import region_masks
 from perceptiondlm_ros.ros.captioning import annotated_image
 from perceptiondlm_ros.ros.conversions import (

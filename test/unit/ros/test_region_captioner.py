@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from lifecycle_msgs.msg import State
-from perceptiondlm_ros.msg import RegionDescriptionArray
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -25,6 +24,7 @@ from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
 
 from perceptiondlm_ros.errors import BackendError, CheckpointError
+from perceptiondlm_ros.msg import RegionDescriptionArray
 from perceptiondlm_ros.ros.parameters import LoadSettings
 from perceptiondlm_ros.ros.region_captioner import RegionCaptioner, load_captioner
 
