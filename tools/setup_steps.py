@@ -99,10 +99,8 @@ def run_logged(title: str, command: Sequence[str], log: Path, env: Mapping[str, 
                     show_progress(title, time.monotonic() - began, f"({last_line(log)})")
         except KeyboardInterrupt:
             process.wait()
-            fail(f"interrupted while {title}; the next call goes on from there.")
+            fail(f"interrupted while {title}: call again.")
     end = "\r\x1b[K" if sys.stderr.isatty() else ""
     outcome = "done" if process.returncode == 0 else "failed"
-    print(
-        f"{end}setup: {title}: {outcome} after {time.monotonic() - began:.0f} s", file=sys.stderr
-    )
+    print(f"{end}setup: {title}: {outcome} after {time.monotonic() - began:.0f} s", file=sys.stderr)
     return process.returncode == 0
