@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from perceptiondlm_ros.errors import CheckpointError, InputError
+from perceptiondlm_ros.errors import BackendError, CheckpointError, InputError
 from perceptiondlm_ros.processing.boundary import check_count, check_image, region_masks
 from perceptiondlm_ros.processing.inputs import group_regions, prepare_inputs
 from perceptiondlm_ros.processing.sequence import DEFAULT_PROMPT
@@ -56,6 +56,8 @@ class Caption:
 class Captioner:
     """A loaded checkpoint. Calls of `describe` don't change it, and may come from any thread.
 
+    `close` gives its memory back, for a process that goes on without it.
+
     Attributes:
         name: the checkpoint's name.
         description: the backend, its device and precision.
@@ -75,6 +77,7 @@ class Captioner:
         self.name = name
         self.description = backend.description
         self._backend, self._tokenizer = backend, tokenizer
+        self._closed = False
         _check_options(steps, caption_tokens, cache)
         if tokenizer.largest_id >= config.language.vocab_size:
             raise CheckpointError(
@@ -143,8 +146,10 @@ class Captioner:
 
         Raises:
             InputError: names what can't be used, a region by its index.
-            BackendError: the device failed while running.
+            BackendError: the device failed while running, or `close` was called.
         """
+        if self._closed:
+            raise BackendError(f"{self.name} was closed, expected an open one; load it again")
         pixels = check_image(image)
         masks = region_masks(regions, *pixels.shape[:2])
         if prompt is not None and not isinstance(prompt, str):
@@ -156,6 +161,15 @@ class Captioner:
             denoised = self._denoise(pixels, [[masks[i] for i in group] for group in batch], prompt)
             captions.update(self._captions(batch, denoised))
         return [captions[index] for index in range(len(masks))]
+
+    def close(self) -> None:
+        """Free the model, on a CUDA device also for other processes; twice is as good as once.
+
+        `describe` raises BackendError from then on. Call it when none runs: memory that one still
+        uses is freed when it ends, but only for this process.
+        """
+        self._closed = True
+        self._backend.close()
 
     def _denoise(
         self,

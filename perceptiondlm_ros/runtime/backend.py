@@ -44,6 +44,10 @@ class Backend(Protocol):
         """Encode the image and its regions.
 
         Raises:
-            BackendError: the device failed, for example for lack of memory.
+            BackendError: the device failed, for example for lack of memory, or `close` was called.
         """
+        ...
+
+    def close(self) -> None:
+        """Let go of the model and give its memory back to the device; twice is as good as once."""
         ...

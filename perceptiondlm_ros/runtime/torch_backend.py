@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +30,8 @@ class TorchBackend:
         self.config: ModelConfig = model.config
         weight = model.mask_id_embedding.weight
         self.description = f"torch {torch.__version__} on {weight.device}, {_name(weight.dtype)}"
-        self._model = model
+        self._device = weight.device
+        self._model: PerceptionDLM | None = model
 
     @classmethod
     def load(
@@ -57,8 +59,18 @@ class TorchBackend:
 
     @torch.inference_mode()
     def start(self, inputs: ModelInputs, cache: CacheMode) -> TorchSession:
-        with _failures_reported(self._model.mask_id_embedding.weight.device):
+        if self._model is None:
+            raise BackendError("the backend was closed, expected an open one; load another one")
+        with _failures_reported(self._device):
             return TorchSession(self._model, inputs, cache)
+
+    def close(self) -> None:
+        """See `backend.Backend`. What a session still uses stays until that session is gone."""
+        self._model = None
+        if self._device.type == "cuda":
+            # torch keeps freed memory for itself, and only of what nothing refers to any more.
+            gc.collect()
+            torch.cuda.empty_cache()
 
 
 class TorchSession:

@@ -58,7 +58,7 @@ class Writer:
         self.config: ModelConfig = tiny_config()
         self.batches: list[tuple[int, ...]] = []
         self.caches: list[CacheMode] = []
-        self.passes = 0
+        self.passes = self.closed = 0
         self._write, self._confidence = write, confidence
 
     def start(self, inputs: ModelInputs, cache: CacheMode) -> Writer:
@@ -66,6 +66,9 @@ class Writer:
         self.caches.append(cache)
         self._counts = inputs.patch_masks.sum(axis=(2, 3, 4))
         return self
+
+    def close(self) -> None:
+        self.closed += 1
 
     def predict(self, caption_ids: IntArray) -> Prediction:
         self.passes += 1
@@ -251,6 +254,19 @@ class TestInputs:
         with ThreadPoolExecutor(3) as pool:
             got = list(pool.map(lambda masks: captioner.describe(IMAGE, masks), requests * 3))
         assert got == expected * 3
+
+
+class TestClose:
+    @pytest.mark.parametrize("regions", [[strip(0)], []])
+    def test_nothing_is_captioned_afterwards_and_the_error_says_why(self, regions: Any) -> None:
+        backend = Writer()
+        captioner = written(backend)
+        assert not backend.closed
+        for _ in range(2):
+            captioner.close()
+            with pytest.raises(BackendError, match="writer was closed.*load it again"):
+                captioner.describe(SMALL, regions)
+        assert backend.closed and not backend.passes
 
 
 class TestOptions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -283,6 +284,38 @@ class TestFailures:
         of = inputs([MASKS[:2]])
         with failing(model, "projector", KeyError("bug")), pytest.raises(KeyError):
             TorchBackend(model).start(of, "exact")
+
+
+class TestClose:
+    def test_the_model_is_gone_before_the_devices_cache_is_emptied(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        loaded = TorchBackend(random_model(PUBLISHED))
+        assert loaded._model is not None
+        loaded._model.itself = [loaded._model]  # type: ignore[assignment]  # only gc frees a cycle
+        model = weakref.ref(loaded._model)
+        emptied: list[object] = []
+        monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(model()))
+        loaded._device = torch.device("cuda")
+        loaded.close()
+        assert emptied == [None]
+
+    def test_without_cuda_its_cache_is_left_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(torch.cuda, "empty_cache", lambda: pytest.fail("there is none"))
+        loaded = TorchBackend(random_model(PUBLISHED))
+        model = weakref.ref(loaded._model)
+        loaded.close()
+        loaded.close()
+        assert model() is None
+        with pytest.raises(BackendError, match="the backend was closed.*load another one"):
+            loaded.start(inputs([MASKS[:2]]), "exact")
+
+    def test_a_session_that_runs_is_not_broken(self) -> None:
+        loaded, of = TorchBackend(random_model(PUBLISHED)), inputs([MASKS[:2]])
+        session = loaded.start(of, "exact")
+        expected = session.predict(all_masks(of)).token_ids
+        loaded.close()
+        np.testing.assert_array_equal(session.predict(all_masks(of)).token_ids, expected)
 
 
 def test_sessions_do_not_share_anything_that_changes() -> None:
