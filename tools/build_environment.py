@@ -16,6 +16,7 @@ import sys
 import sysconfig
 import venv
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 
 from setup_steps import Stage, digest, fail, files_below, run_logged
@@ -23,9 +24,9 @@ from setup_steps import Stage, digest, fail, files_below, run_logged
 REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGE = "perceptiondlm_ros"
 OVERLAY = "vision_msgs"
-# Read from the sourced ROS rather than installed: its compiled messages want the NumPy that they
-# were built with, and its OpenCV goes with that.
-FROM_ROS = ("numpy", "opencv-python-headless")
+# Left to the sourced ROS: its compiled messages want the NumPy that they were built with, its
+# OpenCV goes with that, and the message generator of Humble and Jazzy fails with EmPy 4.
+FROM_ROS = ("numpy", "opencv-python-headless", "empy")
 INSTALLED_FOLDERS = (PACKAGE, "export", "config", "launch")
 NETWORK_ERRORS = re.compile(
     r"NewConnectionError|NameResolutionError|ConnectTimeoutError|ReadTimeoutError|ProxyError"
@@ -59,13 +60,25 @@ def requirement_arguments(environment: Path, with_ros: bool) -> list[str]:
             *("--requirement", str(tools / "requirements.txt")),
             *("--requirement", str(tools / "requirements-ros.txt")),
         ]
-    # Not run by the tests, which have no sourced ROS to run it with.
     names = (tools / "requirements.txt").read_text().splitlines()
     pins = (REPOSITORY / "constraints.txt").read_text().splitlines()
+    pins = [pin for pin in pins if pin.partition("==")[0] not in FROM_ROS]
     kept = environment / "constraints-ros.txt"
-    kept.write_text("\n".join(p for p in pins if not p.startswith(FROM_ROS)) + "\n")
+    kept.write_text("\n".join([*pins, numpy_limit()]) + "\n")
     wanted = [n for n in names if n and not n.startswith("#") and n not in FROM_ROS]
     return ["--constraint", str(kept), *wanted]
+
+
+def numpy_limit() -> str:
+    """Holds NumPy, which other packages may renew, to the ABI of this interpreter's ROS."""
+    try:
+        version = metadata.version("numpy")
+    except metadata.PackageNotFoundError:
+        fail(
+            f"{sys.executable} has no NumPy, which the messages of the sourced ROS need: install "
+            "it (Debian, Ubuntu: sudo apt install python3-numpy)."
+        )
+    return f"numpy<{int(version.partition('.')[0]) + 1}"
 
 
 def explain_pip_failure(log: Path) -> str:

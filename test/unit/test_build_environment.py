@@ -4,6 +4,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import ModuleType
 
@@ -211,13 +212,35 @@ def test_sourced_ros_makes_an_environment_of_its_own(
     assert recorder.take() == [*ALL[:2], "building perceptiondlm_ros"]
 
 
-def test_sourced_ros_keeps_its_own_libraries(tool: ModuleType, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("of_ros", "limit"), [("1.21.5", "numpy<2"), ("2.3.4", "numpy<3")])
+def test_sourced_ros_keeps_its_own_libraries(
+    of_ros: str, limit: str, tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tool.metadata, "version", {"numpy": of_ros}.__getitem__)
     (tool.REPOSITORY / "tools/requirements.txt").write_text("# names\nnumpy\ntokenizers\n")
-    (tool.REPOSITORY / "constraints.txt").write_text("numpy==2.4.6\ntokenizers==0.23.3\n")
+    (tool.REPOSITORY / "constraints.txt").write_text(
+        'empy==4.2.1\nnumpy==2.2.6; python_version < "3.11"\ntokenizers==0.23.3\n'
+    )
     *options, name = tool.requirement_arguments(tmp_path, with_ros=True)
     assert name == "tokenizers"
     assert options[0] == "--constraint"
-    assert Path(options[1]).read_text() == "tokenizers==0.23.3\n"
+    assert Path(options[1]).read_text().splitlines() == ["tokenizers==0.23.3", limit]
+
+
+def test_sourced_ros_without_numpy_is_explained(
+    tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(tool.metadata, "version", missing)
+    with pytest.raises(SystemExit, match="has no NumPy, which the messages"):
+        tool.requirement_arguments(tmp_path, with_ros=True)
+
+
+def test_pins_left_to_the_sourced_ros_are_names_of_the_constraints(tool: ModuleType) -> None:
+    pins = (TOOLS.parent / "constraints.txt").read_text().splitlines()
+    assert {pin.partition("==")[0] for pin in pins} >= set(tool.FROM_ROS)
 
 
 def test_paths_of_the_build_machine_are_replaced(tool: ModuleType, tmp_path: Path) -> None:
