@@ -1,18 +1,24 @@
 VENV ?= .venv
 
+# The wheels' Python finds by itself what is built into the environment; a sourced ROS has to be told.
+ifdef ROS_DISTRO
+WITH_VENV := AMENT_PREFIX_PATH="$(abspath $(VENV))$(AMENT_PREFIX_PATH:%=:%)" \
+  LD_LIBRARY_PATH="$(abspath $(VENV))/lib$(LD_LIBRARY_PATH:%=:%)"
+endif
+
 .PHONY: demo test setup evaluate train
 
 demo: setup
-	@$(VENV)/bin/python -m perceptiondlm_ros.demo.run
+	@$(WITH_VENV) $(VENV)/bin/python -m perceptiondlm_ros.demo.run
 
 test: setup
-	@$(VENV)/bin/pytest
+	@$(WITH_VENV) $(VENV)/bin/pytest
 
 setup:
 	@sh tools/setup.sh $(VENV)
 
 evaluate: setup
-	@$(VENV)/bin/python -m perceptiondlm_ros.training.evaluate
+	@$(WITH_VENV) $(VENV)/bin/python -m perceptiondlm_ros.training.evaluate
 
 train: setup
-	@$(VENV)/bin/python -m perceptiondlm_ros.training.train
+	@$(WITH_VENV) $(VENV)/bin/python -m perceptiondlm_ros.training.train

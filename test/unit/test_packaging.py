@@ -257,10 +257,54 @@ def test_setup_says_that_there_is_no_network(tmp_path: Path) -> None:
     assert Path(log[1]).is_file()
 
 
-def test_setup_is_quick_when_all_is_in_place() -> None:
+def test_setup_runs_no_stage_when_all_is_in_place() -> None:
     """Done already (make test calls it), so it has nothing to do and nothing to say."""
     environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
     if "ROS_DISTRO" in os.environ:
         pytest.skip("needs the variables that the ROS was sourced with")
+
+    def stamps() -> dict[str, int]:
+        return {p.name: p.stat().st_mtime_ns for p in Path(sys.prefix, "stamps").iterdir()}
+
+    before = stamps()
     result = run(["sh", SETUP, sys.prefix], REPOSITORY, environment)
     assert (result.returncode, result.stderr) == (0, "")
+    assert stamps() == before
+
+
+# --- what make adds to the environment
+
+
+def made(target: str, folder: Path, **variables: str) -> dict[str, list[str]]:
+    """What the set-up and the program of a target see of the variables that name folders."""
+    told = 'echo "$0:${AMENT_PREFIX_PATH-none}:and:${LD_LIBRARY_PATH-none}"'
+    shutil.copy(REPOSITORY / "Makefile", folder)
+    for name in ("tools/setup.sh", "venv/bin/python", "venv/bin/pytest"):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"#!/bin/sh\n{told}\n")
+        path.chmod(0o755)
+    environment = {"PATH": os.environ["PATH"], **variables}
+    result = run(["make", target, "VENV=venv"], folder, environment)
+    assert result.returncode == 0, result.stderr
+    lines = [line.split(":") for line in result.stdout.splitlines()]
+    return {Path(program).name: paths for program, *paths in lines}
+
+
+@pytest.mark.parametrize("target", ["demo", "test", "evaluate", "train"])
+def test_a_sourced_ros_is_told_what_was_built_into_the_environment(
+    target: str, tmp_path: Path
+) -> None:
+    program = "pytest" if target == "test" else "python"
+    sourced = {"AMENT_PREFIX_PATH": "/ros", "LD_LIBRARY_PATH": "/ros/a:/ros/b"}
+    venv = str(tmp_path / "venv")
+    assert made(target, tmp_path, ROS_DISTRO="jazzy", **sourced) == {
+        "setup.sh": ["/ros", "and", "/ros/a", "/ros/b"],
+        program: [venv, "/ros", "and", f"{venv}/lib", "/ros/a", "/ros/b"],
+    }
+    # An empty part would be the folder that one happens to be in.
+    assert made(target, tmp_path, ROS_DISTRO="jazzy")[program] == [venv, "and", f"{venv}/lib"]
+
+
+def test_without_a_sourced_ros_make_leaves_the_variables_alone(tmp_path: Path) -> None:
+    assert made("test", tmp_path)["pytest"] == ["none", "and", "none"]
