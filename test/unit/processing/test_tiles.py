@@ -48,16 +48,11 @@ def test_of_equal_grids_the_finer_wins_with_more_than_half_of_its_pixels(
 
 
 def test_exactly_half_of_the_pixels_is_not_enough() -> None:
-    half = ModelConfig.from_dicts({"image_size": 32}, {})
-    width = height = 32
-    assert width * height == 0.5 * 32**2 * 2
-    only_pairs = ModelConfig.from_dicts({"image_size": 32}, {"min_sub_img": 2, "max_sub_img": 2})
-    # (1, 2) is 0.5 away and (2, 1) is 1 away; at 5:4 both are 0.75 away.
-    assert choose_grid(32, 32, only_pairs) == (1, 2)
-    assert choose_grid(40, 32, only_pairs) == (2, 1), "1280 pixels are more than half of 2048"
-    assert choose_grid(20, 16, only_pairs) == (1, 2), "320 pixels are less"
-    assert choose_grid(45, 45, half) == (1, 1), "2025 pixels are less than half of 4096"
-    assert choose_grid(46, 46, half) == (2, 2)
+    config = ModelConfig.from_dicts({"image_size": 224}, {"min_sub_img": 24, "max_sub_img": 25})
+    assert 3920 / 160 == 24.5, "24 and 25 columns are equally far"
+    assert 3920 * 160 == 0.5 * 224**2 * 25
+    assert choose_grid(3920, 160, config) == (24, 1)
+    assert choose_grid(3969, 162, config) == (25, 1), "two lines more, of the same shape"
 
 
 @pytest.mark.parametrize(("width", "height", "grid"), [(140, 80, (2, 1)), (175, 100, (3, 2))])
