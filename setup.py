@@ -41,7 +41,7 @@ setup(
     package_dir=package_dir,
     package_data={"": ["*.json", "*.safetensors", "*.yaml", "*.jinja", "*.txt", "py.typed"]},
     include_package_data=False,
-    install_requires=["numpy>=1.26", "pillow>=10", "tokenizers>=0.19"],
+    install_requires=["numpy>=1.26", "pillow>=10.1", "tokenizers>=0.19"],
     extras_require={
         "hub": ["huggingface_hub>=0.23"],
         "onnx": ["onnx>=1.16", "onnxruntime>=1.18"],

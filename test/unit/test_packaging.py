@@ -1,5 +1,6 @@
 """What is installed, where from, and what the set-up says on machines that lack something."""
 
+import ast
 import os
 import re
 import shutil
@@ -120,6 +121,48 @@ def test_manifest_is_valid_and_names_what_cmake_looks_for() -> None:
     declared |= {d.name for d in package.test_depends}
     cmake = (REPOSITORY / "CMakeLists.txt").read_text()
     assert set(re.findall(r"find_package\((\w+)", cmake)) <= declared
+
+
+def imported(*folders: str) -> set[str]:
+    """First names of what the Python files of the folders import from outside."""
+    names = set()
+    for path in (path for folder in folders for path in (REPOSITORY / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names.add((node.module or "").partition(".")[0])
+    return names - sys.stdlib_module_names - {PACKAGE}
+
+
+KEYS = {"PIL": "python3-pil", "numpy": "python3-numpy"}
+"""Names in rosdep of what ROS doesn't build itself."""
+
+
+def test_manifest_names_what_the_node_and_its_launch_file_import_and_nothing_else() -> None:
+    declared = {tag.text for name in ("depend", "exec_depend") for tag in MANIFEST.iter(name)}
+    interfaces = {tag.text for tag in MANIFEST.iter("depend")}
+    wanted = {KEYS.get(name, name) for name in imported(f"{PACKAGE}/ros", "launch")}
+    assert wanted
+    assert declared == wanted | interfaces | set(KEYS.values()) | {"rosidl_default_runtime"}
+
+
+def test_manifest_names_what_the_interfaces_use() -> None:
+    used = {
+        found
+        for path in (*REPOSITORY.glob("msg/*.msg"), *REPOSITORY.glob("srv/*.srv"))
+        for found in re.findall(r"(?m)^(\w+)/\w+", path.read_text())
+    }
+    assert {tag.text for tag in MANIFEST.iter("depend")} == used
+    assert f"DEPENDENCIES {' '.join(sorted(used))}" in (REPOSITORY / "CMakeLists.txt").read_text()
+
+
+@pytest.mark.parametrize("name", ["numpy", "pillow"])
+def test_manifest_asks_pip_for_the_versions_that_setup_asks_for(name: str) -> None:
+    floor = re.search(rf'"{name}>=[\d.]+', (REPOSITORY / "setup.py").read_text())
+    command = re.search(r"pip install .*", (REPOSITORY / "package.xml").read_text())
+    assert floor and command
+    assert floor[0] in command[0]
 
 
 def test_every_interface_file_is_built() -> None:
