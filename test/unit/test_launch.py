@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,14 +25,58 @@ def test_it_is_short_and_describes_a_launch(path: Path) -> None:
     assert len(source.splitlines()) < 60
 
 
-@pytest.mark.parametrize("path", LAUNCH_FILES, ids=lambda path: path.name)
-def test_it_loads_and_every_argument_is_described(path: Path) -> None:
+def description_of(path: Path) -> Any:
+    """What the file describes; skips where launch isn't installed."""
     pytest.importorskip("launch_ros", reason="launch_ros isn't installed here; it comes with ROS")
     spec = importlib.util.spec_from_file_location("launch_file", path)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    description = module.generate_launch_description()
-    arguments = {argument.name: argument for argument in description.get_launch_arguments()}
+    return module.generate_launch_description()
+
+
+@pytest.mark.parametrize("path", LAUNCH_FILES, ids=lambda path: path.name)
+def test_it_loads_and_every_argument_is_described(path: Path) -> None:
+    arguments = {
+        argument.name: argument for argument in description_of(path).get_launch_arguments()
+    }
     assert {"namespace", "params_file", "use_sim_time", "autostart", "log_level"} <= set(arguments)
     assert all(argument.description for argument in arguments.values())
+
+
+@pytest.mark.parametrize(
+    ("given", "overrides"),
+    [
+        ({}, {}),
+        ({"autostart": "false"}, {"autostart": False}),
+        (
+            {"autostart": "true", "use_sim_time": "true"},
+            {"autostart": True, "use_sim_time": True},
+        ),
+    ],
+)
+def test_only_arguments_that_are_given_win_over_the_users_file(
+    given: dict[str, str], overrides: dict[str, bool], tmp_path: Path
+) -> None:
+    description = description_of(LAUNCH_FILES[0])
+    import yaml
+    from launch import LaunchContext
+    from launch.actions import OpaqueFunction
+
+    users = tmp_path / "my.yaml"
+    users.write_text("/**: {ros__parameters: {autostart: false}}")
+    context = LaunchContext()
+    context.launch_configurations.update(given, params_file=str(users))
+    for entity in description.entities:
+        if isinstance(entity, OpaqueFunction):
+            (node,) = entity.execute(context)
+        else:
+            entity.execute(context)
+    node._perform_substitutions(context)
+    first, *others = [Path(file) for file, is_file in node._Node__expanded_parameter_arguments]
+    assert first == users
+    later: dict[str, object] = {}
+    for path in others:
+        for parameters in yaml.safe_load(path.read_text()).values():
+            later |= parameters["ros__parameters"]
+    assert later == overrides
