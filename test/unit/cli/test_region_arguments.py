@@ -4,7 +4,7 @@ import argparse
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from perceptiondlm_ros.cli.region_arguments import box
@@ -12,7 +12,6 @@ from perceptiondlm_ros.cli.region_arguments import box
 coordinates = st.floats(-1e6, 1e6)
 
 
-@settings(deadline=None)
 @given(st.lists(coordinates, min_size=4, max_size=4))
 def test_four_numbers_that_span_an_area_are_a_box(values: list[float]) -> None:
     x0, y0, x1, y1 = values
@@ -24,7 +23,6 @@ def test_four_numbers_that_span_an_area_are_a_box(values: list[float]) -> None:
             box(text)
 
 
-@settings(deadline=None)
 @given(
     st.text() | st.lists(st.sampled_from(["1", "-2", "x", "nan", "inf", "1e999", ""])).map(",".join)
 )

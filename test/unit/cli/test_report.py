@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from perceptiondlm_ros.captioner import Caption
@@ -27,7 +27,6 @@ def printed(captions: list[Caption]) -> str:
     return stream.getvalue()
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(cells, st.just("0.12"), cells), min_size=1), st.integers(50, 200))
 def test_no_line_is_wider_than_the_terminal_and_no_letter_is_lost(
     rows: list[tuple[str, str, str]], width: int
@@ -40,7 +39,6 @@ def test_no_line_is_wider_than_the_terminal_and_no_letter_is_lost(
     assert letters <= set(text)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(cells, st.just("0.12"), cells), min_size=1))
 def test_without_a_terminal_each_region_has_one_line(rows: list[tuple[str, str, str]]) -> None:
     assert table(rows, 0).count("\n") == len(rows)
@@ -72,7 +70,6 @@ def test_letters_that_the_terminal_lacks_are_replaced(monkeypatch: pytest.Monkey
     assert "a caf?" in stream.read()
 
 
-@settings(deadline=None)
 @given(cells, st.floats(0, 1), st.booleans(), st.lists(st.integers(0, 2**31)))
 def test_json_gives_back_what_was_captioned(
     text: str, confidence: float, truncated: bool, token_ids: list[int]

@@ -14,7 +14,7 @@ from perceptiondlm_ros.scenes.vocabulary import parse_caption
 START = 1_700_000_000_000_000_000
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(after=st.integers(0, 20 * SCENE_NS), objects=st.integers(1, 6))
 def test_same_stamp_same_scene(after: int, objects: int) -> None:
     first, second = World(3, objects, START), World(3, objects, START)

@@ -186,7 +186,7 @@ def damaged_configs(draw: st.DrawFn) -> dict[str, Any]:
     return config
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(config=damaged_configs())
 def test_any_value_is_either_used_as_it_is_or_refused(config: dict[str, Any]) -> None:
     try:

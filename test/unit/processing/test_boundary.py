@@ -82,7 +82,7 @@ class TestImage:
         with pytest.raises(InputError, match=message):
             check_image(image)
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     @given(image=anything | any_array | image_like)
     def test_anything_is_rgb_afterwards_or_refused_by_name(self, image: Any) -> None:
         result, refusal = np.empty(0), ""
@@ -164,7 +164,7 @@ class TestRegions:
 
     numbers = st.floats() | st.integers(-20, 20)
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(
         regions=anything
         | any_array
@@ -195,7 +195,7 @@ class TestCount:
     def test_whole_numbers(self, value: Any) -> None:
         assert check_count("steps", value, 7) == int(value)
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(value=anything.filter(lambda v: isinstance(v, bool) or v not in range(1, 8)) | any_array)
     def test_anything_else_is_refused_by_name(self, value: Any) -> None:
         with pytest.raises(InputError, match=r"(?s)steps is .*expected a whole number from 1 to 7"):

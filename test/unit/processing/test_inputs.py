@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tiny_checkpoint import picture, rectangle, rectangles, tiny_config, tiny_tokenizer
 
@@ -28,7 +28,6 @@ def inputs(groups: list[list[np.ndarray]]) -> ModelInputs:
     )
 
 
-@settings(deadline=None)
 @given(
     sides=st.lists(st.integers(1, 20), max_size=30),
     slots=st.integers(1, 7),

@@ -61,7 +61,7 @@ class TestPatchMask:
         side = config.patches_per_side
         return F.interpolate(active[:, None], size=(side, side), mode="nearest")[:, 0].numpy() > 0
 
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(box=boxes, slot=st.integers(0, 15), grid=st.sampled_from(GRIDS))
     def test_as_described(self, box: tuple[int, int, int, int], slot: int, grid: Grid) -> None:
         mask = region(box)
@@ -157,7 +157,7 @@ class TestRoiMatrix:
     def replayed(self, mask: np.ndarray, grid: Grid, config: ModelConfig) -> np.ndarray:
         return roi_matrix(mask, grid, config) @ self.tokens(grid).reshape(-1, 3)
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(box=boxes, grid=st.sampled_from(GRIDS), out=st.sampled_from([(2, 2), (4, 3), None]))
     def test_corrected_all_tiles_in_grid_order_box_scaled_once(
         self, box: tuple[int, int, int, int], grid: Grid, out: tuple[int, int] | None
@@ -208,7 +208,7 @@ class TestRoiMatrix:
         free = dataclasses.replace(config, roi_output_size=None)
         assert roi_matrix(MASK, (3, 2), free).shape == (16 * 24, 7 * 64)
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(box=boxes, grid=st.sampled_from(GRIDS))
     def test_each_roi_token_is_a_mean_of_visual_tokens(
         self, box: tuple[int, int, int, int], grid: Grid

@@ -94,7 +94,7 @@ def test_values_are_centred() -> None:
     np.testing.assert_allclose(tiles[0, :, 5, 7], [1, -1, -0.6], atol=1e-6)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(width=st.integers(1, 300), height=st.integers(1, 300))
 def test_any_image_becomes_tiles(width: int, height: int) -> None:
     grid = choose_grid(width, height, CONFIG)

@@ -37,14 +37,12 @@ class TestCaptions:
         caption = ids("\n a", "<|mdm_mask|>", "b ", "<|Mask_Cap_1|>", "<|eot_id|>")
         assert tiny_tokenizer().decode_caption(caption)[0] == "ab"
 
-    @settings(deadline=None)
     @given(caption=st.lists(st.integers(0, 10_000), max_size=40))
     def test_any_tokens_become_text(self, caption: list[int]) -> None:
         text, length, truncated = tiny_tokenizer().decode_caption(caption)
         assert text == text.strip() and 0 <= length <= len(caption)
         assert truncated == (length == len(caption))
 
-    @settings(deadline=None)
     @given(text=st.text(alphabet=st.characters(codec="utf-8", exclude_characters="<")))
     def test_text_survives(self, text: str) -> None:
         caption = [*ids(text), *ids("<|eot_id|>")]
@@ -66,7 +64,7 @@ class TestPrompt:
             tiny_tokenizer().encode_prompt("x" * 5000)
         assert len(tiny_tokenizer().encode_prompt("x" * (MOST_PROMPT_TOKENS - 1))) == 4096
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     @given(prompt=st.text(alphabet=st.characters(codec=None)))
     def test_any_text_is_encoded_or_refused_by_name(self, prompt: str) -> None:
         tokens, refusal = [], ""

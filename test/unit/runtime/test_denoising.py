@@ -73,7 +73,6 @@ def masked_at(session: Script, step: int) -> list[int]:
 
 class TestSchedule:
     @given(positions=st.integers(1, 5000), steps=st.integers(1, 1024), data=st.data())
-    @settings(deadline=None)
     def test_the_published_formula(self, positions: int, steps: int, data: st.DataObject) -> None:
         step = data.draw(st.integers(0, steps - 1))
         exact = Fraction(positions * (steps - 1 - step), steps)
@@ -84,7 +83,6 @@ class TestSchedule:
         assert count == int(positions * (1 - (step + 1) / steps)) or exact.denominator == 1
 
     @given(positions=st.integers(1, 2000), steps=st.integers(1, 200))
-    @settings(deadline=None)
     def test_it_never_grows_and_ends_at_none(self, positions: int, steps: int) -> None:
         counts = [tokens_to_mask(positions, step, steps) for step in range(steps)]
         assert counts == sorted(counts, reverse=True)
@@ -207,7 +205,7 @@ def published_loop(
     return np.array(current).reshape(1, regions, tokens), sent
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32),
     tokens=st.integers(1, 9),

@@ -30,7 +30,7 @@ def test_objects_keep_their_ids_and_looks() -> None:
     assert first.background_seed == later.background_seed
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 50), st.floats(-1e6, 1e6))
 def test_objects_stay_inside_the_image(seed: int, time_s: float) -> None:
     scene = MovingScene(seed, width=320, height=200).at(time_s)

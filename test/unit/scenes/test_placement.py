@@ -1,5 +1,5 @@
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from perceptiondlm_ros.scenes.placement import OVERLAP, place, unclear
@@ -9,7 +9,6 @@ from perceptiondlm_ros.scenes.vocabulary import COLOURS
 DIAMETERS = st.lists(st.floats(20, 120), min_size=1, max_size=8)
 
 
-@settings(deadline=None)
 @given(DIAMETERS, st.integers(200, 400), st.integers(200, 400), st.integers(0, 2**32))
 def test_objects_lie_inside_and_overlap_at_most_one_other_at_its_edge(
     diameters: list[float], width: int, height: int, seed: int
@@ -33,7 +32,6 @@ def test_what_does_not_fit_is_said_not_forced() -> None:
     assert place(np.array([250.0]), 200, 200, rng) is None
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.floats(0, 400), st.floats(0, 400)), min_size=1, max_size=8, unique=True)
 )
