@@ -17,8 +17,8 @@ from typing import Any
 
 from perceptiondlm_ros.cli import caption
 from perceptiondlm_ros.cli.interpreter import interpreter, what_to_install
-from perceptiondlm_ros.cli.text import one_line
 from perceptiondlm_ros.errors import PerceptionDLMError
+from perceptiondlm_ros.text import one_line
 
 SUBCOMMANDS = (caption,)
 FAILED = 2  # argparse's status for wrong arguments

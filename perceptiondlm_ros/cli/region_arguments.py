@@ -6,8 +6,10 @@ import argparse
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-Box = tuple[float, float, float, float]
+if TYPE_CHECKING:
+    from perceptiondlm_ros.captioner import Box
 
 
 @dataclass(frozen=True)

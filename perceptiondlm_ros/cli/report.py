@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import textwrap
 from collections.abc import Sequence
 from itertools import zip_longest
@@ -11,7 +12,7 @@ from typing import TextIO
 
 from perceptiondlm_ros.captioner import Caption
 from perceptiondlm_ros.cli.pictures import Region
-from perceptiondlm_ros.cli.text import encodable, one_line
+from perceptiondlm_ros.text import one_line
 
 _HEADINGS = ("region", "confidence", "caption")
 _GAP = 2
@@ -47,7 +48,7 @@ def write_table(regions: Sequence[Region], captions: Sequence[Caption], stream: 
         )
         for number, (region, caption) in enumerate(zip(regions, captions, strict=True), start=1)
     ]
-    stream.write(encodable(table([_HEADINGS, *rows], width)))
+    stream.write(_encodable(table([_HEADINGS, *rows], width)))
 
 
 def table(rows: Sequence[tuple[str, str, str]], width: int) -> str:
@@ -69,6 +70,12 @@ def table(rows: Sequence[tuple[str, str, str]], width: int) -> str:
             line = f"{parts[0]:<{first + _GAP}}{parts[1]:<{middle + _GAP}}{parts[2]}"
             lines.append(line.rstrip())
     return "\n".join(lines) + "\n"
+
+
+def _encodable(text: str) -> str:
+    """The text with a ? for each character that standard output's encoding lacks."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "replace").decode(encoding)
 
 
 def _wrap(text: str, width: int) -> list[str]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import statistics
-from dataclasses import replace
 from typing import Final
 
 from perceptiondlm_ros.demo.scoring import FrameVerdict, Tally, Verdict
+from perceptiondlm_ros.text import one_line
 
 _GAP: Final = "   "
 _COLUMN: Final = 78
@@ -33,12 +33,11 @@ class Report:
             f"{time_s:6.1f} s  {frame.right} of {len(frame.verdicts)} right{dropped}, "
             f"{frame.age:.2f} s after the image"
         )
-        verdicts = [_printable(verdict) for verdict in frame.verdicts]
-        names = max((len(verdict.id) for verdict in verdicts), default=0)
+        names = max((len(verdict.id) for verdict in frame.verdicts), default=0)
         needed = 2 + 2 + names + 2 + _COLUMN + len(_GAP) + _COLUMN
         wide = self._width is None or needed <= self._width
         lines = [self._paint(_BOLD, head)]
-        for verdict in verdicts:
+        for verdict in frame.verdicts:
             lines += self._row(verdict, names, wide)
         return lines
 
@@ -55,19 +54,14 @@ class Report:
     def _row(self, verdict: Verdict, names: int, wide: bool) -> list[str]:
         mark = self._paint(_GREEN, "✓") if verdict.right else self._paint(_RED, "✗")
         start = f"  {mark} {verdict.id:>{names}}  "
+        caption = one_line(verdict.caption)
         if wide:
             truth = self._paint(_DIM, verdict.truth)
-            return [f"{start}{verdict.caption:<{_COLUMN}}{_GAP}{truth}"]
+            return [f"{start}{caption:<{_COLUMN}}{_GAP}{truth}"]
         if verdict.right:
-            return [f"{start}{verdict.caption}"]
+            return [f"{start}{caption}"]
         below = f"  {'':{names}}    {verdict.truth}"
-        return [f"{start}{verdict.caption}", self._paint(_DIM, below)]
+        return [f"{start}{caption}", self._paint(_DIM, below)]
 
     def _paint(self, colour: str, text: str) -> str:
         return f"{colour}{text}{_PLAIN}" if self._colours else text
-
-
-def _printable(verdict: Verdict) -> Verdict:
-    """A bad model may say anything, also what a terminal obeys; such signs become dots."""
-    caption = "".join(sign if sign.isprintable() else "·" for sign in verdict.caption)
-    return replace(verdict, caption=caption)

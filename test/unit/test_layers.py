@@ -15,26 +15,31 @@ PACKAGE = "perceptiondlm_ros"
 MAY_IMPORT = {
     "demo": {
         *("ros", "msg", "srv", "cli", "training", "scenes", "drawing", "captioner"),
-        *("export", "runtime", "processing", "model"),
+        *("export", "runtime", "processing", "model", "text"),
     },
-    "ros": {"captioner", "drawing", "msg", "srv"},
+    "ros": {"captioner", "drawing", "msg", "srv", "text"},
     "cli": {
         *("training", "scenes", "drawing", "captioner"),
-        *("export", "runtime", "processing", "model"),
+        *("export", "runtime", "processing", "model", "text"),
     },
     "training": {"scenes", "captioner", "processing", "model"},
     "scenes": {"captioner", "processing", "model"},
     "export": {"model"},
-    "drawing": {"captioner"},
+    "drawing": {"drawing_layout", "captioner", "text"},
+    "drawing_layout": {"captioner", "text"},
     "captioner": {"runtime", "processing"},
     "runtime": {"model"},
     "processing": {"model.contract", "model.config"},
     "model": set(),
+    "text": set(),
     "errors": set(),
 }
 ROS_LIBRARIES = {"rclpy", "launch", "launch_ros", "cv_bridge", "message_filters", "rcl_interfaces"}
 # Parts that run on an exported model, where torch is not installed.
-WITHOUT_TORCH = ("errors", "model.contract", "model.config", "processing", "drawing", "scenes")
+WITHOUT_TORCH = (
+    *("errors", "text", "model.contract", "model.config", "processing", "scenes"),
+    *("drawing", "drawing_layout"),
+)
 NEVER = {"transformers", "torchvision", "pickle"}
 
 
@@ -141,6 +146,7 @@ def test_top_package_file_is_left_to_the_message_generator() -> None:
         ("ros.region_captioner", "from perceptiondlm_ros.runtime.backend import Backend"),
         ("scenes.render", "from perceptiondlm_ros.training import train"),
         ("errors", "from perceptiondlm_ros import model"),
+        ("drawing_layout", "from perceptiondlm_ros.drawing import Annotation"),
         ("model.language", "import transformers"),
         ("elsewhere.thing", "import json"),
     ],

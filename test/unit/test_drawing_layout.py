@@ -1,0 +1,65 @@
+"""Where plates stand: readable, apart from each other, and within the picture."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from perceptiondlm_ros.captioner import Box
+from perceptiondlm_ros.drawing_layout import Plate, gap, lay_out
+
+TEXT = "a large striped red circle, left of a small plain blue star"
+
+
+def alone(text: str) -> Plate:
+    plates, _ = lay_out([("", text)], np.array([(10.0, 10.0, 60.0, 60.0)]), 640, 480)
+    return plates[0]
+
+
+def area_in_common(a: Box, b: Box) -> float:
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    return max(width, 0.0) * max(height, 0.0)
+
+
+@pytest.mark.parametrize(("width", "height"), [(640, 480), (1280, 720), (1920, 1080)])
+@pytest.mark.parametrize("seed", range(5))
+def test_eight_plates_never_cover_each_other(width: int, height: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    boxes = []
+    for _ in range(8):
+        w, h = rng.uniform(0.05, 0.3) * width, rng.uniform(0.05, 0.4) * height
+        x, y = rng.uniform(0, width - w), rng.uniform(0, height - h)
+        boxes.append((x, y, x + w, y + h))
+    texts = [(f"{index} · shape · 80 %", TEXT) for index in range(8)]
+    plates, places = lay_out(texts, np.array(boxes), width, height)
+    for a, b in itertools.combinations(places, 2):
+        assert area_in_common(a, b) == 0
+    for plate, (x0, y0, x1, y1) in zip(plates, places, strict=True):
+        assert x0 >= 0 and x1 <= width and y0 >= 0 and y1 <= height
+        assert plate.font.size >= 11, "too small to read"
+
+
+def test_identical_boxes_get_separate_plates() -> None:
+    box = (300.0, 220.0, 340.0, 260.0)
+    _, places = lay_out([(str(n), TEXT) for n in range(9)], np.array([box] * 9), 640, 480)
+    assert not any(area_in_common(a, b) for a, b in itertools.combinations(places, 2))
+    gaps = [float(gap(np.array([place]), np.array(box))[0]) for place in places]
+    assert max(gaps) > 5, "nine plates can't all touch a small box"
+
+
+def test_long_text_is_wrapped_and_its_loss_is_shown() -> None:
+    plate = alone("word " * 200)
+    assert len(plate.lines) == 4
+    assert plate.lines[-1].endswith("…")
+    assert plate.width < 0.4 * 640
+
+
+def test_all_words_of_a_caption_are_shown() -> None:
+    assert " ".join(alone(TEXT).lines) == TEXT
+
+
+def test_what_cannot_be_shown_does_not_break_a_line() -> None:
+    assert alone("a\x1b[31m red\nstar").lines == ("a\ufffd[31m red star",)
