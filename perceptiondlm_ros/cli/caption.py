@@ -64,7 +64,7 @@ def add_parser(subparsers: Any) -> None:
         help="a folder in the published layout, or a hub id such as MSALab/PerceptionDLM "
         "(default: the packaged small checkpoint)",
     )
-    model.add_argument("--backend", default="auto", help="torch or auto (default: %(default)s)")
+    model.add_argument("--backend", default="auto", help="auto or torch (default: %(default)s)")
     model.add_argument(
         "--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)"
     )

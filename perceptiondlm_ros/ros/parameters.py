@@ -51,14 +51,14 @@ SPECS = (
         "checkpoint",
         "",
         Applies.AT_CONFIGURE,
-        "Checkpoint folder, exported folder or hub id; empty is the packaged checkpoint.",
+        "Checkpoint folder or hub id; empty is the packaged checkpoint.",
     ),
     Spec(
         "backend",
         "auto",
         Applies.AT_CONFIGURE,
         "What computes the model; auto takes the fastest that is there.",
-        choices=("auto", "torch", "onnx", "tensorrt"),
+        choices=("auto", "torch"),
     ),
     Spec(
         "device",

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from perceptiondlm_ros.captioner import Captioner
+from perceptiondlm_ros.runtime.loading import BACKENDS
 
 
 def test_rows_keep_the_order_of_the_command_line(
@@ -71,6 +72,12 @@ def test_options_reach_the_captioner(run: Any, fake: list[Any], photo: Path) -> 
         "cache": "exact",
     }
     assert captioner.prompts == ["What?"]
+
+
+def test_the_help_names_the_backends_that_can_be_loaded(run: Any) -> None:
+    status, out, _ = run("caption", "--help")
+    assert status == 0
+    assert f"--backend BACKEND {' or '.join(BACKENDS)} (" in " ".join(out.split())
 
 
 def test_defaults_are_the_captioners(run: Any, fake: list[Any], photo: Path) -> None:

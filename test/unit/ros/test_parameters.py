@@ -12,8 +12,10 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from ros_support import ros_context
 
+from perceptiondlm_ros.captioner import MOST_CAPTION_TOKENS, MOST_STEPS
 from perceptiondlm_ros.ros import parameters
 from perceptiondlm_ros.ros.parameters import SPECS, Applies
+from perceptiondlm_ros.runtime.loading import BACKENDS, CACHE_MODES
 
 CONFIG = Path(__file__).parents[3] / "config" / "region_captioner.yaml"
 
@@ -54,6 +56,15 @@ def test_each_parameter_tells_its_meaning_range_and_mutability(node: Node) -> No
         assert bool(descriptor.additional_constraints) == bool(spec.choices), spec.name
 
 
+def test_choices_and_bounds_are_those_of_the_captioner() -> None:
+    specs = {spec.name: spec for spec in SPECS}
+    assert specs["backend"].choices == BACKENDS
+    assert specs["cache"].choices == CACHE_MODES
+    assert specs["steps"].bounds == (0, MOST_STEPS)
+    assert specs["caption_tokens"].bounds == (0, MOST_CAPTION_TOKENS)
+    assert f"# What computes the model: {' or '.join(BACKENDS)}.\n" in CONFIG.read_text()
+
+
 def test_zero_and_empty_mean_the_checkpoints_own(node: Node) -> None:
     settings = parameters.load_settings(node)
     assert settings.path is None and settings.steps is None and settings.caption_tokens is None
@@ -69,7 +80,7 @@ def test_zero_and_empty_mean_the_checkpoints_own(node: Node) -> None:
         ("matching.images_kept", 0, "matching.images_kept"),
         ("max_regions", 0, "max_regions"),
         ("steps", -1, "steps"),
-        ("backend", "cudnn", "expected one of auto, torch, onnx, tensorrt"),
+        ("backend", "cudnn", "expected one of auto, torch"),
         ("cache", "none", "expected one of auto, exact, prefix"),
         ("autostart", False, "read-only"),
     ],
