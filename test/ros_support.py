@@ -22,7 +22,8 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
 
-from perceptiondlm_ros.ros.conversions import Box, rgb_to_image
+from perceptiondlm_ros.captioner import Box
+from perceptiondlm_ros.ros.conversions import rgb_to_image
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class FakeCaptioner:
         self.gate = Event()
         self.gate.set()
         self.started = Event()
+        self.closed = Event()
         self.error: Exception | None = None
         self.prompts: list[str | None] = []
         self.first_pixels: list[int] = []
@@ -56,6 +58,9 @@ class FakeCaptioner:
         self.prompts.append(prompt)
         self.first_pixels.append(int(image[0, 0, 0]))
         return [FakeCaption("box " + " ".join(f"{v:g}" for v in box)) for box in regions]
+
+    def close(self) -> None:
+        self.closed.set()
 
 
 def stamp(nanoseconds: int) -> Time:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import rclpy
-from builtin_interfaces.msg import Time
 from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
 from PIL import Image as Pillow
@@ -33,7 +32,7 @@ from perceptiondlm_ros.demo.report import Report
 from perceptiondlm_ros.demo.scoring import FrameVerdict, Tally, judge
 from perceptiondlm_ros.demo.world import World
 from perceptiondlm_ros.msg import RegionDescriptionArray
-from perceptiondlm_ros.ros.conversions import image_to_rgb
+from perceptiondlm_ros.ros.conversions import image_to_rgb, nanoseconds
 
 _PICTURE_NS: Final = 2_000_000_000
 """Least time between annotated pictures that are kept."""
@@ -158,11 +157,6 @@ class Recorder(Node):
             self._console.line(Report().summary(self.tally, self.listened))
             self._console.line(f"pictures, and all captioned frames as a bag: {self._output}")
         self._console.line(str(self.tally))
-
-
-def nanoseconds(stamp: Time) -> int:
-    """A stamp in ns since the epoch."""
-    return int(stamp.sec) * 10**9 + int(stamp.nanosec)
 
 
 def main(arguments: list[str] | None = None) -> int:

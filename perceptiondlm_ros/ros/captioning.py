@@ -1,5 +1,7 @@
 """One frame from messages to messages: what the worker thread does for each frame."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -14,18 +16,18 @@ from perceptiondlm_ros.drawing import Annotation, annotate
 from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.msg import RegionDescriptionArray
 from perceptiondlm_ros.ros.conversions import (
-    Box,
     Regions,
     box_in_image,
     description,
     detections_to_regions,
     image_to_rgb,
+    nanoseconds,
     rgb_to_image,
 )
 from perceptiondlm_ros.ros.throttle import Throttle
 
 if TYPE_CHECKING:
-    from perceptiondlm_ros.captioner import Caption
+    from perceptiondlm_ros.captioner import Box, Caption
 
 
 class Describes(Protocol):
@@ -36,15 +38,18 @@ class Describes(Protocol):
 
     def describe(
         self, image: NDArray[np.uint8], regions: Sequence[Box], prompt: str | None = None
-    ) -> "list[Caption]": ...
+    ) -> list[Caption]: ...
+
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)
 class Frame:
-    """An image and the detections that were matched to it."""
+    """An image and the detections that were matched to it, in this activation of the node."""
 
     image: Image
     detections: Detection2DArray
+    activation: int = 1
 
 
 @dataclass(frozen=True)
@@ -104,10 +109,6 @@ def annotated_image(pixels: NDArray[np.uint8], message: RegionDescriptionArray) 
         for region in message.regions
     ]
     return rgb_to_image(annotate(pixels, annotations), message.header)
-
-
-def nanoseconds(stamp: Time) -> int:
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 
 def latency(stamp: Time, now_ns: int) -> Duration:

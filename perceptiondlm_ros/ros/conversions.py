@@ -1,5 +1,7 @@
 """ROS messages to and from what the captioner takes and gives. Raises InputError, logs nothing."""
 
+from __future__ import annotations
+
 import array
 import math
 from collections import Counter
@@ -8,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
@@ -15,11 +18,10 @@ from vision_msgs.msg import BoundingBox2D, Detection2D
 
 from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.msg import RegionDescription
+from perceptiondlm_ros.text import one_line
 
 if TYPE_CHECKING:
-    from perceptiondlm_ros.captioner import Caption
-
-Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels
+    from perceptiondlm_ros.captioner import Box, Caption
 
 # For each encoding, the channels of a pixel that are red, green and blue.
 _RGB_CHANNELS: dict[str, tuple[int, tuple[int, int, int]]] = {
@@ -29,7 +31,6 @@ _RGB_CHANNELS: dict[str, tuple[int, tuple[int, int, int]]] = {
     "bgra8": (4, (2, 1, 0)),
     "mono8": (1, (0, 0, 0)),
 }
-
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)  # a detector's score is a float64
 
@@ -129,7 +130,7 @@ def detections_to_regions(
     return Regions(kept, dropped)
 
 
-def description(region: Region, caption: "Caption", header: Header) -> RegionDescription:
+def description(region: Region, caption: Caption, header: Header) -> RegionDescription:
     """The message for a region captioned on the image with this header."""
     return RegionDescription(
         id=region.detection.id,
@@ -137,7 +138,7 @@ def description(region: Region, caption: "Caption", header: Header) -> RegionDes
         bbox=region.detection.bbox,
         label=region.label,
         score=min(max(region.score, -_FLOAT32_MAX), _FLOAT32_MAX),
-        caption=_one_line(caption.text),
+        caption=one_line(caption.text),
         confidence=float(caption.confidence),
         truncated=bool(caption.truncated),
         source=RegionDescription.FRESH,
@@ -145,9 +146,9 @@ def description(region: Region, caption: "Caption", header: Header) -> RegionDes
     )
 
 
-def _one_line(text: str) -> str:
-    """Without control characters and line breaks, which a model may emit and a terminal obeys."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+def nanoseconds(stamp: Time) -> int:
+    """A stamp in ns since the epoch."""
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 
 def _check_box(box: BoundingBox2D, width: int, height: int) -> tuple[str, Box]:

@@ -1,11 +1,13 @@
-"""Counts of everything that went through the node or got lost in it."""
+"""Counts of everything that went through the node or got lost in it, and the line that tells it."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
 @dataclass
 class Counters:
-    """Each field is written by one thread only: the executor's, or, where it says so, the worker's.
+    """Each field is written by the executor's thread, or, where it says so, by workers in turn.
 
     What is lost is counted by its cause, so that `detections` equals the sum of all that became of
     them once nothing is pending or in work.
@@ -15,17 +17,70 @@ class Counters:
     detections: int = 0  # messages, as everywhere below unless regions are named
     matched_exact: int = 0
     matched_nearest: int = 0
-    unmatched: int = 0  # no image within the tolerance
-    replaced: int = 0  # a newer frame came before the worker was free
-    withdrawn: int = 0  # taken out of the queues by a deactivation or a clock jump
-    unset_stamps: int = 0  # images and detections whose stamp is zero
-    backward_stamps: int = 0  # images and detections older than the one before
+    unmatched: int = 0
+    replaced: int = 0
+    withdrawn: int = 0
+    unset_stamps: int = 0
+    backward_stamps: int = 0
     clock_jumps: int = 0  # backward by more than the streams can be out of order
     last_gap: float | None = None  # seconds from the last unmatched detections to the nearest image
 
-    frames_captioned: int = 0  # worker
-    frames_failed: int = 0  # worker: unreadable image or failed inference
-    frames_discarded: int = 0  # worker: captioned after the node was deactivated
-    regions_captioned: int = 0  # worker
-    regions_dropped: int = 0  # worker
-    last_error: str = ""  # worker
+    frames_captioned: int = 0  # workers
+    frames_failed: int = 0  # workers
+    frames_discarded: int = 0  # workers
+    regions_captioned: int = 0  # workers
+    regions_dropped: int = 0  # workers
+    last_error: str = ""  # workers
+
+    def losses(self) -> str:
+        """Every cause by which something was lost or out of order, in words; empty if none."""
+        counts = ((getattr(self, name), words) for name, words in _CAUSES.items())
+        return ", ".join(f"{count} {words}" for count, words in counts if count)
+
+
+_CAUSES = {
+    "unmatched": "detections without an image within the tolerance",
+    "replaced": "frames replaced by newer ones before the model was free",
+    "withdrawn": "detections withdrawn by a deactivation or a clock jump",
+    "frames_failed": "frames with an unreadable image or a failed pass",
+    "frames_discarded": "frames not published because the node was deactivated meanwhile",
+    "regions_dropped": "regions without a caption",
+    "unset_stamps": "messages without a stamp",
+    "backward_stamps": "messages older than the one before",
+}
+
+
+class LossLog:
+    """Writes what was lost so far, in one line, and only if it is more than was last written."""
+
+    def __init__(
+        self,
+        counters: Counters,
+        write: Callable[[str], object],
+        period: float = 10.0,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._counters = counters
+        self._write = write
+        self._period = period
+        self._now = now
+        self._next = now()
+        self._told = self._summed = ""
+
+    def on_the_way(self) -> None:
+        """At most one line a `period` of seconds."""
+        losses = self._counters.losses()
+        if losses != self._told and self._now() >= self._next:
+            self._tell(losses)
+
+    def at_the_end(self) -> None:
+        """A line at once, also if it was written on the way, but not twice."""
+        losses = self._counters.losses()
+        if losses != self._summed:
+            self._summed = losses
+            self._tell(losses)
+
+    def _tell(self, losses: str) -> None:
+        self._told = losses
+        self._next = self._now() + self._period
+        self._write(f"lost or out of order so far: {losses}")

@@ -13,8 +13,9 @@ from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
 
 from perceptiondlm_ros.ros import parameters
-from perceptiondlm_ros.ros.captioning import Frame, nanoseconds
-from perceptiondlm_ros.ros.counters import Counters
+from perceptiondlm_ros.ros.captioning import Frame
+from perceptiondlm_ros.ros.conversions import nanoseconds
+from perceptiondlm_ros.ros.counters import Counters, LossLog
 from perceptiondlm_ros.ros.mailbox import Mailbox
 from perceptiondlm_ros.ros.matching import Matcher
 from perceptiondlm_ros.ros.stream import Stream
@@ -27,18 +28,22 @@ _SETTLE_PERIOD = 0.2  # seconds between looks at waiting detections and at the p
 
 
 class Inputs:
-    """Subscribes while open; what it matched is in `mailbox`, what it lost in `counters`."""
+    """Subscribes while open; puts what it matched into a mailbox, counts what it lost.
 
-    def __init__(
-        self, node: Node, mailbox: Mailbox[Frame], counters: Counters, warn: Throttle
-    ) -> None:
+    activation: the number of the present `open`, 0 while closed. Each frame bears it, so that one
+    of an earlier activation can be told.
+    """
+
+    def __init__(self, node: Node, counters: Counters, losses: LossLog, warn: Throttle) -> None:
+        self.activation = 0
+        self._activations = 0
         self._node = node
-        self._mailbox = mailbox
+        self._mailbox: Mailbox[Frame] = Mailbox()
         self._counters = counters
+        self._losses = losses
         self._warn = warn
         self.images = Stream(node, Image, "image", self._on_image)
         self.detections = Stream(node, Detection2DArray, "detections", self._on_detections)
-        self.opened = False
         self._jumps_told = counters.clock_jumps
         self._matcher: Matcher[Image, Detection2DArray] = Matcher(
             self._on_match, self._on_unmatched, counters, tolerance_ns=0, images_kept=1
@@ -49,16 +54,18 @@ class Inputs:
         )
         self._timer.cancel()
 
-    def open(self) -> None:
+    def open(self, mailbox: Mailbox[Frame]) -> None:
         """Subscribe. rclpy's subscriptions know no lifecycle, so there are none while inactive."""
+        self._mailbox = mailbox
         self.images.open()
         self.detections.open()
-        self.opened = True
+        self._activations += 1
+        self.activation = self._activations
         self._timer.reset()
 
     def close(self) -> None:
         """Unsubscribe and forget what was not captioned yet, counted as withdrawn."""
-        self.opened = False
+        self.activation = 0
         self._timer.cancel()
         self.images.close()
         self.detections.close()
@@ -82,6 +89,7 @@ class Inputs:
         if self._counters.clock_jumps > self._jumps_told:
             self._jumps_told = self._counters.clock_jumps
             self._warn("clock", "stamps jumped backward; what was buffered is forgotten")
+        self._losses.on_the_way()
 
     def _read_parameters(self) -> None:
         tolerance = parameters.read(self._node, "matching.tolerance", float)
@@ -89,7 +97,7 @@ class Inputs:
         self._matcher.images_kept = parameters.read(self._node, "matching.images_kept", int)
 
     def _on_match(self, image: Image, detections: Detection2DArray) -> None:
-        self._counters.replaced += self._mailbox.put(Frame(image, detections))
+        self._counters.replaced += self._mailbox.put(Frame(image, detections, self.activation))
 
     def _on_unmatched(self, stamp: int, gap: float | None) -> None:
         if gap is not None:

@@ -5,10 +5,11 @@ Callbacks only match and hand over; the worker thread captions and publishes.
 
 from __future__ import annotations
 
-import gc
 import sys
+import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,7 +39,7 @@ from perceptiondlm_ros.ros.captioning import (
     caption_frame,
     latency,
 )
-from perceptiondlm_ros.ros.counters import Counters
+from perceptiondlm_ros.ros.counters import Counters, LossLog
 from perceptiondlm_ros.ros.inputs import Inputs
 from perceptiondlm_ros.ros.mailbox import Mailbox
 from perceptiondlm_ros.ros.parameters import LoadSettings
@@ -86,9 +87,13 @@ class RegionCaptioner(LifecycleNode):
         self._load = load
         self._captioner: Describes | None = None
         self._worker: Worker[Frame] | None = None
-        self._warn = Throttle(self.get_logger().warning)
         self._mailbox: Mailbox[Frame] = Mailbox()
-        self._inputs = Inputs(self, self._mailbox, self.counters, self._warn)
+        # Held while a worker counts and publishes, so that nothing ends an activation in between,
+        # and while a worker that did not end in time may count beside its successor.
+        self._publishing = threading.Lock()
+        self._warn = Throttle(self.get_logger().warning)
+        self._losses = LossLog(self.counters, self.get_logger().info)
+        self._inputs = Inputs(self, self.counters, self._losses, self._warn)
         self._descriptions = self._publisher(RegionDescriptionArray, "~/descriptions", depth=10)
         self._annotated = self._publisher(Image, "~/annotated_image", depth=1)
 
@@ -102,7 +107,10 @@ class RegionCaptioner(LifecycleNode):
             self.trigger_activate()
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        return self._transition("configure", self._configure)
+        result = self._transition("configure", self._configure)
+        if result != TransitionCallbackReturn.SUCCESS:
+            self._free()  # only now, as an exception keeps alive what was in use when it was raised
+        return result
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         return self._transition("activate", lambda: self._activate(state))
@@ -121,7 +129,7 @@ class RegionCaptioner(LifecycleNode):
 
     def close(self) -> None:
         """Stop taking frames and free the model; for every way in which the node may end."""
-        self._inputs.close()
+        self._stop_taking()
         self._free()
 
     def _transition(self, name: str, act: Callable[[], None]) -> TransitionCallbackReturn:
@@ -138,54 +146,65 @@ class RegionCaptioner(LifecycleNode):
         started = time.monotonic()
         self.get_logger().info(f"loading {settings.path or 'the packaged checkpoint'}")
         captioner = self._load(settings)
+        self._captioner = captioner
+        self._mailbox = Mailbox()  # an own one: a worker that did not end in time keeps the last
+        self._worker = Worker(
+            self._mailbox, partial(self._caption, captioner), self._report, captioner.close
+        )
         # The first pass pays for allocations and kernel choice; better now than on a frame.
         captioner.describe(np.full((480, 640, 3), 127, np.uint8), [(160.0, 120.0, 480.0, 360.0)])
-        self._captioner = captioner
-        self._worker = Worker(self._mailbox, self._caption, self._report)
         took = time.monotonic() - started
         self.get_logger().info(f"{captioner.name} is loaded and warmed up after {took:.1f} s")
 
     def _activate(self, state: LifecycleState) -> None:
         super().on_activate(state)
-        self._inputs.open()
+        self._inputs.open(self._mailbox)
         topics = f"{self._inputs.detections.topic} on {self._inputs.images.topic}"
         self.get_logger().info(f"captioning the detections of {topics}")
 
     def _deactivate(self, state: LifecycleState) -> None:
-        self._inputs.close()
+        self._stop_taking()
         super().on_deactivate(state)
+        self._losses.at_the_end()
+
+    def _stop_taking(self) -> None:
+        with self._publishing:
+            self._inputs.close()
 
     def _free(self) -> None:
+        """End the worker, which frees the model when its last pass is over."""
         worker, self._worker, self._captioner = self._worker, None, None
         if worker and not worker.stop(_STOP_TIMEOUT):
             self.get_logger().warning(
                 f"the running pass takes longer than {_STOP_TIMEOUT:.0f} s; "
                 "its memory is freed when it ends"
             )
-        gc.collect()
+        self._losses.at_the_end()
 
     def _check_parameters(self, changes: list[Parameter[Any]]) -> SetParametersResult:
         return parameters.check(changes, loaded=self._captioner is not None)
 
     # ---- the worker's thread ----
 
-    def _caption(self, frame: Frame) -> None:
-        captioner = self._captioner
-        if captioner is None:
-            return
+    def _caption(self, captioner: Describes, frame: Frame) -> None:
         prompt = parameters.read(self, "prompt", str)
         most = parameters.read(self, "max_regions", int)
         result = caption_frame(captioner, frame, prompt, most, self._warn)
-        if not self._inputs.opened:
-            self.counters.frames_discarded += 1
+        with self._publishing:
+            if frame.activation != self._inputs.activation:
+                self.counters.frames_discarded += 1
+                return
+            self._count(result)
+            result.message.latency = latency(
+                result.message.header.stamp, self.get_clock().now().nanoseconds
+            )
+            self._descriptions.publish(result.message)
+        if result.pixels is None or not self._annotated.get_subscription_count():
             return
-        self._count(result)
-        result.message.latency = latency(
-            result.message.header.stamp, self.get_clock().now().nanoseconds
-        )
-        self._descriptions.publish(result.message)
-        if result.pixels is not None and self._annotated.get_subscription_count():
-            self._annotated.publish(annotated_image(result.pixels, result.message))
+        picture = annotated_image(result.pixels, result.message)
+        with self._publishing:
+            if frame.activation == self._inputs.activation:
+                self._annotated.publish(picture)
 
     def _count(self, result: Captioned) -> None:
         self.counters.frames_failed += bool(result.error)
@@ -196,7 +215,7 @@ class RegionCaptioner(LifecycleNode):
 
     def _report(self, error: Exception) -> None:
         self.counters.last_error = f"{type(error).__name__}: {error}"
-        self._warn("publishing", f"publishing failed: {self.counters.last_error}")
+        self._warn("worker", f"worker failed: {self.counters.last_error}")
 
     def _publisher(self, kind: type, topic: str, depth: int) -> LifecyclePublisher[Any]:
         options = QoSOverridingOptions.with_default_policies()

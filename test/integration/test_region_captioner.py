@@ -100,7 +100,7 @@ def test_parameters_apply_or_are_refused_with_the_reason(
 ) -> None:
     robot.start(checkpoint=tiny_checkpoint)
     robot.until_active()
-    refused = robot.set("backend", "onnx")
+    refused = robot.set("backend", "torch")
     assert not refused.successful and "cleanup" in refused.reason
     assert robot.set("max_regions", 1).successful
     items = [detection(10, 10, 60, 60, "7", score=0.1), detection(80, 20, 150, 110, "9", score=0.9)]
@@ -160,6 +160,9 @@ def test_detections_without_images_are_told_and_images_alone_are_fine(
     publish(robot, 7 * SECOND)
     robot.until(lambda: bool(robot.received), "descriptions")
     assert [message.header.stamp.sec for message in robot.received] == [7]
+    assert node.end() == 0
+    told = node.said("lost or out of order so far: 1 detections without an image")
+    assert len(told) == 2, "at once, and the sum at the end"
 
 
 def test_stamps_and_latency_follow_simulated_time(robot: Robot, tiny_checkpoint: Path) -> None:

@@ -264,7 +264,7 @@ class TestClose:
         assert not backend.closed
         for _ in range(2):
             captioner.close()
-            with pytest.raises(BackendError, match="writer was closed.*load it again"):
+            with pytest.raises(BackendError, match=r"writer was closed.*load it again"):
                 captioner.describe(SMALL, regions)
         assert backend.closed and not backend.passes
 

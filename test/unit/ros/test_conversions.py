@@ -195,7 +195,7 @@ def test_a_description_echoes_the_detection() -> None:
 def test_a_caption_is_one_printable_line() -> None:
     (region,) = detections_to_regions([detection(0, 0, 9, 9)], 100, 50, 9).kept
     sent = description(region, FakeCaption("a cup\n\x1b[31m on\ta table "), header(0))
-    assert sent.caption == "a cup [31m on a table"
+    assert sent.caption == "a cup \ufffd[31m on a table"
 
 
 numbers = st.floats() | st.floats(-200, 200)

@@ -48,7 +48,7 @@ def test_a_slow_worker_gets_the_newest_item_next() -> None:
         if item == 9:
             finished.set()
 
-    worker = Worker(box, handle, lambda error: None)
+    worker = Worker(box, handle, lambda error: None, lambda: None)
     box.put(0)
     assert started.wait(10)
     replaced = sum(box.put(n) for n in range(1, 10))
@@ -72,7 +72,7 @@ def test_an_exception_ends_one_item_only() -> None:
         errors.append(error)
         reported.set()
 
-    worker = Worker(box, handle, report)
+    worker = Worker(box, handle, report, lambda: None)
     box.put(0)
     assert reported.wait(10)
     box.put(1)
@@ -89,9 +89,33 @@ def test_stop_says_when_an_item_takes_too_long() -> None:
         started.set()
         gate.wait(10)
 
-    worker = Worker(box, handle, lambda error: None)
+    worker = Worker(box, handle, lambda error: None, lambda: None)
     box.put(0)
     assert started.wait(10)
     assert not worker.stop(0.01)
     gate.set()
     assert worker.stop(10)
+
+
+def test_it_finishes_once_after_the_item_in_work_even_if_that_failed_or_took_too_long() -> None:
+    box: Mailbox[int] = Mailbox()
+    gate, started = threading.Event(), threading.Event()
+    told: list[str] = []
+
+    def handle(item: int) -> None:
+        started.set()
+        gate.wait(10)
+        raise ValueError("bad frame")
+
+    def finish() -> None:
+        told.append("finished")
+        raise ValueError("bad end")
+
+    worker = Worker(box, handle, lambda error: told.append(str(error)), finish)
+    box.put(0)
+    assert started.wait(10)
+    assert not worker.stop(0.01)
+    assert told == []
+    gate.set()
+    assert worker.stop(10)
+    assert told == ["bad frame", "finished", "bad end"]

@@ -41,6 +41,8 @@ class Robot:
         self.node = RegionCaptioner(load=self._load, context=context)
         self.warnings: list[str] = []
         self.node._warn._write = self.warnings.append
+        self.losses: list[str] = []
+        self.node._losses._write = self.losses.append
         self.peer = Node("peer", context=context)
         self.images = self.peer.create_publisher(Image, "image", 10)
         self.found = self.peer.create_publisher(Detection2DArray, "detections", 10)
@@ -70,6 +72,13 @@ class Robot:
                 and self.found.get_subscription_count() > 0
             ),
             "image and detections subscribed",
+        )
+
+    def until_unsubscribed(self) -> None:
+        publishers = (self.images, self.found)
+        self.until(
+            lambda: not any(publisher.get_subscription_count() for publisher in publishers),
+            "image and detections unsubscribed",
         )
 
     def frame(self, nanoseconds: int, value: int = 90) -> None:
@@ -117,6 +126,8 @@ def test_the_newest_frame_wins_while_a_pass_runs(robot: Robot) -> None:
     robot.until(lambda: len(robot.received) == 2, "two results")
     assert robot.captioner.first_pixels[-2:] == [1, 5]
     assert robot.node.counters.replaced == 3
+    robot.until(lambda: bool(robot.losses), "a line while active")
+    assert "replaced by newer" in robot.losses[0]
 
 
 def test_callbacks_go_on_while_a_pass_runs(robot: Robot) -> None:
@@ -137,15 +148,17 @@ def test_the_model_is_kept_by_deactivate_and_freed_by_cleanup(robot: Robot) -> N
     robot.start()
     assert robot.node.trigger_deactivate() == SUCCESS
     assert robot.node._captioner is robot.captioner
-    robot.until(lambda: robot.images.get_subscription_count() == 0, "unsubscribed")
+    robot.until_unsubscribed()
     assert robot.node.trigger_activate() == SUCCESS
     assert len(robot.settings) == 1, "activate must not load again"
     robot.until_subscribed()
     robot.frame(1_000_000_000)
     robot.until(lambda: bool(robot.received), "descriptions after reactivation")
     assert robot.node.trigger_deactivate() == SUCCESS
+    assert not robot.captioner.closed.is_set()
     assert robot.node.trigger_cleanup() == SUCCESS
     assert robot.node._captioner is None
+    assert robot.captioner.closed.is_set()
     assert robot.state == State.PRIMARY_STATE_UNCONFIGURED
     robot.received.clear()
     robot.start()
@@ -166,6 +179,61 @@ def test_a_pass_that_ends_after_deactivation_is_not_published(robot: Robot) -> N
     robot.until(lambda: robot.node.counters.frames_discarded == 1, "the pass to end")
     assert robot.node.counters.withdrawn == 1
     assert not robot.received
+    assert len(robot.losses) == 1 and "1 detections withdrawn" in robot.losses[0]
+    assert robot.node.trigger_cleanup() == SUCCESS
+    assert len(robot.losses) == 2 and "1 frames not published" in robot.losses[1]
+    assert robot.node.trigger_shutdown() == SUCCESS
+    assert len(robot.losses) == 2, "nothing new"
+
+
+def hold(robot: Robot, nanoseconds: int) -> None:
+    """Send a frame whose pass goes on until the gate is set."""
+    robot.captioner.started.clear()
+    robot.captioner.gate.clear()
+    robot.frame(nanoseconds)
+    robot.until(robot.captioner.started.is_set, "the pass")
+
+
+def test_a_pass_of_an_earlier_activation_is_not_published_in_the_next(robot: Robot) -> None:
+    robot.start()
+    hold(robot, 1_000_000_000)
+    assert robot.node.trigger_deactivate() == SUCCESS
+    robot.until_unsubscribed()
+    assert robot.node.trigger_activate() == SUCCESS
+    robot.until_subscribed()
+    robot.frame(2_000_000_000)
+    robot.until(lambda: robot.node.counters.matched_exact == 2, "the second frame")
+    robot.captioner.gate.set()
+    robot.until(lambda: bool(robot.received), "descriptions")
+    assert [message.header.stamp.sec for message in robot.received] == [2]
+    assert robot.node.counters.frames_discarded == 1
+    assert robot.node.counters.frames_captioned == 1
+
+
+def test_a_worker_that_outlives_its_cleanup_shares_nothing_with_the_next(
+    robot: Robot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("perceptiondlm_ros.ros.region_captioner._STOP_TIMEOUT", 0.01)
+    robot.start()
+    hold(robot, 1_000_000_000)
+    old, robot.captioner = robot.captioner, FakeCaptioner()
+    try:
+        assert robot.node.trigger_deactivate() == SUCCESS
+        robot.until_unsubscribed()
+        assert robot.node.trigger_cleanup() == SUCCESS
+        assert not old.closed.is_set(), "a pass still runs on it"
+        robot.start()
+        for seconds in (2, 3):
+            robot.frame(seconds * 1_000_000_000)
+            robot.until(lambda n=seconds: len(robot.received) == n - 1, f"frame {seconds}")
+            old.gate.set()
+            assert old.closed.wait(20), "freed when its pass has ended"
+    finally:
+        old.gate.set()
+    assert [message.header.stamp.sec for message in robot.received] == [2, 3]
+    assert len(old.first_pixels) == 2, "warm-up and the frame that it had"
+    assert not robot.captioner.closed.is_set()
+    assert robot.node.counters.frames_discarded == 1
 
 
 @pytest.mark.parametrize("error", [CheckpointError("no config.json in /nowhere"), MemoryError()])
@@ -189,6 +257,7 @@ def test_a_failed_warm_up_is_a_failed_configure(robot: Robot) -> None:
     robot.captioner.error = RuntimeError("no kernel image")
     assert robot.node.trigger_configure() == FAILURE
     assert robot.node._captioner is None and robot.node._worker is None
+    assert robot.captioner.closed.is_set()
 
 
 def test_shutdown_from_active_frees_the_model(robot: Robot) -> None:

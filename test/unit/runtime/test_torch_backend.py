@@ -307,7 +307,7 @@ class TestClose:
         loaded.close()
         loaded.close()
         assert model() is None
-        with pytest.raises(BackendError, match="the backend was closed.*load another one"):
+        with pytest.raises(BackendError, match=r"the backend was closed.*load another one"):
             loaded.start(inputs([MASKS[:2]]), "exact")
 
     def test_a_session_that_runs_is_not_broken(self) -> None:
