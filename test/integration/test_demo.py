@@ -16,8 +16,6 @@ import pytest
 from PIL import Image
 from rosbags.highlevel import AnyReader
 
-from perceptiondlm_ros.runtime.locate import DEFAULT_CHECKPOINT
-
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
 
 
@@ -106,7 +104,6 @@ def check_record(demo: Demo) -> int:
     return len(stamps["/image"])
 
 
-@pytest.mark.skipif(not DEFAULT_CHECKPOINT.is_dir(), reason="the checkpoint is not here yet")
 def test_packaged_checkpoint_is_right_about_a_moving_scene(start: Callable[..., Demo]) -> None:
     demo = start("--seconds=6")
     assert demo.process.wait(240) == 0, demo.lines()
