@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -51,7 +52,8 @@ class Batch:
     layout: SequenceLayout
 
     def to(self, device: torch.device) -> Batch:
-        return Batch(*(getattr(self, f).to(device) for f in _TENSORS), self.layout)
+        moved: dict[str, Any] = {name: getattr(self, name).to(device) for name in _TENSORS}
+        return replace(self, **moved)
 
 
 _TENSORS = ("tiles", "patch_masks", "roi_matrix", "token_ids", "caption_ids", "labels")
@@ -159,5 +161,7 @@ def caption_ids(tokenizer: CaptionTokenizer, text: str, length: int) -> IntArray
 
 
 def collate(samples: list[Batch]) -> Batch:
-    joined = (torch.cat([getattr(sample, f) for sample in samples]) for f in _TENSORS)
-    return Batch(*joined, samples[0].layout)
+    joined: dict[str, Any] = {
+        name: torch.cat([getattr(sample, name) for sample in samples]) for name in _TENSORS
+    }
+    return replace(samples[0], **joined)
