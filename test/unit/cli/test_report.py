@@ -14,7 +14,7 @@ from perceptiondlm_ros.cli.region_arguments import BoxArgument, MaskArgument
 from perceptiondlm_ros.cli.report import table, write_json, write_table
 
 BOX = (1.0, 2.0, 3.0, 4.0)
-cells = st.text(st.characters(exclude_categories=[]), max_size=120)
+cells = st.text(st.characters(), max_size=120)
 
 
 def regions(count: int = 1) -> list[Region]:

@@ -43,7 +43,7 @@ class TestCaptions:
         assert text == text.strip() and 0 <= length <= len(caption)
         assert truncated == (length == len(caption))
 
-    @given(text=st.text(alphabet=st.characters(codec="utf-8", exclude_characters="<")))
+    @given(text=st.text().map(lambda text: text.replace("<", "")))
     def test_text_survives(self, text: str) -> None:
         caption = [*ids(text), *ids("<|eot_id|>")]
         assert tiny_tokenizer().decode_caption(caption)[0] == text.strip()
@@ -65,7 +65,7 @@ class TestPrompt:
         assert len(tiny_tokenizer().encode_prompt("x" * (MOST_PROMPT_TOKENS - 1))) == 4096
 
     @settings(max_examples=100)
-    @given(prompt=st.text(alphabet=st.characters(codec=None)))
+    @given(prompt=st.text(st.characters()))
     def test_any_text_is_encoded_or_refused_by_name(self, prompt: str) -> None:
         tokens, refusal = [], ""
         try:
