@@ -94,7 +94,7 @@ SMALL = picture(64, 64)
 
 
 class TestOrder:
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(order=st.permutations(range(16)), count=st.integers(0, 16))
     def test_captions_come_in_the_callers_order(self, order: list[int], count: int) -> None:
         masks = [strip(index) for index in order[:count]]
@@ -229,7 +229,7 @@ class TestInputs:
 
     coordinates = st.floats(-30, 110) | st.sampled_from([np.nan, np.inf, 0.0, 64.0])
 
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(
         size=st.tuples(st.integers(1, 70), st.integers(1, 70)),
         boxes=st.lists(st.tuples(*[coordinates] * 4), max_size=9),

@@ -89,7 +89,7 @@ def test_boxes_that_are_not_finite_are_refused(bad: float) -> None:
 numbers = st.floats(-1e6, 1e6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     size=st.tuples(st.integers(1, 200), st.integers(1, 200)),
     items=st.lists(

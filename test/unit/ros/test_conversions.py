@@ -214,7 +214,7 @@ def any_detection(draw: st.DrawFn) -> Detection2D:
     return item
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(items=st.lists(any_detection(), max_size=6), most=st.integers(1, 3))
 def test_any_detections_are_kept_inside_the_image_or_counted(
     items: list[Detection2D], most: int
