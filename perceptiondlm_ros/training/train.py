@@ -1,6 +1,6 @@
 """Train the small checkpoint from nothing, on a CPU or a GPU, with one command.
 
-python -m perceptiondlm_ros.training.train [OUTPUT] [--minutes 120]
+python -m perceptiondlm_ros.training.train [OUTPUT] [--minutes 90]
 
 The learning rate follows the time spent, so that a run ends well whatever the machine's speed.
 The run can be interrupted and started again with the same command: it goes on from the last saved
@@ -61,13 +61,13 @@ class Options:
     """
 
     output: Path
-    minutes: float = 120.0
-    vision_share: float = 0.35
+    minutes: float = 90.0
+    vision_share: float = 0.46
     batch_size: int = 32
     copies: int = 2
     learning_rate: float = 2e-3
     workers: int = 2
-    reuse: int = 4
+    reuse: int = 3
     save_minutes: float = 5.0
     device: str = "cpu"
     start: Path | None = None
