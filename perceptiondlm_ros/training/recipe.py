@@ -32,7 +32,8 @@ from perceptiondlm_ros.scenes.vocabulary import COLOURS, PATTERNS, RELATIONS, SH
 CAPTION_TOKENS = 16
 """The longest caption has 13 words and punctuation marks, each one token, and needs an end."""
 
-DENOISING_STEPS = 8
+DENOISING_STEPS = 16
+"""Eight leave a caption malformed now and then, where "above" and "left of" shift what follows."""
 
 _SLOTS = 6
 _MARKERS = 16
