@@ -10,7 +10,7 @@ from perceptiondlm_ros.demo.world import World
 from perceptiondlm_ros.scenes.sample import EVALUATION_SEEDS, MAX_OBJECTS
 
 DEFAULT_SEED: Final = 7
-DEFAULT_OBJECTS: Final = 6
+DEFAULT_OBJECTS: Final = 5
 DEFAULT_SECONDS: Final = 20.0
 MAX_SECONDS: Final = 3600.0
 
