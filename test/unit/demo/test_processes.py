@@ -43,7 +43,9 @@ def until(path: Path) -> None:
 
 
 def test_first_end_is_told_with_its_status_and_the_log_holds_what_was_said(tmp_path: Path) -> None:
-    program(tmp_path, "short", "import sys; print('out', sys.argv[1:], flush=True); sys.exit('err')")
+    program(
+        tmp_path, "short", "import sys; print('out', sys.argv[1:], flush=True); sys.exit('err')"
+    )
     program(tmp_path, "long", "import time; time.sleep(600)")
     with Processes(tmp_path, environment(tmp_path)) as processes:
         processes.start("long", "long")
