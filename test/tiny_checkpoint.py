@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-from perceptiondlm_ros.model.checkpoint import WEIGHTS, save_model
+from perceptiondlm_ros.model.checkpoint import save_model
 from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.model.perceptiondlm import PerceptionDLM
+from perceptiondlm_ros.model.published import WEIGHTS
 from perceptiondlm_ros.processing.tokenizer import CaptionTokenizer
 
 SLOTS = 6

@@ -23,9 +23,10 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from perceptiondlm_ros.errors import CheckpointError
-from perceptiondlm_ros.model.checkpoint import WEIGHTS, load_model, save_model
+from perceptiondlm_ros.model.checkpoint import load_model, save_model
 from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.model.perceptiondlm import PerceptionDLM
+from perceptiondlm_ros.model.published import WEIGHTS
 from perceptiondlm_ros.processing.tokenizer import CaptionTokenizer
 from perceptiondlm_ros.training.objective import Loss, masked_diffusion_loss, see
 from perceptiondlm_ros.training.optimisation import Average, Optimisers, initialise

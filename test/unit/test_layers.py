@@ -38,6 +38,7 @@ ROS_LIBRARIES = {"rclpy", "launch", "launch_ros", "cv_bridge", "message_filters"
 # Parts that run on an exported model, where torch is not installed.
 WITHOUT_TORCH = (
     *("errors", "text", "model.contract", "model.config", "processing", "scenes"),
+    *("model.published", "model.tensor_headers"),
     *("drawing", "drawing_layout"),
 )
 NEVER = {"transformers", "torchvision", "pickle"}

@@ -16,15 +16,15 @@ from tiny_checkpoint import CONFIG, random_model, save_checkpoint, tiny_config
 from torch import Tensor
 
 from perceptiondlm_ros.errors import CheckpointError
-from perceptiondlm_ros.model.checkpoint import (
-    INDEX,
-    WEIGHTS,
-    load_model,
-    published_names,
-    save_model,
-)
+from perceptiondlm_ros.model.checkpoint import load_model, save_model
 from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.model.perceptiondlm import PerceptionDLM
+from perceptiondlm_ros.model.published import (
+    INDEX,
+    WEIGHTS,
+    published_names,
+    published_shapes,
+)
 
 CPU = torch.device("cpu")
 FIRST, SECOND = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
@@ -93,6 +93,17 @@ def test_the_file_holds_the_published_names_and_shapes(folder: Path) -> None:
     assert shapes["vision_abstractor.projection.2.weight"] == [32, 32]
     assert shapes["vision_model.vision_model.encoder.layers.1.mlp.fc1.bias"] == [32]
     assert shapes["language_model.model.layers.1.mlp.gate_proj.weight"] == [48, 32]
+
+
+@pytest.mark.parametrize("layer", [-1, -2, -3])
+@pytest.mark.parametrize("bias", [False, True])
+def test_shapes_without_torch_are_those_that_are_saved(
+    tmp_path: Path, layer: int, bias: bool
+) -> None:
+    language = CONFIG["language_model_config"] | {"attention_bias": bias}
+    config = save_checkpoint(tmp_path, language_model_config=language, vision_select_layer=layer)
+    saved = {name: tuple(tensor.shape) for name, tensor in load_file(tmp_path / WEIGHTS).items()}
+    assert published_shapes(config) == saved
 
 
 def test_no_published_tensor_makes_up_two_of_ours() -> None:
