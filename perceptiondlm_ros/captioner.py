@@ -17,8 +17,8 @@ from perceptiondlm_ros.processing.boundary import check_count, check_image, regi
 from perceptiondlm_ros.processing.inputs import group_regions, prepare_inputs
 from perceptiondlm_ros.processing.sequence import DEFAULT_PROMPT
 from perceptiondlm_ros.processing.tokenizer import CaptionTokenizer
-from perceptiondlm_ros.runtime.backend import Backend
-from perceptiondlm_ros.runtime.denoising import DenoisedCaptions, denoise
+from perceptiondlm_ros.runtime.backend import Backend, DenoisingState
+from perceptiondlm_ros.runtime.denoising import denoise
 from perceptiondlm_ros.runtime.loading import check_cache, choose_cache, load_backend
 from perceptiondlm_ros.runtime.locate import locate_checkpoint
 
@@ -176,7 +176,7 @@ class Captioner:
         image: NDArray[np.uint8],
         groups: list[list[NDArray[np.bool_]]],
         prompt: str | None,
-    ) -> DenoisedCaptions:
+    ) -> DenoisingState:
         inputs = prepare_inputs(
             image,
             groups,
@@ -184,18 +184,12 @@ class Captioner:
             tokenizer=self._tokenizer,
             prompt=DEFAULT_PROMPT if prompt is None else prompt,
             caption_tokens=self._caption_tokens,
+            buckets=self._backend.buckets,
         )
-        return denoise(
-            self._backend.start(inputs, self._cache),
-            regions=inputs.regions,
-            slots=inputs.layout.slots,
-            caption_tokens=self._caption_tokens,
-            steps=self._steps,
-            mask_id=self._tokenizer.mask_id,
-        )
+        return denoise(self._backend.start(inputs, self._cache, self._steps))
 
     def _captions(
-        self, groups: list[list[int]], denoised: DenoisedCaptions
+        self, groups: list[list[int]], denoised: DenoisingState
     ) -> Iterator[tuple[int, Caption]]:
         """The caller's index of each region, and its caption."""
         for group, tokens, probabilities in zip(

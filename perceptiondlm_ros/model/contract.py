@@ -64,6 +64,37 @@ class SequenceLayout:
         offsets = np.arange(1, 1 + self.caption_tokens, dtype=np.int64)
         return np.asarray(self.block_starts, dtype=np.int64)[:, None] + offsets
 
+    @property
+    def visual_index(self) -> IntArray:
+        """int64 [L]: which visual row (visual tokens, then RoI tokens slot by slot) stands at each
+        place, -1 where a token does."""
+        index = np.full(self.length, -1, dtype=np.int64)
+        index[self.image_positions] = np.arange(self.image_tokens)
+        roi = self.roi_positions.reshape(-1)
+        index[roi] = self.image_tokens + np.arange(roi.size)
+        return index
+
+    @property
+    def caption_index(self) -> IntArray:
+        """int64 [L]: the number of the caption position at each place, -1 elsewhere."""
+        index = np.full(self.length, -1, dtype=np.int64)
+        positions = self.caption_positions.reshape(-1)
+        index[positions] = np.arange(positions.size)
+        return index
+
+
+@dataclass(frozen=True)
+class Buckets:
+    """Sizes that a backend was compiled for; inputs are padded up to the next one.
+
+    Attributes:
+        tiles: tile counts, ascending.
+        slots: numbers of region slots, ascending.
+    """
+
+    tiles: tuple[int, ...]
+    slots: tuple[int, ...]
+
 
 @dataclass(frozen=True)
 class ModelInputs:
@@ -78,6 +109,7 @@ class ModelInputs:
         real: bool [B, L]: False where a group is padded.
         regions: regions of each group, at most N.
         layout: places in the sequence.
+        mask_id: the mask token.
     """
 
     tiles: FloatArray
@@ -88,3 +120,10 @@ class ModelInputs:
     real: BoolArray
     regions: tuple[int, ...]
     layout: SequenceLayout
+    mask_id: int
+
+    @property
+    def active(self) -> BoolArray:
+        """bool [B, N]: False on the slots without a region."""
+        active: BoolArray = np.arange(self.layout.slots) < np.asarray(self.regions)[:, None]
+        return active

@@ -6,6 +6,8 @@ G key/value heads, E head width.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -30,19 +32,31 @@ class RMSNorm(nn.Module):
         return self.weight * normalised.to(x.dtype)
 
 
-def rotary_angles(position_ids: Tensor, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
-    """Cosine and sine of the rotary embedding, fp32 [B, 1, Q, E], for positions [B, Q]."""
-    exponents = torch.arange(0, head_dim, 2, device=position_ids.device, dtype=torch.float32)
-    frequencies = 1.0 / theta ** (exponents / head_dim)
+class Angles(NamedTuple):
+    """Cosine and sine of the rotary embedding, [B, 1, Q, E] each."""
+
+    cos: Tensor
+    sin: Tensor
+
+    def rows(self, rows: Tensor) -> Angles:
+        """Those of some query rows."""
+        return Angles(self.cos.index_select(2, rows), self.sin.index_select(2, rows))
+
+
+def rotary_angles(position_ids: Tensor, config: LanguageConfig, dtype: torch.dtype) -> Angles:
+    """For positions [B, Q]; computed in fp32 whatever the dtype of the result."""
+    width = config.head_dim
+    exponents = torch.arange(0, width, 2, device=position_ids.device, dtype=torch.float32)
+    frequencies = 1.0 / config.rope_theta ** (exponents / width)
     angles = position_ids[:, None, :, None].float() * frequencies
     angles = torch.cat((angles, angles), dim=-1)
-    return angles.cos(), angles.sin()
+    return Angles(angles.cos().to(dtype), angles.sin().to(dtype))
 
 
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def rotate(x: Tensor, angles: Angles) -> Tensor:
     """Rotary position embedding of [B, H, Q, E], halves paired as in Llama."""
     first, second = x.chunk(2, dim=-1)
-    return x * cos + torch.cat((-second, first), dim=-1) * sin
+    return x * angles.cos + torch.cat((-second, first), dim=-1) * angles.sin
 
 
 class Attention(nn.Module):
@@ -56,20 +70,38 @@ class Attention(nn.Module):
         self.out = nn.Linear(config.hidden_size, config.hidden_size, bias=config.attention_bias)
 
     def forward(
-        self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor, past: KeysValues | None
+        self, x: Tensor, angles: Angles, mask: Tensor, past: KeysValues | None, rows: Tensor | None
     ) -> tuple[Tensor, KeysValues]:
-        batch, rows, width = x.shape
-        qkv = self.qkv(x).view(batch, rows, -1, self.head_dim).transpose(1, 2)
-        q, k, v = qkv.split((self.heads, self.kv_heads, self.kv_heads), dim=1)
-        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
-        if past is not None:
-            k, v = torch.cat((past[0], k), dim=2), torch.cat((past[1], v), dim=2)
+        """See `LanguageLayer`; `mask` has the rows of the result."""
+        q, k, v = self._queries_keys_values(x, rows)
+        k = rotate(k, angles)
+        q = rotate(q, angles if rows is None else angles.rows(rows))
         keys, values = k, v
-        if self.kv_heads != self.heads:
-            keys = k.repeat_interleave(self.heads // self.kv_heads, dim=1)
-            values = v.repeat_interleave(self.heads // self.kv_heads, dim=1)
-        attended = attend(q, keys, values, mask)
-        return self.out(attended.transpose(1, 2).reshape(batch, rows, width)), (k, v)
+        if past is not None:
+            keys, values = torch.cat((past[0], k), dim=2), torch.cat((past[1], v), dim=2)
+        attended = attend(q, self._for_each_head(keys), self._for_each_head(values), mask)
+        return self.out(attended.transpose(1, 2).flatten(2)), (k, v)
+
+    def _queries_keys_values(self, x: Tensor, rows: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries of `rows`, keys and values of all rows: [B, H, *, E] and twice [B, G, Q, E]."""
+        if rows is None:
+            parts = self._split_heads(self.qkv(x))
+            return parts.split((self.heads, self.kv_heads, self.kv_heads), dim=1)
+        count = self.heads * self.head_dim
+        weight, bias = self.qkv.weight, self.qkv.bias
+        of_queries, of_others = (None, None) if bias is None else (bias[:count], bias[count:])
+        q = self._split_heads(F.linear(x.index_select(1, rows), weight[:count], of_queries))
+        k, v = self._split_heads(F.linear(x, weight[count:], of_others)).chunk(2, dim=1)
+        return q, k, v
+
+    def _split_heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(2, (-1, self.head_dim)).transpose(1, 2)
+
+    def _for_each_head(self, x: Tensor) -> Tensor:
+        """Keys or values [B, G, K, E] as [B, H, K, E]: neighbouring heads share them."""
+        if self.kv_heads == self.heads:
+            return x
+        return x.unsqueeze(2).expand(-1, -1, self.heads // self.kv_heads, -1, -1).flatten(1, 2)
 
 
 class LanguageLayer(nn.Module):
@@ -82,10 +114,17 @@ class LanguageLayer(nn.Module):
         self.down = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
 
     def forward(
-        self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor, past: KeysValues | None
+        self,
+        x: Tensor,
+        angles: Angles,
+        mask: Tensor,
+        past: KeysValues | None = None,
+        rows: Tensor | None = None,
     ) -> tuple[Tensor, KeysValues]:
-        attended, keys_values = self.attention(self.attention_norm(x), cos, sin, mask, past)
-        x = x + attended
+        """[B, Q, D] to the same, or to [B, len(rows), D] where only some rows are wanted; and keys
+        and values of all Q rows."""
+        attended, keys_values = self.attention(self.attention_norm(x), angles, mask, past, rows)
+        x = (x if rows is None else x.index_select(1, rows)) + attended
         gate, up = self.gate_up(self.mlp_norm(x)).chunk(2, dim=-1)
         return x + self.down(F.silu(gate) * up), keys_values
 
@@ -105,6 +144,7 @@ class LanguageModel(nn.Module):
         position_ids: Tensor,
         mask: Tensor,
         past: list[KeysValues] | None = None,
+        rows: Tensor | None = None,
     ) -> tuple[Tensor, list[KeysValues]]:
         """Run all layers.
 
@@ -113,18 +153,35 @@ class LanguageModel(nn.Module):
             position_ids: int64 [B, Q].
             mask: additive, [B, 1, Q, K], in the dtype of `embeddings`.
             past: keys and values of rows before the query, a pair a layer.
+            rows: int64, query rows whose hidden states are wanted; the last layer computes only
+                these. None is all.
 
         Returns:
-            Hidden states before the final norm [B, Q, D], and keys and values of all K rows.
+            Hidden states before the final norm [B, Q, D] (or those of `rows`), and keys and values
+            of the Q rows, a pair a layer.
         """
-        angles = rotary_angles(position_ids, self.config.head_dim, self.config.rope_theta)
-        cos, sin = (angle.to(embeddings.dtype) for angle in angles)
+        angles = rotary_angles(position_ids, self.config, embeddings.dtype)
         x = embeddings
         keys_values = []
         for index, layer in enumerate(self.layers):
-            x, pair = layer(x, cos, sin, mask, None if past is None else past[index])
+            before = None if past is None else past[index]
+            if rows is not None and index == len(self.layers) - 1:
+                x, pair = layer(x, angles, mask.index_select(2, rows), before, rows)
+            else:
+                x, pair = layer(x, angles, mask, before)
             keys_values.append(pair)
         return x, keys_values
+
+    def embed(self, token_ids: Tensor, visual_rows: Tensor, visual_index: Tensor) -> Tensor:
+        """What enters the layers, [B, Q, D]: token embeddings with visual rows in their places.
+
+        Args:
+            token_ids: int64 [B, Q].
+            visual_rows: [B, F, D].
+            visual_index: int64 [Q], the visual row that replaces an embedding, -1 for none.
+        """
+        visual = visual_rows.index_select(1, visual_index.clamp(min=0))
+        return torch.where((visual_index >= 0)[:, None], visual, self.embed_tokens(token_ids))
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Final norm and head: [..., D] to fp32 [..., V]."""

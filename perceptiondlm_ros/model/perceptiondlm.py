@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from perceptiondlm_ros.model.config import ModelConfig
-from perceptiondlm_ros.model.contract import SequenceLayout
 from perceptiondlm_ros.model.language import LanguageModel
 from perceptiondlm_ros.model.vision import VisionTower, pixel_shuffle
 
@@ -52,8 +51,7 @@ class PerceptionDLM(nn.Module):
         patches = self.vision.embed_patches(tiles.flatten(0, -4))
         patches = patches.view(-1, count, *patches.shape[1:])
         mask_ids = self.mask_id_embedding.weight[:slots]
-        marked = torch.einsum("bntp,nw->btpw", patch_masks.flatten(3), mask_ids)
-        marked = patches + marked
+        marked = patches + patch_masks.flatten(3).permute(0, 2, 3, 1) @ mask_ids
         return self.vision(marked.flatten(0, 1)).view_as(marked)
 
     def project(self, features: Tensor) -> Tensor:
@@ -74,30 +72,13 @@ class PerceptionDLM(nn.Module):
         Done in fp32, as the published RoIAlign.
         """
         features = visual_tokens.flatten(1, 2).float()
-        roi = torch.einsum("bnrc,bcd->bnrd", roi_matrix.float(), features)
+        roi = roi_matrix.float() @ features.unsqueeze(1)
         return roi.to(visual_tokens.dtype)
 
-    def embed(
-        self, token_ids: Tensor, visual_tokens: Tensor, roi_tokens: Tensor, layout: SequenceLayout
-    ) -> Tensor:
-        """What enters the language model, [B, L, D]: token embeddings, with visual tokens and RoI
-        tokens in their places.
-
-        Args:
-            token_ids: int64 [B, L].
-            visual_tokens: [B, T, C, D].
-            roi_tokens: [B, N, R, D].
-            layout: the places.
+    def visual_rows(self, tiles: Tensor, patch_masks: Tensor, roi_matrix: Tensor) -> Tensor:
+        """All that the vision side gives to the sequence: [B, T*C + N*R, D], the visual tokens,
+        then the RoI tokens of one slot after the other. Arguments as of `see` and `replay`.
         """
-        roi_positions = torch.from_numpy(layout.roi_positions.reshape(-1)).to(token_ids.device)
-        embeddings = self.language.embed_tokens(token_ids)
-        image = slice(layout.image_start, layout.image_start + layout.image_tokens)
-        embeddings = torch.cat(
-            (
-                embeddings[:, : image.start],
-                visual_tokens.flatten(1, 2),
-                embeddings[:, image.stop :],
-            ),
-            dim=1,
-        )
-        return embeddings.index_copy(1, roi_positions, roi_tokens.flatten(1, 2))
+        tokens = self.encode(tiles, patch_masks)
+        roi_tokens = self.replay(tokens, roi_matrix)
+        return torch.cat((tokens.flatten(1, 2), roi_tokens.flatten(1, 2)), dim=1)

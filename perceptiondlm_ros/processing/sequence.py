@@ -34,7 +34,8 @@ class SequenceShape:
     """What decides the length of a sequence.
 
     Attributes:
-        image_tokens: T*C.
+        image_tokens: T*C of the image's own tiles.
+        image_places: places for them, at least as many; the rest is padding.
         roi_tokens: R.
         caption_tokens: M.
         slots: N, places for regions; a group may use fewer.
@@ -42,6 +43,7 @@ class SequenceShape:
     """
 
     image_tokens: int
+    image_places: int
     roi_tokens: int
     caption_tokens: int
     slots: int
@@ -54,8 +56,8 @@ def build_sequence(
     """Token ids of a group with `regions` regions in `shape.slots` places.
 
     Returns:
-        token_ids int64 [L]; real bool [L], False on the places of missing regions; the layout,
-        which depends on the shape alone.
+        token_ids int64 [L]; real bool [L], False on the places of missing tiles and regions; the
+        layout, which depends on the shape alone.
 
     Raises:
         InputError: the prompt contains a special token.
@@ -66,7 +68,8 @@ def build_sequence(
 
     ids += tokenizer.encode(_HEAD)
     image_start = len(ids)
-    ids += [tokenizer.image_id] * shape.image_tokens
+    ids += [tokenizer.image_id] * shape.image_places
+    padding.append((image_start + shape.image_tokens, len(ids)))
     ids += [tokenizer.id_of(IMAGE_END)]
     for slot in range(shape.slots):
         start = len(ids)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from perceptiondlm_ros.model.config import ModelConfig
-from perceptiondlm_ros.model.contract import FloatArray, IntArray, ModelInputs
+from perceptiondlm_ros.model.contract import Buckets, FloatArray, IntArray, ModelInputs
 
 CacheMode = Literal["exact", "prefix"]
 """`exact` recomputes every row at every step; `prefix` keeps keys and values of the rows before
@@ -14,34 +14,61 @@ the captions from the first step."""
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """The most probable token at each caption position, and its probability.
+class DenoisingState:
+    """Where a pass stands after a denoising step.
 
     Attributes:
-        token_ids: int64 [B, N, M].
-        confidence: float32 [B, N, M], in [0, 1].
+        token_ids: int64 [B, N, M], the mask token where a position was masked again.
+        confidence: float32 [B, N, M], the probability of each token at the step that set it.
+        best_ids: int64 [B, N, M], the most probable token at each position at this step.
+        best_confidence: float32 [B, N, M], its probability, in [0, 1].
     """
 
     token_ids: IntArray
     confidence: FloatArray
+    best_ids: IntArray
+    best_confidence: FloatArray
 
 
 class Session(Protocol):
-    """One image with its groups of regions, encoded, ready to be denoised."""
+    """One image with its groups of regions, encoded, on its way from masks to captions.
 
-    def predict(self, caption_ids: IntArray) -> Prediction:
-        """One forward pass with these tokens, int64 [B, N, M], at the caption positions."""
+    Attributes:
+        steps: denoising steps of the pass.
+    """
+
+    steps: int
+
+    def step(self) -> None:
+        """Launch the next denoising step; a device may still work on it when this returns.
+
+        Raises:
+            BackendError: the device failed, for example for lack of memory.
+        """
+        ...
+
+    def state(self) -> DenoisingState:
+        """Wait for the steps so far, at least one.
+
+        Raises:
+            BackendError: the device failed.
+        """
         ...
 
 
 class Backend(Protocol):
-    """A model on a device."""
+    """A model on a device.
+
+    Attributes:
+        buckets: sizes that inputs have to be padded to; None takes any.
+    """
 
     config: ModelConfig
     description: str
+    buckets: Buckets | None
 
-    def start(self, inputs: ModelInputs, cache: CacheMode) -> Session:
-        """Encode the image and its regions.
+    def start(self, inputs: ModelInputs, cache: CacheMode, steps: int) -> Session:
+        """Encode the image and its regions for a pass of at most `steps` denoising steps.
 
         Raises:
             BackendError: the device failed, for example for lack of memory, or `close` was called.

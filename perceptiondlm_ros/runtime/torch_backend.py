@@ -12,13 +12,20 @@ import torch
 from torch import Tensor
 
 from perceptiondlm_ros.errors import BackendError
-from perceptiondlm_ros.model.attention_mask import allowed_attention
 from perceptiondlm_ros.model.checkpoint import load_model
 from perceptiondlm_ros.model.config import ModelConfig
-from perceptiondlm_ros.model.contract import IntArray, ModelInputs
+from perceptiondlm_ros.model.contract import Buckets, IntArray, ModelInputs
+from perceptiondlm_ros.model.denoiser import (
+    CaptionState,
+    Denoiser,
+    Prediction,
+    QueryRows,
+    additive_mask,
+)
 from perceptiondlm_ros.model.language import KeysValues
 from perceptiondlm_ros.model.perceptiondlm import PerceptionDLM
-from perceptiondlm_ros.runtime.backend import CacheMode, Prediction
+from perceptiondlm_ros.runtime.backend import CacheMode, DenoisingState
+from perceptiondlm_ros.runtime.feeds import RowsFeed, caption_rows, first_state, whole_rows
 
 
 class TorchBackend:
@@ -30,6 +37,7 @@ class TorchBackend:
         self.config: ModelConfig = model.config
         weight = model.mask_id_embedding.weight
         self.description = f"torch {torch.__version__} on {weight.device}, {_name(weight.dtype)}"
+        self.buckets: Buckets | None = None
         self._device = weight.device
         self._model: PerceptionDLM | None = model
 
@@ -58,11 +66,11 @@ class TorchBackend:
             ) from error
 
     @torch.inference_mode()
-    def start(self, inputs: ModelInputs, cache: CacheMode) -> TorchSession:
+    def start(self, inputs: ModelInputs, cache: CacheMode, steps: int) -> TorchSession:
         if self._model is None:
             raise BackendError("the backend was closed, expected an open one; load another one")
         with _failures_reported(self._device):
-            return TorchSession(self._model, inputs, cache)
+            return TorchSession(self._model, inputs, cache, steps)
 
     def close(self) -> None:
         """See `backend.Backend`. What a session still uses stays until that session is gone."""
@@ -74,67 +82,86 @@ class TorchBackend:
 
 
 class TorchSession:
-    """One image, encoded once; see `backend.Session`."""
+    """One image, encoded once; see `backend.Session`.
 
-    def __init__(self, model: PerceptionDLM, inputs: ModelInputs, cache: CacheMode) -> None:
+    Attributes:
+        visual_rows: [B, T*C + N*R, D].
+    """
+
+    def __init__(
+        self, model: PerceptionDLM, inputs: ModelInputs, cache: CacheMode, steps: int
+    ) -> None:
         weight = model.mask_id_embedding.weight
-        self._model, self._layout, self._cache = model, inputs.layout, cache
         self._device, self._dtype = weight.device, weight.dtype
-        tiles = self._tensor(inputs.tiles).to(self._dtype)
-        patch_masks = self._tensor(inputs.patch_masks).to(self._dtype)
-        self.visual_tokens = model.encode(tiles, patch_masks)
-        roi_tokens = model.replay(self.visual_tokens, self._tensor(inputs.roi_matrix))
-        self._token_ids = self._tensor(inputs.token_ids)
-        self._position_ids = self._tensor(inputs.position_ids)
-        self.embeddings = model.embed(
-            self._token_ids, self.visual_tokens, roi_tokens, inputs.layout
+        self._denoiser = Denoiser(model.language, inputs.mask_id)
+        self._shape = (len(inputs.regions), inputs.layout.slots, inputs.layout.caption_tokens)
+        self.visual_rows = model.visual_rows(
+            self._tensor(inputs.tiles).to(self._dtype),
+            self._tensor(inputs.patch_masks).to(self._dtype),
+            self._tensor(inputs.roi_matrix),
         )
-        self._mask = self._additive_mask(inputs)
-        self._caption_positions = self._tensor(inputs.layout.caption_positions.reshape(-1))
+        self._query = self._query_of(whole_rows(inputs, model.config, past=0))
+        start = inputs.layout.captions_start
+        self._later = (
+            self._query_of(caption_rows(inputs, model.config, past=start))
+            if cache == "prefix"
+            else None
+        )
+        self._prefix_rows = start
         self._past: list[KeysValues] | None = None
+        feed = first_state(inputs, steps)
+        self.steps = feed.schedule.shape[1]
+        self._active, self._schedule = self._tensor(feed.active), self._tensor(feed.schedule)
+        self._state = CaptionState(
+            self._tensor(feed.caption_ids), self._tensor(feed.confidence), self._tensor(feed.step)
+        )
+        self._prediction: Prediction | None = None
 
     @torch.inference_mode()
-    def predict(self, caption_ids: IntArray) -> Prediction:
-        shape = caption_ids.shape
+    def step(self) -> None:
         with _failures_reported(self._device):
-            logits = self.logits(caption_ids)
-            best, token_ids = logits.max(dim=-1)
-            confidence = torch.exp(best - torch.logsumexp(logits, dim=-1))
-            return Prediction(
-                token_ids.cpu().numpy().reshape(shape), confidence.cpu().numpy().reshape(shape)
-            )
+            self._state, self._prediction, keys_values = self._denoiser(
+                *self._query, self.visual_rows, self._past, self._state, self._active,
+                self._schedule,
+            )  # fmt: skip
+            self._keep(keys_values)
+
+    def state(self) -> DenoisingState:
+        if self._prediction is None:
+            raise BackendError("no denoising step was run yet, expected one before the state")
+        with _failures_reported(self._device):
+            tensors = (self._state.caption_ids, self._state.confidence, *self._prediction)
+            return DenoisingState(*(t.cpu().numpy().reshape(self._shape) for t in tensors))
+
+    @torch.inference_mode()
+    def embeddings(self, caption_ids: IntArray) -> Tensor:
+        """[B, L, D]: what enters the language model with int64 [B, N, M] caption tokens."""
+        ids = self._tensor(caption_ids).flatten(1)
+        return self._denoiser.embed(self._query[0], self.visual_rows, ids)
 
     @torch.inference_mode()
     def logits(self, caption_ids: IntArray) -> Tensor:
         """fp32 [B, N*M, V] at the caption positions, given int64 [B, N, M] tokens there."""
+        rows, mask = self._query
         ids = self._tensor(caption_ids).flatten(1)
-        start = 0 if self._past is None else self._layout.captions_start
-        rows = self.embeddings[:, start:].index_copy(
-            1, self._caption_positions - start, self._model.language.embed_tokens(ids)
-        )
-        hidden, keys_values = self._model.language(
-            rows, self._position_ids[:, start:], self._mask[:, :, start:], self._past
-        )
-        if self._cache == "prefix" and self._past is None:
-            end = self._layout.captions_start
-            self._past = [(k[:, :, :end], v[:, :, :end]) for k, v in keys_values]
-        return self._model.language.logits(hidden[:, self._caption_positions - start])
+        embeddings = self._denoiser.embed(rows, self.visual_rows, ids)
+        logits, keys_values = self._denoiser.logits(rows, mask, embeddings, self._past)
+        self._keep(keys_values)
+        return logits
 
-    def _additive_mask(self, inputs: ModelInputs) -> Tensor:
-        """[B, 1, L, L]: 0 where a row may attend, the lowest finite number elsewhere."""
-        allowed = np.stack(
-            [
-                allowed_attention(
-                    inputs.layout,
-                    real,
-                    prefix_sees_captions=self._model.config.prefix_sees_captions,
-                )
-                for real in inputs.real
-            ]
-        )
-        mask = torch.zeros(allowed.shape, dtype=self._dtype, device=self._device)
-        mask.masked_fill_(~self._tensor(allowed), torch.finfo(self._dtype).min)
-        return mask[:, None]
+    def _keep(self, keys_values: list[KeysValues]) -> None:
+        """Go on with the caption rows alone, once the prefix has been computed."""
+        if self._later is None or self._past is not None:
+            return
+        end = self._prefix_rows
+        self._past = [(k[:, :, :end], v[:, :, :end]) for k, v in keys_values]
+        self._query = self._later
+
+    def _query_of(self, feed: RowsFeed) -> tuple[QueryRows, Tensor]:
+        """The rows on the device, and their additive mask [B, 1, Q, P+Q]."""
+        arrays = (feed.token_ids, feed.visual_index, feed.caption_index, feed.caption_rows)
+        rows = QueryRows(*map(self._tensor, (*arrays, feed.position_ids)))
+        return rows, additive_mask(self._tensor(feed.allowed), self._dtype)
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(self._device)

@@ -88,7 +88,9 @@ def _caption_logits(
     start = layout.captions_start
     visual_tokens = model.project(features)
     roi_tokens = model.replay(visual_tokens, batch.roi_matrix)
-    embeddings = model.embed(batch.token_ids, visual_tokens, roi_tokens, layout)
+    visual_rows = torch.cat((visual_tokens.flatten(1, 2), roi_tokens.flatten(1, 2)), dim=1)
+    visual_index = torch.from_numpy(layout.visual_index).to(device)
+    embeddings = model.language.embed(batch.token_ids, visual_rows, visual_index)
     mask = _additive_mask(layout, device).to(embeddings.dtype)
     positions = torch.arange(layout.length, device=device)[None]
 

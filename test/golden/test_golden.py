@@ -12,7 +12,8 @@ from golden_cases import CASES, GOLDEN, GoldenCase
 from perceptiondlm_ros.model.attention_mask import allowed_attention
 from perceptiondlm_ros.processing.inputs import group_regions
 from perceptiondlm_ros.processing.tiles import choose_grid
-from perceptiondlm_ros.runtime.denoising import DenoisingTrace, denoise
+from perceptiondlm_ros.runtime.backend import DenoisingState
+from perceptiondlm_ros.runtime.denoising import denoise
 from perceptiondlm_ros.runtime.torch_backend import TorchBackend, TorchSession
 
 
@@ -30,7 +31,7 @@ def close(actual: np.ndarray, expected: np.ndarray) -> None:
 @pytest.fixture
 def session(golden: GoldenCase) -> TorchSession:
     backend = TorchBackend.load(golden.checkpoint, golden.config, "cpu", torch.float32)
-    return backend.start(golden.inputs(), "exact")
+    return backend.start(golden.inputs(), "exact", golden.case["steps"])
 
 
 def test_all_cases_are_found() -> None:
@@ -65,31 +66,29 @@ def test_allowed(golden: GoldenCase) -> None:
 
 
 def test_visual_tokens(golden: GoldenCase, session: TorchSession) -> None:
-    close(session.visual_tokens[0].numpy(), golden.arrays["visual_tokens"])
+    expected = golden.arrays["visual_tokens"]
+    tokens = session.visual_rows[0, : golden.inputs().layout.image_tokens]
+    close(tokens.numpy().reshape(expected.shape), expected)
 
 
 def test_inputs_embeds(golden: GoldenCase, session: TorchSession) -> None:
-    close(session.embeddings.numpy(), golden.arrays["inputs_embeds"])
+    close(session.embeddings(all_masks(golden)).numpy(), golden.arrays["inputs_embeds"])
 
 
 def test_logits_of_the_first_step(golden: GoldenCase, session: TorchSession) -> None:
-    regions, tokens = golden.arrays["caption_ids"].shape
-    masks = np.full((1, regions, tokens), golden.tokenizer.mask_id, dtype=np.int64)
-    close(session.logits(masks)[0].numpy(), golden.arrays["logits_step0_masked"])
+    logits = session.logits(all_masks(golden))
+    close(logits[0].numpy(), golden.arrays["logits_step0_masked"])
 
 
 def test_every_step_and_the_final_tokens(golden: GoldenCase, session: TorchSession) -> None:
-    regions, tokens = golden.arrays["caption_ids"].shape
-    trace = DenoisingTrace()
-    result = denoise(
-        session,
-        regions=(regions,),
-        slots=regions,
-        caption_tokens=tokens,
-        steps=golden.case["steps"],
-        mask_id=golden.tokenizer.mask_id,
-        trace=trace,
-    )
-    steps = np.stack([p.token_ids.reshape(-1) for p in trace.predictions])
+    seen: list[DenoisingState] = []
+    result = denoise(session, dict.fromkeys(range(1, session.steps + 1), seen.append))
+    steps = np.stack([state.best_ids.reshape(-1) for state in seen])
     np.testing.assert_array_equal(steps, golden.arrays["argmax_per_step"])
     np.testing.assert_array_equal(result.token_ids[0], golden.arrays["caption_ids"])
+
+
+def all_masks(golden: GoldenCase) -> np.ndarray:
+    """int64 [1, N, M]."""
+    shape = golden.arrays["caption_ids"].shape
+    return np.full((1, *shape), golden.tokenizer.mask_id, dtype=np.int64)

@@ -30,9 +30,9 @@ from perceptiondlm_ros import captioner as module
 from perceptiondlm_ros.captioner import Caption, Captioner
 from perceptiondlm_ros.errors import BackendError, CheckpointError, InputError, PerceptionDLMError
 from perceptiondlm_ros.model.config import ModelConfig
-from perceptiondlm_ros.model.contract import IntArray, ModelInputs
+from perceptiondlm_ros.model.contract import Buckets, ModelInputs
 from perceptiondlm_ros.runtime import locate
-from perceptiondlm_ros.runtime.backend import CacheMode, Prediction
+from perceptiondlm_ros.runtime.backend import CacheMode, DenoisingState
 from perceptiondlm_ros.runtime.torch_backend import TorchBackend
 
 HEIGHT, WIDTH = 60, 80
@@ -56,29 +56,35 @@ class Writer:
 
     def __init__(self, write: Callable[[int], str] = str, confidence: float = 0.5) -> None:
         self.config: ModelConfig = tiny_config()
+        self.buckets: Buckets | None = None
+        self.steps = 0
         self.batches: list[tuple[int, ...]] = []
         self.caches: list[CacheMode] = []
         self.passes = self.closed = 0
         self._write, self._confidence = write, confidence
 
-    def start(self, inputs: ModelInputs, cache: CacheMode) -> Writer:
+    def start(self, inputs: ModelInputs, cache: CacheMode, steps: int) -> Writer:
+        self.steps = steps
         self.batches.append(inputs.regions)
         self.caches.append(cache)
         self._counts = inputs.patch_masks.sum(axis=(2, 3, 4))
+        self._tokens = inputs.layout.caption_tokens
         return self
 
     def close(self) -> None:
         self.closed += 1
 
-    def predict(self, caption_ids: IntArray) -> Prediction:
+    def step(self) -> None:
         self.passes += 1
-        ids = np.full(caption_ids.shape, tiny_tokenizer().end_of_turn_id)
+
+    def state(self) -> DenoisingState:
+        ids = np.full((*self._counts.shape, self._tokens), tiny_tokenizer().end_of_turn_id)
         for place in np.ndindex(self._counts.shape):
             text = tiny_tokenizer().encode(self._write(int(self._counts[place])))
             ids[place][: len(text)] = text[: ids.shape[2]]
         confidence = np.full(ids.shape, self._confidence, np.float32)
         confidence[ids == tiny_tokenizer().end_of_turn_id] = 1.0
-        return Prediction(ids, confidence)
+        return DenoisingState(ids, confidence, ids, confidence)
 
 
 def written(backend: Writer, **options: Any) -> Captioner:

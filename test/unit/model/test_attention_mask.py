@@ -10,7 +10,9 @@ from perceptiondlm_ros.model.attention_mask import allowed_attention
 from perceptiondlm_ros.model.contract import BoolArray, IntArray, SequenceLayout
 from perceptiondlm_ros.processing.sequence import SequenceShape, build_sequence
 
-SHAPE = SequenceShape(image_tokens=8, roi_tokens=3, caption_tokens=4, slots=3, prompt="what?")
+SHAPE = SequenceShape(
+    image_tokens=8, image_places=8, roi_tokens=3, caption_tokens=4, slots=3, prompt="what?"
+)
 
 
 def sequence(regions: int = 3) -> tuple[IntArray, BoolArray, SequenceLayout]:

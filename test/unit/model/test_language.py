@@ -21,11 +21,22 @@ def test_rows_after_a_kept_past_give_what_the_whole_gives() -> None:
     mask[:, :, :prefix, prefix:] = torch.finfo(torch.float32).min
     whole, keys_values = language()(EMBEDDINGS, POSITIONS, mask)
     past = [(k[:, :, :prefix], v[:, :, :prefix]) for k, v in keys_values]
-    rest, all_rows = language()(
+    rest, rows = language()(
         EMBEDDINGS[:, prefix:], POSITIONS[:, prefix:], mask[:, :, prefix:], past
     )
     torch.testing.assert_close(rest, whole[:, prefix:], atol=1e-4, rtol=1e-4)
-    assert all_rows[0][0].shape == (2, 2, 9, 8), "2 key/value heads of width 8, all 9 rows"
+    assert rows[0][0].shape == (2, 2, 4, 8), "2 key/value heads of width 8, the 4 rows after"
+
+
+def test_only_the_wanted_rows_are_given_and_are_the_same() -> None:
+    mask = torch.zeros(2, 1, 9, 9)
+    mask[:, :, 2, 5:] = torch.finfo(torch.float32).min
+    whole, keys_values = language()(EMBEDDINGS, POSITIONS, mask)
+    wanted = torch.tensor([2, 7, 8])
+    some, same = language()(EMBEDDINGS, POSITIONS, mask, rows=wanted)
+    torch.testing.assert_close(some, whole[:, wanted], atol=1e-5, rtol=1e-5)
+    for (k, v), (expected_k, expected_v) in zip(same, keys_values, strict=True):
+        torch.testing.assert_close((k, v), (expected_k, expected_v))
 
 
 def test_a_row_depends_only_on_the_columns_that_it_may_attend_to() -> None:
@@ -42,9 +53,9 @@ def test_a_row_depends_only_on_the_columns_that_it_may_attend_to() -> None:
 
 
 def test_attention_depends_on_distance_alone() -> None:
-    cos, sin = rotary_angles(torch.tensor([[3, 7, 13, 17]]), 8, 10000.0)
+    angles = rotary_angles(torch.tensor([[3, 7, 13, 17]]), language().config, torch.float32)
     x = torch.randn(8, generator=torch.Generator().manual_seed(2)).expand(1, 1, 4, 8)
-    q, k, *later = rotate(x, cos, sin)[0, 0]
+    q, k, *later = rotate(x, angles)[0, 0]
     torch.testing.assert_close(q @ k, later[0] @ later[1], atol=1e-4, rtol=1e-4)
     assert abs(float(q @ k - q @ later[0])) > 1e-3
 

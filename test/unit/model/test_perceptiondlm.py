@@ -73,11 +73,15 @@ def test_replay_is_done_in_fp32_whatever_the_models_precision() -> None:
 
 
 def test_visual_and_roi_tokens_take_their_places() -> None:
-    shape = SequenceShape(image_tokens=8, roi_tokens=4, caption_tokens=3, slots=2, prompt="p")
+    shape = SequenceShape(
+        image_tokens=8, image_places=8, roi_tokens=4, caption_tokens=3, slots=2, prompt="p"
+    )
     ids, _, layout = build_sequence(tiny_tokenizer(), shape, 2)
     visual, roi = torch.randn(1, 2, 4, 32), torch.randn(1, 2, 4, 32)
     whole = model()
-    embedded = whole.embed(torch.from_numpy(ids)[None], visual, roi, layout)[0]
+    rows = torch.cat((visual.flatten(1, 2), roi.flatten(1, 2)), dim=1)
+    index = torch.from_numpy(layout.visual_index)
+    embedded = whole.language.embed(torch.from_numpy(ids)[None], rows, index)[0]
     words = whole.language.embed_tokens(torch.from_numpy(ids))
     torch.testing.assert_close(embedded[layout.image_positions], visual.view(8, 32))
     torch.testing.assert_close(embedded[layout.roi_positions], roi[0])

@@ -9,7 +9,9 @@ from tiny_checkpoint import tiny_tokenizer
 from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.processing.sequence import SequenceShape, build_sequence
 
-SHAPE = SequenceShape(image_tokens=2, roi_tokens=2, caption_tokens=2, slots=2, prompt="What?")
+SHAPE = SequenceShape(
+    image_tokens=2, image_places=2, roi_tokens=2, caption_tokens=2, slots=2, prompt="What?"
+)
 EXPECTED = (
     "<|start_header_id|>system<|end_header_id|>\nYou are a helpful assistant.<|eot_id|>\n"
     "<|start_header_id|>user<|end_header_id|>\n<img><IMG_CONTEXT><IMG_CONTEXT></img>"

@@ -24,12 +24,12 @@ from tiny_checkpoint import (
 )
 
 from perceptiondlm_ros.errors import BackendError
-from perceptiondlm_ros.model.contract import BoolArray, ModelInputs
+from perceptiondlm_ros.model.contract import BoolArray, IntArray, ModelInputs
 from perceptiondlm_ros.model.perceptiondlm import PerceptionDLM
 from perceptiondlm_ros.processing.inputs import group_regions, prepare_inputs
-from perceptiondlm_ros.runtime.backend import CacheMode, Session
-from perceptiondlm_ros.runtime.denoising import DenoisedCaptions, DenoisingTrace, denoise
-from perceptiondlm_ros.runtime.torch_backend import TorchBackend, TorchSession, resolve_device
+from perceptiondlm_ros.runtime.backend import CacheMode, DenoisingState
+from perceptiondlm_ros.runtime.denoising import denoise
+from perceptiondlm_ros.runtime.torch_backend import TorchBackend, resolve_device
 
 HEIGHT, WIDTH, TOKENS, STEPS = 60, 80, 6, 6
 MASKS = list(rectangles(HEIGHT, WIDTH, 7))
@@ -54,18 +54,19 @@ def inputs(groups: list[list[BoolArray]], own: bool = False) -> ModelInputs:
     )
 
 
-def run(
-    session: Session, of: ModelInputs, steps: int = STEPS, trace: DenoisingTrace | None = None
-) -> DenoisedCaptions:
-    return denoise(
-        session,
-        regions=of.regions,
-        slots=of.layout.slots,
-        caption_tokens=of.layout.caption_tokens,
-        steps=steps,
-        mask_id=tiny_tokenizer().mask_id,
-        trace=trace,
-    )
+def run(loaded: TorchBackend, of: ModelInputs, mode: CacheMode, steps: int = STEPS) -> IntArray:
+    """The captions' tokens, int64 [B, N, M]."""
+    return denoise(loaded.start(of, mode, steps)).token_ids
+
+
+def states(
+    loaded: TorchBackend, of: ModelInputs, mode: CacheMode, steps: int = STEPS
+) -> list[DenoisingState]:
+    """The state after each step."""
+    session = loaded.start(of, mode, steps)
+    seen: list[DenoisingState] = []
+    denoise(session, dict.fromkeys(range(1, session.steps + 1), seen.append))
+    return seen
 
 
 def all_masks(of: ModelInputs) -> np.ndarray:
@@ -80,48 +81,47 @@ class TestGroups:
         groups = [[MASKS[index] for index in group] for group in group_regions(MASKS, 6)]
         assert [len(group) for group in groups] == [4, 3]
         together = inputs(groups, own)
-        session = backend(own).start(together, cache)
+        session = backend(own).start(together, cache, STEPS)
         logits = session.logits(all_masks(together)).unflatten(1, (4, TOKENS))
-        captions = run(backend(own).start(together, cache), together)
+        captions = run(backend(own), together, cache)
         for index, group in enumerate(groups):
             alone = inputs([group], own)
             regions = len(group)
-            expected = backend(own).start(alone, cache).logits(all_masks(alone))
+            expected = backend(own).start(alone, cache, STEPS).logits(all_masks(alone))
             expected = expected.unflatten(1, (regions, TOKENS))
             assert (logits[index, :regions] - expected[0]).abs().max() < 1e-4
-            ids = run(backend(own).start(alone, cache), alone).token_ids
-            np.testing.assert_array_equal(captions.token_ids[index, :regions], ids[0])
+            ids = run(backend(own), alone, cache)
+            np.testing.assert_array_equal(captions[index, :regions], ids[0])
 
     def test_the_captions_of_the_groups_differ(self) -> None:
         """Else the test above could not fail."""
         groups = [MASKS[0:6:2], MASKS[1:6:2]]
-        ids = run(backend().start(inputs(groups), "exact"), inputs(groups)).token_ids
+        ids = run(backend(), inputs(groups), "exact")
         assert len({tuple(caption) for caption in ids.reshape(-1, TOKENS).tolist()}) > 1
 
     def test_much_padding_changes_nothing(self) -> None:
         together = inputs([MASKS[:6], MASKS[6:]])
         alone = inputs([MASKS[6:]])
-        logits = backend().start(together, "exact").logits(all_masks(together))
-        expected = backend().start(alone, "exact").logits(all_masks(alone))
+        logits = backend().start(together, "exact", STEPS).logits(all_masks(together))
+        expected = backend().start(alone, "exact", STEPS).logits(all_masks(alone))
         assert (logits[1, :TOKENS] - expected[0]).abs().max() < 1e-4
 
 
 class TestCaches:
     def test_prefix_gives_the_same_tokens_where_the_prefix_does_not_see_captions(self) -> None:
         of = inputs([MASKS[:5]], own=True)
-        exact, prefix = DenoisingTrace(), DenoisingTrace()
-        run(backend(own=True).start(of, "exact"), of, trace=exact)
-        run(backend(own=True).start(of, "prefix"), of, trace=prefix)
-        for a, b in zip(exact.predictions, prefix.predictions, strict=True):
+        exact, prefix = (states(backend(own=True), of, mode) for mode in CACHES)
+        for a, b in zip(exact, prefix, strict=True):
             np.testing.assert_array_equal(a.token_ids, b.token_ids)
-            np.testing.assert_allclose(a.confidence, b.confidence, atol=1e-4)
+            np.testing.assert_array_equal(a.best_ids, b.best_ids)
+            np.testing.assert_allclose(a.best_confidence, b.best_confidence, atol=1e-4)
 
     def test_prefix_is_an_approximation_where_the_prefix_sees_captions(self) -> None:
         of = inputs([MASKS[:5]])
         first = all_masks(of)
         changed = first.copy()
         changed[0, 0, :3] = 7
-        sessions = [backend().start(of, mode) for mode in CACHES]
+        sessions = [backend().start(of, mode, STEPS) for mode in CACHES]
         firsts = [session.logits(first) for session in sessions]
         torch.testing.assert_close(firsts[0], firsts[1])
         exact, kept = (session.logits(changed) for session in sessions)
@@ -140,7 +140,7 @@ class TestCaches:
             return forward(embeddings, *args, **kwargs)
 
         monkeypatch.setattr(model.language, "forward", counted)
-        run(TorchBackend(model).start(of, "prefix"), of, steps=3)
+        run(TorchBackend(model), of, "prefix", steps=3)
         captions = of.layout.length - of.layout.captions_start
         assert rows == [of.layout.length, captions, captions]
 
@@ -162,33 +162,27 @@ class TestCaches:
     def golden_captions(
         loaded: TorchBackend, golden: GoldenCase, of: ModelInputs, mode: CacheMode
     ) -> np.ndarray:
-        return denoise(
-            loaded.start(of, mode),
-            regions=of.regions,
-            slots=of.layout.slots,
-            caption_tokens=golden.case["caption_tokens"],
-            steps=golden.case["steps"],
-            mask_id=golden.tokenizer.mask_id,
-        ).token_ids[0]
+        return run(loaded, of, mode, golden.case["steps"])[0]
 
 
 class TestPredictions:
     def test_the_most_probable_token_and_its_probability(self) -> None:
         of = inputs([MASKS[:3]])
-        session = backend().start(of, "exact")
-        prediction = session.predict(all_masks(of))
+        session = backend().start(of, "exact", STEPS)
         probabilities = session.logits(all_masks(of)).double().softmax(dim=-1)
+        session.step()
+        state = session.state()
         best, ids = (part.reshape(1, 3, TOKENS).numpy() for part in probabilities.max(dim=-1))
-        np.testing.assert_array_equal(prediction.token_ids, ids)
-        np.testing.assert_allclose(prediction.confidence, best, atol=1e-6)
-        assert prediction.token_ids.dtype == np.int64
-        assert prediction.confidence.dtype == np.float32
+        np.testing.assert_array_equal(state.best_ids, ids)
+        np.testing.assert_allclose(state.best_confidence, best, atol=1e-6)
+        assert state.best_ids.dtype == np.int64
+        assert state.best_confidence.dtype == np.float32
 
     def test_probabilities_stay_within_0_and_1(self) -> None:
         model = random_model(PUBLISHED)
         model.language.lm_head.weight.data *= 1000
         of = inputs([MASKS[:3]])
-        confidence = TorchBackend(model).start(of, "exact").predict(all_masks(of)).confidence
+        confidence = states(TorchBackend(model), of, "exact")[0].best_confidence
         assert confidence.max() > 0.999, "the case is about numbers at the limit"
         assert ((confidence >= 0) & (confidence <= 1)).all()
 
@@ -199,7 +193,7 @@ class TestPredictions:
         loaded = TorchBackend.load(tmp_path, config, "cpu", dtype)
         assert str(dtype).removeprefix("torch.") in loaded.description
         for mode in CACHES:
-            confidence = run(loaded.start(of, mode), of).confidence
+            confidence = states(loaded, of, mode)[-1].confidence
             assert np.isfinite(confidence).all()
 
 
@@ -251,17 +245,17 @@ class TestFailures:
         model = random_model(PUBLISHED)
         loaded, of = TorchBackend(model), inputs([MASKS[:2]])
         with failing(model, "projector", error), pytest.raises(BackendError, match=message):
-            loaded.start(of, "exact")
-        session = loaded.start(of, "exact")
+            loaded.start(of, "exact", STEPS)
+        session = loaded.start(of, "exact", STEPS)
         with failing(model, "language.norm", error), pytest.raises(BackendError, match=message):
-            session.predict(all_masks(of))
+            session.step()
 
     def test_a_failure_leaves_the_backend_usable(self) -> None:
         model = random_model(PUBLISHED)
         loaded, of = TorchBackend(model), inputs([MASKS[:2]])
         with failing(model, "projector", RuntimeError("once")), pytest.raises(BackendError):
-            loaded.start(of, "exact")
-        assert run(loaded.start(of, "exact"), of).token_ids.shape == (1, 2, TOKENS)
+            loaded.start(of, "exact", STEPS)
+        assert run(loaded, of, "exact").shape == (1, 2, TOKENS)
 
     @pytest.mark.parametrize(
         "error",
@@ -283,7 +277,7 @@ class TestFailures:
         model = random_model(PUBLISHED)
         of = inputs([MASKS[:2]])
         with failing(model, "projector", KeyError("bug")), pytest.raises(KeyError):
-            TorchBackend(model).start(of, "exact")
+            TorchBackend(model).start(of, "exact", STEPS)
 
 
 class TestClose:
@@ -308,22 +302,30 @@ class TestClose:
         loaded.close()
         assert model() is None
         with pytest.raises(BackendError, match=r"the backend was closed.*load another one"):
-            loaded.start(inputs([MASKS[:2]]), "exact")
+            loaded.start(inputs([MASKS[:2]]), "exact", STEPS)
 
     def test_a_session_that_runs_is_not_broken(self) -> None:
         loaded, of = TorchBackend(random_model(PUBLISHED)), inputs([MASKS[:2]])
-        session = loaded.start(of, "exact")
-        expected = session.predict(all_masks(of)).token_ids
+        expected = run(loaded, of, "exact")
+        session = loaded.start(of, "exact", STEPS)
+        session.step()
         loaded.close()
-        np.testing.assert_array_equal(session.predict(all_masks(of)).token_ids, expected)
+        for _ in range(STEPS - 1):
+            session.step()
+        np.testing.assert_array_equal(session.state().token_ids, expected)
+
+    def test_a_state_before_the_first_step_is_refused(self) -> None:
+        session = backend().start(inputs([MASKS[:2]]), "exact", STEPS)
+        with pytest.raises(BackendError, match="no denoising step was run yet"):
+            session.state()
 
 
 def test_sessions_do_not_share_anything_that_changes() -> None:
     first, second = inputs([MASKS[:2]], own=True), inputs([MASKS[2:5]], own=True)
-    expected = [run(backend(own=True).start(of, "prefix"), of).token_ids for of in (first, second)]
-    sessions = [backend(own=True).start(of, "prefix") for of in (first, second)]
-    interleaved: list[TorchSession] = sessions[::-1]
-    for session, of in zip(interleaved, (second, first), strict=True):
-        session.predict(all_masks(of))
-    for session, of, ids in zip(sessions, (first, second), expected, strict=True):
-        np.testing.assert_array_equal(run(session, of).token_ids, ids)
+    expected = [run(backend(own=True), of, "prefix") for of in (first, second)]
+    sessions = [backend(own=True).start(of, "prefix", STEPS) for of in (first, second)]
+    for _ in range(STEPS):
+        for session in sessions[::-1]:
+            session.step()
+    for session, ids in zip(sessions, expected, strict=True):
+        np.testing.assert_array_equal(session.state().token_ids, ids)

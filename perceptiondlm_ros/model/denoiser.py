@@ -1,0 +1,168 @@
+"""One denoising step as a function of tensors: the same code runs in torch and is exported.
+
+The step embeds the query rows, runs the language model, picks the most probable token at each
+caption position, keeps what it is sure of and masks the rest again. It has no state: what a step
+gives is what the next one takes. Nothing in it depends on the host, so steps can be launched one
+after the other without waiting.
+
+Shapes: Q query rows, P past rows, F visual rows, J = N*M caption positions; the others are those of
+`contract`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from perceptiondlm_ros.model.language import KeysValues, LanguageModel
+
+_SURE = 2.0
+"""More than any probability: positions that are never masked again."""
+
+
+class QueryRows(NamedTuple):
+    """What the rows of a step are made of.
+
+    Attributes:
+        token_ids: int64 [B, Q].
+        visual_index: int64 [Q], the visual row that replaces a row's embedding, -1 for none.
+        caption_index: int64 [Q], the caption position whose token replaces a row's, -1 for none.
+        caption_rows: int64 [J], the query row of each caption position, ascending.
+        position_ids: int64 [B, Q].
+    """
+
+    token_ids: Tensor
+    visual_index: Tensor
+    caption_index: Tensor
+    caption_rows: Tensor
+    position_ids: Tensor
+
+
+class CaptionState(NamedTuple):
+    """What passes from one step to the next.
+
+    Attributes:
+        caption_ids: int64 [B, J], the mask token where a position is masked.
+        confidence: float32 [B, J], probability of each token at the step that set it.
+        step: int64 [1], the number of the step.
+    """
+
+    caption_ids: Tensor
+    confidence: Tensor
+    step: Tensor
+
+
+class Prediction(NamedTuple):
+    """The most probable token at each caption position, int64 [B, J], and its probability."""
+
+    best_ids: Tensor
+    best_confidence: Tensor
+
+
+class Denoiser(nn.Module):
+    """Args:
+    language: the language model.
+    mask_id: the mask token.
+    """
+
+    def __init__(self, language: LanguageModel, mask_id: int) -> None:
+        super().__init__()
+        self.language = language
+        self.mask_id = mask_id
+
+    def forward(
+        self,
+        rows: QueryRows,
+        mask: Tensor,
+        visual_rows: Tensor,
+        past: list[KeysValues] | None,
+        state: CaptionState,
+        active: Tensor,
+        schedule: Tensor,
+    ) -> tuple[CaptionState, Prediction, list[KeysValues]]:
+        """Run one step.
+
+        Args:
+            mask: additive, [B, 1, Q, P+Q], dtype of the weights.
+            visual_rows: [B, F, D].
+            past: keys and values of rows before the query, [B, G, P, E], a pair a layer.
+            active: bool [B, J], False on slots without a region.
+            schedule: int64 [B, S], positions of each group that are masked again after each step.
+
+        Returns:
+            The state after the step, what it predicted, and the query rows' keys and values.
+        """
+        embeddings = self.embed(rows, visual_rows, state.caption_ids)
+        logits, keys_values = self.logits(rows, mask, embeddings, past)
+        prediction = predict(logits)
+        state = settle(state, prediction, active, schedule, rows.caption_rows, self.mask_id)
+        return state, prediction, keys_values
+
+    def embed(self, rows: QueryRows, visual_rows: Tensor, caption_ids: Tensor) -> Tensor:
+        """What enters the language model, [B, Q, D]."""
+        captions = caption_ids.index_select(1, rows.caption_index.clamp(min=0))
+        token_ids = torch.where(rows.caption_index >= 0, captions, rows.token_ids)
+        return self.language.embed(token_ids, visual_rows, rows.visual_index)
+
+    def logits(
+        self, rows: QueryRows, mask: Tensor, embeddings: Tensor, past: list[KeysValues] | None
+    ) -> tuple[Tensor, list[KeysValues]]:
+        """fp32 [B, J, V] at the caption positions, and the query rows' keys and values."""
+        hidden, keys_values = self.language(
+            embeddings, rows.position_ids, mask, past, rows.caption_rows
+        )
+        return self.language.logits(hidden), keys_values
+
+
+def predict(logits: Tensor) -> Prediction:
+    """Argmax and its softmax probability: fp32 [B, J, V] to [B, J] each."""
+    best = logits.amax(dim=-1, keepdim=True)
+    confidence = 1.0 / torch.exp(logits - best).sum(dim=-1)
+    return Prediction(logits.argmax(dim=-1), confidence)
+
+
+def settle(
+    state: CaptionState,
+    prediction: Prediction,
+    active: Tensor,
+    schedule: Tensor,
+    order: Tensor,
+    mask_id: int,
+) -> CaptionState:
+    """Take the predictions where masked, then mask again what this step was least sure of.
+
+    Args:
+        active, schedule: see `Denoiser.forward`.
+        order: int64 [J], ascending; of equally sure positions the first is masked first.
+    """
+    masked = state.caption_ids == mask_id
+    caption_ids = torch.where(masked, prediction.best_ids, state.caption_ids)
+    confidence = torch.where(masked, prediction.best_confidence, state.confidence)
+    count = schedule.index_select(1, state.step)
+    again = rank(prediction.best_confidence, active, order) < count
+    return CaptionState(caption_ids.masked_fill(again, mask_id), confidence, state.step + 1)
+
+
+def rank(confidence: Tensor, active: Tensor, order: Tensor) -> Tensor:
+    """How many active positions of the group come before each one, int64 [B, J], when the least
+    sure come first; ties go by `order`, int64 [J]. Positions that aren't active rank last.
+
+    Counted pair by pair, since a sort inside the graph can't run in every engine.
+    """
+    values = torch.where(active, confidence, _SURE)
+    mine, other = values.unsqueeze(2), values.unsqueeze(1)
+    earlier = order.unsqueeze(0) < order.unsqueeze(1)
+    before = (other < mine) | ((other == mine) & earlier)
+    return before.to(torch.int64).sum(dim=-1)
+
+
+def additive_mask(allowed: Tensor, dtype: torch.dtype) -> Tensor:
+    """0 where a row may attend, else a finite number that no score gets over: bool to `dtype`.
+
+    Half of the lowest number, since a score is added to it; infinity would make a fully masked row
+    NaN.
+    """
+    zero = torch.zeros((), dtype=dtype, device=allowed.device)
+    return torch.where(allowed, zero, torch.finfo(dtype).min / 2)
