@@ -13,9 +13,9 @@ from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
 
 from perceptiondlm_ros.ros import parameters
-from perceptiondlm_ros.ros.captioning import Frame
 from perceptiondlm_ros.ros.conversions import nanoseconds
 from perceptiondlm_ros.ros.counters import Counters, LossLog
+from perceptiondlm_ros.ros.frames import Frame
 from perceptiondlm_ros.ros.mailbox import Mailbox
 from perceptiondlm_ros.ros.matching import Matcher
 from perceptiondlm_ros.ros.stream import Stream
@@ -30,13 +30,11 @@ _SETTLE_PERIOD = 0.2  # seconds between looks at waiting detections and at the p
 class Inputs:
     """Subscribes while open; puts what it matched into a mailbox, counts what it lost.
 
-    activation: the number of the present `open`, 0 while closed. Each frame bears it, so that one
-    of an earlier activation can be told.
+    Each frame bears the number of the activation, so that one of an earlier one can be told.
     """
 
     def __init__(self, node: Node, counters: Counters, losses: LossLog, warn: Throttle) -> None:
-        self.activation = 0
-        self._activations = 0
+        self._activation = 0
         self._node = node
         self._mailbox: Mailbox[Frame] = Mailbox()
         self._counters = counters
@@ -54,18 +52,16 @@ class Inputs:
         )
         self._timer.cancel()
 
-    def open(self, mailbox: Mailbox[Frame]) -> None:
+    def open(self, mailbox: Mailbox[Frame], activation: int) -> None:
         """Subscribe. rclpy's subscriptions know no lifecycle, so there are none while inactive."""
         self._mailbox = mailbox
+        self._activation = activation
         self.images.open()
         self.detections.open()
-        self._activations += 1
-        self.activation = self._activations
         self._timer.reset()
 
     def close(self) -> None:
         """Unsubscribe and forget what was not captioned yet, counted as withdrawn."""
-        self.activation = 0
         self._timer.cancel()
         self.images.close()
         self.detections.close()
@@ -97,7 +93,7 @@ class Inputs:
         self._matcher.images_kept = parameters.read(self._node, "matching.images_kept", int)
 
     def _on_match(self, image: Image, detections: Detection2DArray) -> None:
-        self._counters.replaced += self._mailbox.put(Frame(image, detections, self.activation))
+        self._counters.replaced += self._mailbox.put(Frame(image, detections, self._activation))
 
     def _on_unmatched(self, stamp: int, gap: float | None) -> None:
         if gap is not None:

@@ -25,8 +25,9 @@ from vision_msgs.msg import Detection2DArray
 
 from perceptiondlm_ros.errors import BackendError, CheckpointError
 from perceptiondlm_ros.msg import RegionDescriptionArray
+from perceptiondlm_ros.ros.loading import load_captioner
 from perceptiondlm_ros.ros.parameters import LoadSettings
-from perceptiondlm_ros.ros.region_captioner import RegionCaptioner, load_captioner
+from perceptiondlm_ros.ros.region_captioner import RegionCaptioner
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
@@ -61,8 +62,8 @@ class Robot:
         assert self.node.trigger_configure() == SUCCESS
         assert self.node.trigger_activate() == SUCCESS
         self.until_subscribed()
-        descriptions = self.node._descriptions
-        self.until(lambda: descriptions.get_subscription_count() > 0, "listener matched")
+        found = self.peer.count_publishers
+        self.until(lambda: found("/region_captioner/descriptions") > 0, "listener matched")
 
     def until_subscribed(self) -> None:
         self.until(
@@ -147,7 +148,7 @@ def test_callbacks_go_on_while_a_pass_runs(robot: Robot) -> None:
 def test_the_model_is_kept_by_deactivate_and_freed_by_cleanup(robot: Robot) -> None:
     robot.start()
     assert robot.node.trigger_deactivate() == SUCCESS
-    assert robot.node._captioner is robot.captioner
+    assert not robot.captioner.closed.is_set()
     robot.until_unsubscribed()
     assert robot.node.trigger_activate() == SUCCESS
     assert len(robot.settings) == 1, "activate must not load again"
@@ -157,7 +158,7 @@ def test_the_model_is_kept_by_deactivate_and_freed_by_cleanup(robot: Robot) -> N
     assert robot.node.trigger_deactivate() == SUCCESS
     assert not robot.captioner.closed.is_set()
     assert robot.node.trigger_cleanup() == SUCCESS
-    assert robot.node._captioner is None
+    assert robot.node._captioning is None
     assert robot.captioner.closed.is_set()
     assert robot.state == State.PRIMARY_STATE_UNCONFIGURED
     robot.received.clear()
@@ -256,7 +257,7 @@ def test_a_failed_load_leaves_the_node_unconfigured(
 def test_a_failed_warm_up_is_a_failed_configure(robot: Robot) -> None:
     robot.captioner.error = RuntimeError("no kernel image")
     assert robot.node.trigger_configure() == FAILURE
-    assert robot.node._captioner is None and robot.node._worker is None
+    assert robot.node._captioning is None
     assert robot.captioner.closed.is_set()
 
 
@@ -264,7 +265,7 @@ def test_shutdown_from_active_frees_the_model(robot: Robot) -> None:
     robot.start()
     assert robot.node.trigger_shutdown() == SUCCESS
     assert robot.state == State.PRIMARY_STATE_FINALIZED
-    assert robot.node._captioner is None
+    assert robot.node._captioning is None
 
 
 def test_a_failing_backend_does_not_stop_the_node(robot: Robot) -> None:
@@ -325,12 +326,12 @@ def test_model_parameters_are_refused_until_cleanup(robot: Robot) -> None:
 
 
 def test_nothing_is_drawn_without_a_viewer(robot: Robot, monkeypatch: pytest.MonkeyPatch) -> None:
-    from perceptiondlm_ros.ros import region_captioner
+    from perceptiondlm_ros.ros import pictures as drawing
 
     drawn: list[int] = []
-    original = region_captioner.annotated_image
+    original = drawing.annotated_image
     monkeypatch.setattr(
-        region_captioner, "annotated_image", lambda *args: (drawn.append(1), original(*args))[1]
+        drawing, "annotated_image", lambda *args: (drawn.append(1), original(*args))[1]
     )
     robot.start()
     robot.frame(1_000_000_000)
@@ -338,7 +339,8 @@ def test_nothing_is_drawn_without_a_viewer(robot: Robot, monkeypatch: pytest.Mon
     assert not drawn
     pictures: list[Image] = []
     robot.peer.create_subscription(Image, "region_captioner/annotated_image", pictures.append, 1)
-    robot.until(lambda: robot.node._annotated.get_subscription_count() > 0, "viewer matched")
+    (output,) = robot.node._drawn_outputs()
+    robot.until(output.wanted, "viewer matched")
     robot.frame(2_000_000_000)
     robot.until(lambda: bool(pictures), "an annotated image")
     assert drawn == [1]

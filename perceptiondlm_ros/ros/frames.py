@@ -1,0 +1,68 @@
+"""What goes through the node: a matched frame, and what is known of it when it is published."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from sensor_msgs.msg import CompressedImage, Image
+from vision_msgs.msg import Detection2DArray
+
+from perceptiondlm_ros.msg import RegionDescriptionArray
+
+if TYPE_CHECKING:
+    from perceptiondlm_ros.captioner import Caption
+    from perceptiondlm_ros.captioner import Region as Shape
+
+
+class Describes(Protocol):
+    """What the node needs of a Captioner."""
+
+    @property
+    def name(self) -> str: ...
+
+    def describe(
+        self, image: NDArray[np.uint8], regions: Sequence[Shape], prompt: str | None = None
+    ) -> list[Caption]: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Frame:
+    """An image and the detections that were matched to it, in this activation of the node.
+
+    masks: instance-id image of the same size: value i + 1 is the mask of detection i.
+    activation: number of the activation that it was taken in, as `Inputs.open` was given it.
+    """
+
+    image: Image | CompressedImage
+    detections: Detection2DArray
+    activation: int = 1
+    masks: Image | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """A frame as it is published; one frame may be published again, with more captions.
+
+    message: its descriptions, complete but for the latency, which is set when it goes out.
+    pixels: the image as uint8 [H, W, 3] RGB, to be read only; None where it can't be read.
+    tracks: for each of message.regions a name that stays with the object: the detection's id where
+        it has one, else that of a track by overlap, else empty.
+    masks: for each of message.regions its mask, bool [H, W], or None where it is a box.
+    activation: that of the frame.
+    sequence: number of the frame in the order of arrival, from 1.
+    error: why the frame as a whole has no captions; empty where it has.
+    """
+
+    message: RegionDescriptionArray
+    pixels: NDArray[np.uint8] | None
+    tracks: tuple[str, ...] = ()
+    masks: tuple[NDArray[np.bool_] | None, ...] = ()
+    activation: int = 1
+    sequence: int = 1
+    error: str = ""

@@ -1,0 +1,47 @@
+"""From parameters to a captioner that is ready for its first frame."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import numpy as np
+
+from perceptiondlm_ros.errors import BackendError
+from perceptiondlm_ros.ros.frames import Describes
+from perceptiondlm_ros.ros.parameters import LoadSettings
+from perceptiondlm_ros.ros.status import Activity, Status
+
+
+def load_captioner(settings: LoadSettings) -> Describes:
+    """Load a Captioner; imported only here, so that a missing package is a failed `configure`."""
+    try:
+        from perceptiondlm_ros.captioner import Captioner
+    except ImportError as error:
+        raise BackendError(
+            f"{error} in {sys.executable}, which runs this node; install it there"
+        ) from error
+    captioner: Describes = Captioner.load(
+        settings.path,
+        backend=settings.backend,
+        device=settings.device,
+        steps=settings.steps,
+        caption_tokens=settings.caption_tokens,
+        cache=settings.cache,
+    )
+    return captioner
+
+
+def load_and_warm_up(
+    load: Callable[[LoadSettings], Describes], settings: LoadSettings, status: Status
+) -> Describes:
+    """A captioner whose first pass is behind it, with its allocations and choices of kernels."""
+    status.enter(Activity.LOADING, settings.path or "the packaged checkpoint")
+    captioner = load(settings)
+    status.enter(Activity.WARMING_UP, captioner.name)
+    try:
+        captioner.describe(np.full((480, 640, 3), 127, np.uint8), [(160.0, 120.0, 480.0, 360.0)])
+    except BaseException:
+        captioner.close()
+        raise
+    return captioner
