@@ -1,0 +1,245 @@
+"""What is the matter with the node, judged from what can be seen of it. Nothing here knows ROS.
+
+The first thing that is wrong on the way from the publishers to a caption is the one that is told:
+what comes after it on the way can't be right either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, IntEnum, auto
+
+
+class Level(IntEnum):
+    """As in diagnostic_msgs/DiagnosticStatus. STALE: what was known is no longer kept up."""
+
+    OK = 0
+    WARN = 1
+    ERROR = 2
+    STALE = 3
+
+
+class Condition(Enum):
+    """What a reason is about. The reason's words and numbers move on while it lasts."""
+
+    FINALIZED = auto()
+    BUSY = auto()
+    TRANSITION_FAILED = auto()
+    UNCONFIGURED = auto()
+    INACTIVE = auto()
+    OUT_OF_MEMORY = auto()
+    FAILING = auto()
+    HANGING = auto()
+    DISABLED = auto()
+    INCOMPATIBLE = auto()
+    WAITING_FOR_IMAGES = auto()
+    WAITING_FOR_DETECTIONS = auto()
+    IMAGES_STOPPED = auto()
+    DETECTIONS_STOPPED = auto()
+    UNMATCHED = auto()
+    REGIONS_DROPPED = auto()
+    OK = auto()
+
+
+@dataclass(frozen=True)
+class Health:
+    level: Level
+    condition: Condition
+    reason: str  # one line
+
+
+@dataclass(frozen=True)
+class Input:
+    """One topic that the node takes.
+
+    mismatches: for each publisher that can't be heard, why and what to do about it.
+    age: seconds since its last message in this activation; None while none came.
+    """
+
+    topic: str
+    publishers: int = 0
+    mismatches: tuple[str, ...] = ()
+    age: float | None = None
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What can be seen of the node at one time. Durations are in seconds.
+
+    state: the label of its lifecycle state; of a transition, the state that it comes from.
+    activity: what a transition or a long step is doing now ("loading …"), empty if none is;
+        activity_for: since when.
+    failure: why the last transition failed; empty if it did not.
+    error: what the newest pass raised, empty if it went well; failures: how many failed in a row.
+    pass_for: since when the pass in work runs, 0 if none does; pass_usual: what is usual.
+    unmatched: detections that found no image lately; matched: those that did.
+    gap: from the last unmatched detections to the nearest image; None where there was none.
+    dropped: why no region at all was captioned lately although there were some; empty if not so.
+    captions_rate: frames a second; caption_age: since the last was done, None before the first.
+    stale_after: an input that was silent for longer has stopped.
+    """
+
+    state: str
+    images: Input
+    detections: Input
+    activity: str = ""
+    activity_for: float = 0.0
+    failure: str = ""
+    enabled: bool = True
+    error: str = ""
+    failures: int = 0
+    pass_for: float = 0.0
+    pass_usual: float = 0.0
+    matched: int = 0
+    unmatched: int = 0
+    gap: float | None = None
+    tolerance: float = 0.0
+    dropped: str = ""
+    captions_rate: float = 0.0
+    caption_age: float | None = None
+    stale_after: float = 5.0
+
+
+_HANGING = 30.0
+"""A pass of this many seconds hangs, if it also takes ten times what is usual."""
+
+_MEMORY = ("out of memory", "outofmemory", "memoryerror", "bad_alloc", "allocate memory")
+_MEMORY_ADVICE = "free memory on the device, lower max_regions, or load a smaller checkpoint"
+
+
+def judge(seen: Situation) -> Health:
+    """The state of the node in one line, with the level that the line deserves."""
+    for rule in _RULES:
+        health = rule(seen)
+        if health is not None:
+            return health
+    return _well(seen)
+
+
+def is_about_memory(error: str) -> bool:
+    """Whether an error's text is one of those by which backends say that memory ran out."""
+    return any(word in error.lower() for word in _MEMORY)
+
+
+def _transition(seen: Situation) -> Health | None:
+    if seen.activity:
+        line = f"{seen.activity} for {seen.activity_for:.0f} s"
+        return Health(Level.WARN, Condition.BUSY, line)
+    if seen.state == "finalized":
+        return Health(Level.STALE, Condition.FINALIZED, "shut down; start the process again")
+    if seen.failure and is_about_memory(seen.failure):
+        line = f"out of memory: {seen.failure}; {_MEMORY_ADVICE}"
+        return Health(Level.ERROR, Condition.OUT_OF_MEMORY, line)
+    if seen.failure:
+        return Health(Level.ERROR, Condition.TRANSITION_FAILED, seen.failure)
+    return None
+
+
+def _lifecycle(seen: Situation) -> Health | None:
+    if seen.state == "active":
+        return None
+    if seen.state == "inactive":
+        line = "inactive: the model is loaded, the node waits for the transition activate"
+        return Health(Level.WARN, Condition.INACTIVE, line)
+    line = f"{seen.state}: the node waits for the transition configure"
+    return Health(Level.WARN, Condition.UNCONFIGURED, line)
+
+
+def _passes(seen: Situation) -> Health | None:
+    if seen.error and is_about_memory(seen.error):
+        line = f"out of memory: {seen.error}; {_MEMORY_ADVICE}"
+        return Health(Level.ERROR, Condition.OUT_OF_MEMORY, line)
+    if seen.error:
+        count = f" ({seen.failures} frames in a row)" if seen.failures > 1 else ""
+        return Health(Level.ERROR, Condition.FAILING, f"{seen.error}{count}")
+    if seen.pass_for > max(_HANGING, 10 * seen.pass_usual):
+        line = f"one pass runs for {seen.pass_for:.0f} s, {seen.pass_usual:.1f} s are usual"
+        return Health(Level.ERROR, Condition.HANGING, line)
+    return None
+
+
+def _disabled(seen: Situation) -> Health | None:
+    if seen.enabled:
+        return None
+    line = "disabled by ~/enable: frames are not captioned, ~/describe is served"
+    return Health(Level.OK, Condition.DISABLED, line)
+
+
+def _images(seen: Situation) -> Health | None:
+    return _input(
+        seen.images, "images", seen, Condition.WAITING_FOR_IMAGES, Condition.IMAGES_STOPPED
+    )
+
+
+def _detections(seen: Situation) -> Health | None:
+    return _input(
+        seen.detections,
+        "detections",
+        seen,
+        Condition.WAITING_FOR_DETECTIONS,
+        Condition.DETECTIONS_STOPPED,
+    )
+
+
+def _input(
+    stream: Input, what: str, seen: Situation, waiting: Condition, stopped: Condition
+) -> Health | None:
+    silent = stream.age is None or stream.age > seen.stale_after
+    if silent and stream.mismatches:
+        return Health(Level.ERROR, Condition.INCOMPATIBLE, stream.mismatches[0])
+    if stream.age is None:
+        who = {0: "nobody publishes", 1: "1 publisher has sent nothing"}.get(
+            stream.publishers, f"{stream.publishers} publishers have sent nothing"
+        )
+        return Health(Level.WARN, waiting, f"waiting for {what}: {who} on {stream.topic}")
+    if silent:
+        left = "" if stream.publishers else ", its publisher is gone"
+        line = f"no {what} on {stream.topic} for {stream.age:.0f} s{left}"
+        return Health(Level.STALE, stopped, line)
+    return None
+
+
+def _matching(seen: Situation) -> Health | None:
+    if not seen.unmatched or seen.matched:
+        return None
+    if seen.gap is None:
+        line = (
+            f"detections on {seen.detections.topic} match no image on {seen.images.topic}: "
+            "their stamps are unset, or no image came near them"
+        )
+    else:
+        line = (
+            f"stamp gap {seen.gap:.2f} s above {seen.tolerance:.2f} s (matching.tolerance) between "
+            f"{seen.detections.topic} and {seen.images.topic}"
+        )
+    return Health(Level.ERROR, Condition.UNMATCHED, line)
+
+
+def _regions(seen: Situation) -> Health | None:
+    if not seen.dropped:
+        return None
+    line = f"no region is captioned: {seen.dropped}"
+    return Health(Level.WARN, Condition.REGIONS_DROPPED, line)
+
+
+def _partly_deaf(seen: Situation) -> Health | None:
+    """A publisher that can't be heard beside one that is: easily missed, as messages do come."""
+    mismatches = seen.images.mismatches + seen.detections.mismatches
+    return Health(Level.WARN, Condition.INCOMPATIBLE, mismatches[0]) if mismatches else None
+
+
+def _well(seen: Situation) -> Health:
+    if seen.caption_age is None:
+        line = "images and detections arrive, no frame is captioned yet"
+    elif seen.captions_rate:
+        line = f"captioning {seen.captions_rate:.1f} frames a second"
+    else:
+        line = f"captioning, the last frame was done {seen.caption_age:.0f} s ago"
+    return Health(Level.OK, Condition.OK, line)
+
+
+_RULES: tuple[Callable[[Situation], Health | None], ...] = (
+    *(_transition, _lifecycle, _passes, _disabled),
+    *(_images, _detections, _matching, _regions, _partly_deaf),
+)

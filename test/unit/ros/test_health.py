@@ -1,0 +1,213 @@
+"""The table of what the node says about itself, and which of several troubles it tells."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from perceptiondlm_ros.ros.health import (
+    Condition,
+    Input,
+    Level,
+    Situation,
+    is_about_memory,
+    judge,
+)
+
+IMAGES = Input("/camera/image", publishers=1, age=0.1)
+FOUND = Input("/detections", publishers=1, age=0.1)
+WELL = Situation("active", IMAGES, FOUND, matched=5, captions_rate=2.13, caption_age=0.4)
+DEAF = "QoS of /camera/image incompatible (reliability): …"
+NONE = Input("/camera/image")
+
+
+def images(**changes: object) -> dict[str, object]:
+    return {"images": replace(IMAGES, **changes)}  # type: ignore[arg-type]
+
+
+def found(**changes: object) -> dict[str, object]:
+    return {"detections": replace(FOUND, **changes)}  # type: ignore[arg-type]
+
+
+TABLE: list[tuple[dict[str, object], Level, Condition, str]] = [
+    ({}, Level.OK, Condition.OK, "captioning 2.1 frames a second"),
+    (
+        {"captions_rate": 0.0, "caption_age": 14.4},
+        Level.OK,
+        Condition.OK,
+        "captioning, the last frame was done 14 s ago",
+    ),
+    (
+        {"captions_rate": 0.0, "caption_age": None},
+        Level.OK,
+        Condition.OK,
+        "images and detections arrive, no frame is captioned yet",
+    ),
+    (
+        {"state": "unconfigured"},
+        Level.WARN,
+        Condition.UNCONFIGURED,
+        "unconfigured: the node waits for the transition configure",
+    ),
+    (
+        {"state": "unconfigured", "activity": "loading tiny", "activity_for": 12.3},
+        Level.WARN,
+        Condition.BUSY,
+        "loading tiny for 12 s",
+    ),
+    (
+        {"state": "unconfigured", "activity": "building an engine", "activity_for": 95.0},
+        Level.WARN,
+        Condition.BUSY,
+        "building an engine for 95 s",
+    ),
+    (
+        {"state": "unconfigured", "failure": "configure failed: CheckpointError: no config.json"},
+        Level.ERROR,
+        Condition.TRANSITION_FAILED,
+        "configure failed: CheckpointError: no config.json",
+    ),
+    (
+        {"state": "unconfigured", "failure": "configure failed: MemoryError: "},
+        Level.ERROR,
+        Condition.OUT_OF_MEMORY,
+        "out of memory: configure failed: MemoryError: ; free memory",
+    ),
+    ({"state": "inactive"}, Level.WARN, Condition.INACTIVE, "inactive: the model is loaded"),
+    ({"state": "finalized"}, Level.STALE, Condition.FINALIZED, "shut down"),
+    ({"enabled": False}, Level.OK, Condition.DISABLED, "disabled by ~/enable"),
+    (
+        {"error": "captioning failed: RuntimeError: no kernel", "failures": 1},
+        Level.ERROR,
+        Condition.FAILING,
+        "captioning failed: RuntimeError: no kernel",
+    ),
+    (
+        {"error": "captioning failed: RuntimeError: no kernel", "failures": 7},
+        Level.ERROR,
+        Condition.FAILING,
+        "captioning failed: RuntimeError: no kernel (7 frames in a row)",
+    ),
+    (
+        {"error": "captioning failed: OutOfMemoryError: CUDA out of memory. Tried", "failures": 1},
+        Level.ERROR,
+        Condition.OUT_OF_MEMORY,
+        "out of memory: captioning failed: OutOfMemoryError: CUDA out of memory. Tried; free",
+    ),
+    (
+        {"pass_for": 31.0, "pass_usual": 0.84},
+        Level.ERROR,
+        Condition.HANGING,
+        "one pass runs for 31 s, 0.8 s are usual",
+    ),
+    ({"pass_for": 31.0, "pass_usual": 4.0}, Level.OK, Condition.OK, "captioning"),
+    (
+        images(age=None, publishers=0),
+        Level.WARN,
+        Condition.WAITING_FOR_IMAGES,
+        "waiting for images: nobody publishes on /camera/image",
+    ),
+    (
+        images(age=None, publishers=2),
+        Level.WARN,
+        Condition.WAITING_FOR_IMAGES,
+        "waiting for images: 2 publishers have sent nothing on /camera/image",
+    ),
+    (images(age=None, mismatches=(DEAF,)), Level.ERROR, Condition.INCOMPATIBLE, DEAF),
+    (images(age=60.0, mismatches=(DEAF,)), Level.ERROR, Condition.INCOMPATIBLE, DEAF),
+    (images(mismatches=(DEAF,)), Level.WARN, Condition.INCOMPATIBLE, DEAF),
+    (
+        images(age=12.2),
+        Level.STALE,
+        Condition.IMAGES_STOPPED,
+        "no images on /camera/image for 12 s",
+    ),
+    (
+        images(age=12.2, publishers=0),
+        Level.STALE,
+        Condition.IMAGES_STOPPED,
+        "no images on /camera/image for 12 s, its publisher is gone",
+    ),
+    (
+        found(age=None),
+        Level.WARN,
+        Condition.WAITING_FOR_DETECTIONS,
+        "waiting for detections: 1 publisher has sent nothing on /detections",
+    ),
+    (found(age=7.0), Level.STALE, Condition.DETECTIONS_STOPPED, "no detections on /detections for"),
+    (found(age=None, mismatches=(DEAF,)), Level.ERROR, Condition.INCOMPATIBLE, DEAF),
+    (
+        {"matched": 0, "unmatched": 4, "gap": 0.31, "tolerance": 0.1},
+        Level.ERROR,
+        Condition.UNMATCHED,
+        "stamp gap 0.31 s above 0.10 s (matching.tolerance) between /detections and /camera/image",
+    ),
+    (
+        {"matched": 0, "unmatched": 4, "gap": None},
+        Level.ERROR,
+        Condition.UNMATCHED,
+        "detections on /detections match no image on /camera/image",
+    ),
+    ({"matched": 1, "unmatched": 4, "gap": 0.31}, Level.OK, Condition.OK, "captioning"),
+    (
+        {"dropped": "12 outside the 640x480 image"},
+        Level.WARN,
+        Condition.REGIONS_DROPPED,
+        "no region is captioned: 12 outside the 640x480 image",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "level", "condition", "reason"), TABLE)
+def test_each_situation_has_its_level_and_reason(
+    changes: dict[str, object], level: Level, condition: Condition, reason: str
+) -> None:
+    health = judge(replace(WELL, **changes))  # type: ignore[arg-type]
+    assert (health.level, health.condition) == (level, condition)
+    assert health.reason.startswith(reason)
+    assert "\n" not in health.reason
+
+
+def test_the_table_has_every_condition() -> None:
+    assert {row[2] for row in TABLE} == set(Condition)
+
+
+# Each holds together with all that follow: the first on the way to a caption is told.
+WORST_FIRST: list[tuple[dict[str, object], Condition]] = [
+    ({"state": "unconfigured", "activity": "loading"}, Condition.BUSY),
+    ({"state": "unconfigured", "failure": "configure failed: no"}, Condition.TRANSITION_FAILED),
+    ({"state": "inactive"}, Condition.INACTIVE),
+    ({"error": "MemoryError"}, Condition.OUT_OF_MEMORY),
+    ({"error": "broken"}, Condition.FAILING),
+    ({"pass_for": 99.0}, Condition.HANGING),
+    ({"enabled": False}, Condition.DISABLED),
+    (images(age=None), Condition.WAITING_FOR_IMAGES),
+    (found(age=None), Condition.WAITING_FOR_DETECTIONS),
+    ({"matched": 0, "unmatched": 1}, Condition.UNMATCHED),
+    ({"dropped": "1 of no size"}, Condition.REGIONS_DROPPED),
+    (images(mismatches=(DEAF,)), Condition.INCOMPATIBLE),
+]
+
+
+@pytest.mark.parametrize("first", range(len(WORST_FIRST)))
+def test_of_several_troubles_the_first_on_the_way_is_told(first: int) -> None:
+    situation = WELL
+    for changes, _ in reversed(WORST_FIRST[first:]):
+        situation = replace(situation, **changes)  # type: ignore[arg-type]
+    assert judge(situation).condition is WORST_FIRST[first][1]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "MemoryError: ",
+        "OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB",
+        "RuntimeError: [enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory",
+        "std::bad_alloc",
+        "OSError: [Errno 12] Cannot allocate memory",
+    ],
+)
+def test_errors_about_memory_are_known(error: str) -> None:
+    assert is_about_memory(error)
+    assert not is_about_memory("ValueError: a box that remembers nothing")
