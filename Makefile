@@ -6,7 +6,7 @@ WITH_VENV := AMENT_PREFIX_PATH="$(abspath $(VENV))$(AMENT_PREFIX_PATH:%=:%)" \
   LD_LIBRARY_PATH="$(abspath $(VENV))/lib$(LD_LIBRARY_PATH:%=:%)"
 endif
 
-.PHONY: demo test setup evaluate train
+.PHONY: demo test setup evaluate train bench
 
 demo: setup
 	@$(WITH_VENV) $(VENV)/bin/python -m perceptiondlm_ros.demo.run
@@ -22,3 +22,7 @@ evaluate: setup
 
 train: setup
 	@$(WITH_VENV) $(VENV)/bin/python -m perceptiondlm_ros.training.train
+
+# Options in BENCH, as in `make bench BENCH=--quick`.
+bench: setup
+	@$(WITH_VENV) $(VENV)/bin/python -m perceptiondlm_ros.benchmark.run $(BENCH)

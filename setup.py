@@ -43,6 +43,7 @@ setup(
     include_package_data=False,
     install_requires=["numpy>=1.26", "pillow>=10.1", "tokenizers>=0.19"],
     extras_require={
+        "bench": [*TORCH, "matplotlib>=3.8", "tqdm>=4.66"],
         "hub": ["huggingface_hub>=0.23"],
         "onnx": ["onnx>=1.16", "onnxruntime>=1.18"],
         "tensorrt": ["tensorrt>=10.3"],

@@ -22,6 +22,7 @@ MAY_IMPORT = {
         *("training", "scenes", "drawing", "captioner"),
         *("export", "runtime", "processing", "model", "text"),
     },
+    "benchmark": {"captioner", "runtime", "processing", "model", "export", "scenes"},
     "training": {"scenes", "captioner", "processing", "model"},
     "scenes": {"captioner", "processing", "model"},
     "export": {"model"},

@@ -334,7 +334,7 @@ def made(target: str, folder: Path, **variables: str) -> dict[str, list[str]]:
     return {Path(program).name: paths for program, *paths in lines}
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "evaluate", "train"])
+@pytest.mark.parametrize("target", ["demo", "test", "evaluate", "train", "bench"])
 def test_a_sourced_ros_is_told_what_was_built_into_the_environment(
     target: str, tmp_path: Path
 ) -> None:

@@ -1,0 +1,95 @@
+"""What a process takes of its device and machine: memory at its peak, versions, names."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+_LIBRARIES = ("torch", "onnx", "onnxruntime", "onnxruntime-gpu", "tensorrt", "numpy", "pillow")
+
+
+def wait_for_device() -> None:
+    """Return when the CUDA device that torch runs on has done all that was launched."""
+    cuda = _cuda()
+    if cuda is not None:
+        cuda.synchronize()
+
+
+def peak_memory() -> dict[str, int]:
+    """Most bytes that this process has held: `host`, and `device` where torch runs on one.
+
+    A device's memory is what all processes hold of it at present, since each library has an
+    allocator of its own; none gives back what it once took.
+    """
+    peak = {"host": _peak_of_host()}
+    cuda = _cuda()
+    if cuda is not None:
+        free, total = cuda.mem_get_info()
+        peak["device"] = int(total - free)
+    return peak
+
+
+def machine() -> dict[str, Any]:
+    """The machine as one writes it beside a measurement."""
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "gpus": _gpus(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, this package and the libraries that are installed."""
+    found = {"python": platform.python_version()}
+    for name in ("perceptiondlm_ros", *_LIBRARIES):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _cuda() -> Any:
+    """torch.cuda where this process uses a device through it, else None."""
+    torch = sys.modules.get("torch")
+    return torch.cuda if torch is not None and torch.cuda.is_initialized() else None
+
+
+def _gpus() -> list[str]:
+    try:
+        import torch
+    except ImportError:  # then no backend here is told about any
+        return []
+    return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+
+
+def _peak_of_host() -> int:
+    status = _text(Path("/proc/self/status"))
+    found = re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
+    if found:
+        return 1024 * int(found[1])
+    import resource  # not Linux; there a child inherits its parent's peak
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _processor() -> str:
+    found = re.search(r"^model name\s*:\s*(.+)$", _text(Path("/proc/cpuinfo")), re.MULTILINE)
+    # Jetsons name themselves in the device tree instead.
+    board = _text(Path("/proc/device-tree/model")).strip("\0\n")
+    return found[1] if found else board or platform.processor() or platform.machine()
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""

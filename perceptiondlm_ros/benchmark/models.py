@@ -1,0 +1,99 @@
+"""The models to measure: random checkpoints and exports are made once and found again."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from zlib import crc32
+
+from tqdm import tqdm
+
+from perceptiondlm_ros.benchmark.options import BACKENDS, Options
+from perceptiondlm_ros.benchmark.random_checkpoint import checkpoint_bytes, write_random_checkpoint
+from perceptiondlm_ros.benchmark.sizes import SIZES, Like
+from perceptiondlm_ros.errors import BackendError, InputError
+from perceptiondlm_ros.runtime.loading import BACKENDS as LOADABLE
+from perceptiondlm_ros.runtime.locate import locate_checkpoint
+
+_MODULES = {"torch": "torch", "onnx": "onnxruntime", "tensorrt": "tensorrt"}
+
+
+def available_backends() -> tuple[str, ...]:
+    """Backends that can run here, by the libraries that are installed."""
+    return tuple(
+        name
+        for name in BACKENDS
+        if name in LOADABLE and importlib.util.find_spec(_MODULES[name]) is not None
+    )
+
+
+def chosen_backends(options: Options) -> tuple[str, ...]:
+    """Those that were asked for, or all that are here.
+
+    Raises:
+        InputError: one that was asked for isn't here.
+    """
+    found = available_backends()
+    for name in options.backends or ():
+        if name not in found:
+            raise InputError(
+                f"backend {name} can't run here, expected one of {', '.join(found)}; it needs "
+                f"{_MODULES[name]} for {sys.executable}"
+            )
+    return options.backends or found
+
+
+def find_checkpoint(options: Options) -> Path:
+    """The folder to measure; random weights are made where they aren't there yet.
+
+    Raises:
+        CheckpointError: there is no such folder, or it can't be written.
+    """
+    if options.like is None:
+        given = str(options.checkpoint)
+        return locate_checkpoint(None if given in ("", ".") else given)
+    folder = options.output / "checkpoints" / f"random-{options.like}"
+    if not folder.is_dir():
+        _make(folder, options.like)
+    return folder
+
+
+def _make(folder: Path, like: Like) -> None:
+    size = SIZES[like]
+    with tqdm(
+        total=checkpoint_bytes(size), unit="B", unit_scale=True, desc=f"writing {folder}"
+    ) as bar:
+        write_random_checkpoint(folder, size, progress=bar.update)
+
+
+def find_export(options: Options, checkpoint: Path, tell: Callable[[str], None]) -> Path:
+    """The exported model of the checkpoint; made where it isn't there yet.
+
+    Raises:
+        BackendError: it can't be exported.
+    """
+    if options.exported is not None:
+        return options.exported
+    name = f"{checkpoint.name}-{_fingerprint(checkpoint)}-{options.precision}"
+    folder = options.output / "exports" / name
+    if not (folder / "manifest.json").is_file():
+        tell(f"exporting to {folder}")
+        command = [sys.executable, "-m", "perceptiondlm_ros.cli.main", "export"]
+        command += [str(checkpoint), str(folder), "--precision", options.precision]
+        status = subprocess.run(command, check=False).returncode
+        if status:
+            raise BackendError(
+                f"the export of {checkpoint} ended with status {status}, expected 0; see above, or "
+                "leave it out with --backends torch"
+            )
+    return folder
+
+
+def _fingerprint(checkpoint: Path) -> str:
+    """Tells checkpoints of one name apart, and one that was trained on from what it was."""
+    files = sorted(checkpoint.glob("*.safetensors"))
+    facts = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return f"{crc32(repr(facts).encode()):08x}"
