@@ -1,21 +1,74 @@
-"""Scaled dot-product attention, in the form that is fastest for what is asked."""
+"""Scaled dot-product attention, and the two forms of its mask."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """[B, H, Q, E] queries, [B, H, K, E] keys and values, additive mask [B, 1, Q, K].
+class FactoredMask(NamedTuple):
+    """An additive mask of few kinds of rows, as a product: every row is of one kind, so the product
+    is exact.
+
+    Attributes:
+        kinds: [B, Q, A], 1 at the row's kind, 0 elsewhere.
+        columns: [B, A, K], what a row of each kind adds to the score of each column.
+    """
+
+    kinds: Tensor
+    columns: Tensor
+
+    def rows(self, rows: Tensor) -> FactoredMask:
+        """The mask of some query rows."""
+        return FactoredMask(self.kinds.index_select(1, rows), self.columns)
+
+    def additive(self) -> Tensor:
+        """[B, 1, Q, K]."""
+        return (self.kinds @ self.columns).unsqueeze(1)
+
+    @classmethod
+    def of(cls, row_class: Tensor, class_columns: Tensor, dtype: torch.dtype) -> FactoredMask:
+        """From int64 [B, Q] and bool [B, A, K], see `attention_mask`.
+
+        What is not allowed gets half of the lowest finite number: a score is added to it, and
+        infinity would make NaN of a product with 0.
+        """
+        classes = torch.arange(class_columns.shape[1], device=row_class.device)
+        kinds = (row_class.unsqueeze(2) == classes).to(dtype)
+        allowed = torch.zeros((), dtype=dtype, device=class_columns.device)
+        return cls(kinds, torch.where(class_columns, allowed, torch.finfo(dtype).min / 2))
+
+
+Attend = Callable[[Tensor, Tensor, Tensor, "FactoredMask | Tensor | None"], Tensor]
+"""[B, H, Q, E] queries, [B, H, K, E] keys and values, a mask; gives [B, Q, H*E]."""
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: FactoredMask | Tensor | None) -> Tensor:
+    """In the form that is fastest in torch; a tensor as mask is additive, [B, 1, Q, K].
 
     Written out where gradients are wanted on a CPU: there the backward pass of the fused kernel
     took 40 % of a training step (torch 2.13).
     """
-    if not (q.device.type == "cpu" and torch.is_grad_enabled() and q.requires_grad):
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    if q.device.type == "cpu" and torch.is_grad_enabled() and q.requires_grad:
+        return attend_written_out(q, k, v, mask)
+    additive = mask.additive() if isinstance(mask, FactoredMask) else mask
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=additive).transpose(1, 2).flatten(2)
+
+
+def attend_written_out(
+    q: Tensor, k: Tensor, v: Tensor, mask: FactoredMask | Tensor | None
+) -> Tensor:
+    """As two products and a softmax, the queries scaled first."""
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
     if mask is not None:
-        scores = scores + mask
-    return scores.softmax(dim=-1) @ v
+        scores = scores + (mask.additive() if isinstance(mask, FactoredMask) else mask)
+    return (scores.softmax(dim=-1) @ v).transpose(1, 2).flatten(2)
+
+
+def mask_of_rows(mask: FactoredMask | Tensor, rows: Tensor) -> FactoredMask | Tensor:
+    """The mask of some query rows."""
+    return mask.rows(rows) if isinstance(mask, FactoredMask) else mask.index_select(2, rows)

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from perceptiondlm_ros.model.attention import FactoredMask
 from perceptiondlm_ros.model.language import KeysValues, LanguageModel
 
 _SURE = 2.0
@@ -75,7 +76,7 @@ class Denoiser(nn.Module):
     def forward(
         self,
         rows: QueryRows,
-        mask: Tensor,
+        mask: FactoredMask | Tensor,
         visual_rows: Tensor,
         past: list[KeysValues] | None,
         state: CaptionState,
@@ -85,7 +86,7 @@ class Denoiser(nn.Module):
         """Run one step.
 
         Args:
-            mask: additive, [B, 1, Q, P+Q], dtype of the weights.
+            mask: factored, or additive [B, 1, Q, P+Q], dtype of the weights.
             visual_rows: [B, F, D].
             past: keys and values of rows before the query, [B, G, P, E], a pair a layer.
             active: bool [B, J], False on slots without a region.
@@ -107,7 +108,11 @@ class Denoiser(nn.Module):
         return self.language.embed(token_ids, visual_rows, rows.visual_index)
 
     def logits(
-        self, rows: QueryRows, mask: Tensor, embeddings: Tensor, past: list[KeysValues] | None
+        self,
+        rows: QueryRows,
+        mask: FactoredMask | Tensor,
+        embeddings: Tensor,
+        past: list[KeysValues] | None,
     ) -> tuple[Tensor, list[KeysValues]]:
         """fp32 [B, J, V] at the caption positions, and the query rows' keys and values."""
         hidden, keys_values = self.language(
@@ -156,13 +161,3 @@ def rank(confidence: Tensor, active: Tensor, order: Tensor) -> Tensor:
     earlier = order.unsqueeze(0) < order.unsqueeze(1)
     before = (other < mine) | ((other == mine) & earlier)
     return before.to(torch.int64).sum(dim=-1)
-
-
-def additive_mask(allowed: Tensor, dtype: torch.dtype) -> Tensor:
-    """0 where a row may attend, else a finite number that no score gets over: bool to `dtype`.
-
-    Half of the lowest number, since a score is added to it; infinity would make a fully masked row
-    NaN.
-    """
-    zero = torch.zeros((), dtype=dtype, device=allowed.device)
-    return torch.where(allowed, zero, torch.finfo(dtype).min / 2)

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from perceptiondlm_ros.model.attention import attend
+from perceptiondlm_ros.model.attention import Attend, FactoredMask, attend, mask_of_rows
 from perceptiondlm_ros.model.config import LanguageConfig
 
 KeysValues = tuple[Tensor, Tensor]
@@ -60,6 +60,8 @@ def rotate(x: Tensor, angles: Angles) -> Tensor:
 
 
 class Attention(nn.Module):
+    """attend: may be replaced by another form of the same, for an exporter."""
+
     def __init__(self, config: LanguageConfig) -> None:
         super().__init__()
         self.heads = config.num_attention_heads
@@ -68,9 +70,15 @@ class Attention(nn.Module):
         rows = (self.heads + 2 * self.kv_heads) * self.head_dim
         self.qkv = nn.Linear(config.hidden_size, rows, bias=config.attention_bias)
         self.out = nn.Linear(config.hidden_size, config.hidden_size, bias=config.attention_bias)
+        self.attend: Attend = attend
 
     def forward(
-        self, x: Tensor, angles: Angles, mask: Tensor, past: KeysValues | None, rows: Tensor | None
+        self,
+        x: Tensor,
+        angles: Angles,
+        mask: FactoredMask | Tensor,
+        past: KeysValues | None,
+        rows: Tensor | None,
     ) -> tuple[Tensor, KeysValues]:
         """See `LanguageLayer`; `mask` has the rows of the result."""
         q, k, v = self._queries_keys_values(x, rows)
@@ -79,8 +87,8 @@ class Attention(nn.Module):
         keys, values = k, v
         if past is not None:
             keys, values = torch.cat((past[0], k), dim=2), torch.cat((past[1], v), dim=2)
-        attended = attend(q, self._for_each_head(keys), self._for_each_head(values), mask)
-        return self.out(attended.transpose(1, 2).flatten(2)), (k, v)
+        attended = self.attend(q, self._for_each_head(keys), self._for_each_head(values), mask)
+        return self.out(attended), (k, v)
 
     def _queries_keys_values(self, x: Tensor, rows: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Queries of `rows`, keys and values of all rows: [B, H, *, E] and twice [B, G, Q, E]."""
@@ -117,7 +125,7 @@ class LanguageLayer(nn.Module):
         self,
         x: Tensor,
         angles: Angles,
-        mask: Tensor,
+        mask: FactoredMask | Tensor,
         past: KeysValues | None = None,
         rows: Tensor | None = None,
     ) -> tuple[Tensor, KeysValues]:
@@ -142,7 +150,7 @@ class LanguageModel(nn.Module):
         self,
         embeddings: Tensor,
         position_ids: Tensor,
-        mask: Tensor,
+        mask: FactoredMask | Tensor,
         past: list[KeysValues] | None = None,
         rows: Tensor | None = None,
     ) -> tuple[Tensor, list[KeysValues]]:
@@ -151,7 +159,7 @@ class LanguageModel(nn.Module):
         Args:
             embeddings: [B, Q, D].
             position_ids: int64 [B, Q].
-            mask: additive, [B, 1, Q, K], in the dtype of `embeddings`.
+            mask: factored, or additive [B, 1, Q, K], in the dtype of `embeddings`.
             past: keys and values of rows before the query, a pair a layer.
             rows: int64, query rows whose hidden states are wanted; the last layer computes only
                 these. None is all.
@@ -166,7 +174,7 @@ class LanguageModel(nn.Module):
         for index, layer in enumerate(self.layers):
             before = None if past is None else past[index]
             if rows is not None and index == len(self.layers) - 1:
-                x, pair = layer(x, angles, mask.index_select(2, rows), before, rows)
+                x, pair = layer(x, angles, mask_of_rows(mask, rows), before, rows)
             else:
                 x, pair = layer(x, angles, mask, before)
             keys_values.append(pair)

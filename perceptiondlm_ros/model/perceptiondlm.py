@@ -47,12 +47,12 @@ class PerceptionDLM(nn.Module):
         Returns:
             [B, T, P*P, W].
         """
-        slots, count = patch_masks.shape[1:3]
+        slots = patch_masks.shape[1]
         patches = self.vision.embed_patches(tiles.flatten(0, -4))
-        patches = patches.view(-1, count, *patches.shape[1:])
+        patches = patches.unflatten(0, (-1, tiles.shape[1])) if tiles.dim() == 5 else patches[None]
         mask_ids = self.mask_id_embedding.weight[:slots]
         marked = patches + patch_masks.flatten(3).permute(0, 2, 3, 1) @ mask_ids
-        return self.vision(marked.flatten(0, 1)).view_as(marked)
+        return self.vision(marked.flatten(0, 1)).unflatten(0, marked.shape[:2])
 
     def project(self, features: Tensor) -> Tensor:
         """Visual tokens: [B, T, P*P, W] to [B, T, C, D]."""

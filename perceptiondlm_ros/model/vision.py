@@ -9,22 +9,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from perceptiondlm_ros.model.attention import attend
+from perceptiondlm_ros.model.attention import Attend, attend
 from perceptiondlm_ros.model.config import VisionConfig
 
 
 class VisionAttention(nn.Module):
+    """attend: may be replaced by another form of the same, for an exporter."""
+
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
         self.heads = config.num_attention_heads
         self.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size)
         self.out = nn.Linear(config.hidden_size, config.hidden_size)
+        self.attend: Attend = attend
 
     def forward(self, x: Tensor) -> Tensor:
-        tiles, patches, width = x.shape
-        qkv = self.qkv(x).view(tiles, patches, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        attended = attend(qkv[0], qkv[1], qkv[2])
-        merged: Tensor = self.out(attended.transpose(1, 2).reshape(tiles, patches, width))
+        qkv = self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        merged: Tensor = self.out(self.attend(qkv[0], qkv[1], qkv[2], None))
         return merged
 
 

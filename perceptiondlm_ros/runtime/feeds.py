@@ -1,6 +1,7 @@
 """From a model's inputs to the arrays of one denoising step, the same for every backend.
 
-Shapes: Q query rows, P past rows, J = N*M caption positions; the others are those of `contract`.
+Shapes: Q query rows, P past rows, J = N*M caption positions, A = N + 2 kinds of rows; the others
+are those of `contract`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from perceptiondlm_ros.model.attention_mask import allowed_attention
+from perceptiondlm_ros.model.attention_mask import attention_classes
 from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.model.contract import BoolArray, FloatArray, IntArray, ModelInputs
 from perceptiondlm_ros.runtime.denoising import tokens_to_mask
@@ -17,7 +18,8 @@ from perceptiondlm_ros.runtime.denoising import tokens_to_mask
 
 @dataclass(frozen=True)
 class RowsFeed:
-    """The query rows of a step; see `model.denoiser.QueryRows` for what they mean.
+    """The query rows of a step; see `model.denoiser.QueryRows` and `model.attention_mask` for what
+    they mean.
 
     Attributes:
         token_ids: int64 [B, Q].
@@ -25,7 +27,8 @@ class RowsFeed:
         caption_index: int64 [Q].
         caption_rows: int64 [J].
         position_ids: int64 [B, Q].
-        allowed: bool [B, 1, Q, P+Q].
+        row_class: int64 [B, Q].
+        class_columns: bool [B, A, P+Q].
     """
 
     token_ids: IntArray
@@ -33,7 +36,8 @@ class RowsFeed:
     caption_index: IntArray
     caption_rows: IntArray
     position_ids: IntArray
-    allowed: BoolArray
+    row_class: IntArray
+    class_columns: BoolArray
 
 
 @dataclass(frozen=True)
@@ -57,9 +61,9 @@ class StateFeed:
 
 def whole_rows(inputs: ModelInputs, config: ModelConfig, past: int) -> RowsFeed:
     """All rows of the sequence, after `past` columns that nobody may attend to."""
-    allowed = _allowed(inputs, config)
-    nobody = np.zeros((*allowed.shape[:2], past), dtype=np.bool_)
-    return _rows(inputs, 0, np.concatenate((nobody, allowed), axis=2))
+    kinds, columns = _classes(inputs, config)
+    nobody = np.zeros((*columns.shape[:2], past), dtype=np.bool_)
+    return _rows(inputs, 0, kinds, np.concatenate((nobody, columns), axis=2))
 
 
 def caption_rows(inputs: ModelInputs, config: ModelConfig, past: int) -> RowsFeed:
@@ -68,10 +72,10 @@ def caption_rows(inputs: ModelInputs, config: ModelConfig, past: int) -> RowsFee
     The past may reach over the captions, whose columns in it are out of date and seen by nobody.
     """
     start = inputs.layout.captions_start
-    allowed = _allowed(inputs, config)[:, start:]
-    outdated = np.zeros((*allowed.shape[:2], past - start), dtype=np.bool_)
-    columns = (allowed[:, :, :start], outdated, allowed[:, :, start:])
-    return _rows(inputs, start, np.concatenate(columns, axis=2))
+    kinds, columns = _classes(inputs, config)
+    outdated = np.zeros((*columns.shape[:2], past - start), dtype=np.bool_)
+    parts = (columns[:, :, :start], outdated, columns[:, :, start:])
+    return _rows(inputs, start, kinds, np.concatenate(parts, axis=2))
 
 
 def first_state(inputs: ModelInputs, steps: int) -> StateFeed:
@@ -102,17 +106,16 @@ def remasking_schedule(regions: tuple[int, ...], caption_tokens: int, steps: int
     return counts[:, :needed]
 
 
-def _allowed(inputs: ModelInputs, config: ModelConfig) -> BoolArray:
-    """bool [B, L, L]."""
-    return np.stack(
-        [
-            allowed_attention(inputs.layout, real, prefix_sees_captions=config.prefix_sees_captions)
-            for real in inputs.real
-        ]
-    )
+def _classes(inputs: ModelInputs, config: ModelConfig) -> tuple[IntArray, BoolArray]:
+    """int64 [B, L] and bool [B, A, L]."""
+    groups = [
+        attention_classes(inputs.layout, real, prefix_sees_captions=config.prefix_sees_captions)
+        for real in inputs.real
+    ]
+    return np.stack([kinds for kinds, _ in groups]), np.stack([columns for _, columns in groups])
 
 
-def _rows(inputs: ModelInputs, start: int, allowed: BoolArray) -> RowsFeed:
+def _rows(inputs: ModelInputs, start: int, kinds: IntArray, columns: BoolArray) -> RowsFeed:
     layout = inputs.layout
     return RowsFeed(
         token_ids=np.ascontiguousarray(inputs.token_ids[:, start:]),
@@ -120,5 +123,6 @@ def _rows(inputs: ModelInputs, start: int, allowed: BoolArray) -> RowsFeed:
         caption_index=layout.caption_index[start:],
         caption_rows=layout.caption_positions.reshape(-1) - start,
         position_ids=np.ascontiguousarray(inputs.position_ids[:, start:]),
-        allowed=np.ascontiguousarray(allowed[:, None]),
+        row_class=np.ascontiguousarray(kinds[:, start:]),
+        class_columns=columns,
     )

@@ -12,16 +12,11 @@ import torch
 from torch import Tensor
 
 from perceptiondlm_ros.errors import BackendError
+from perceptiondlm_ros.model.attention import FactoredMask
 from perceptiondlm_ros.model.checkpoint import load_model
 from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.model.contract import Buckets, IntArray, ModelInputs
-from perceptiondlm_ros.model.denoiser import (
-    CaptionState,
-    Denoiser,
-    Prediction,
-    QueryRows,
-    additive_mask,
-)
+from perceptiondlm_ros.model.denoiser import CaptionState, Denoiser, Prediction, QueryRows
 from perceptiondlm_ros.model.language import KeysValues
 from perceptiondlm_ros.model.perceptiondlm import PerceptionDLM
 from perceptiondlm_ros.runtime.backend import CacheMode, DenoisingState
@@ -161,7 +156,10 @@ class TorchSession:
         """The rows on the device, and their additive mask [B, 1, Q, P+Q]."""
         arrays = (feed.token_ids, feed.visual_index, feed.caption_index, feed.caption_rows)
         rows = QueryRows(*map(self._tensor, (*arrays, feed.position_ids)))
-        return rows, additive_mask(self._tensor(feed.allowed), self._dtype)
+        mask = FactoredMask.of(
+            self._tensor(feed.row_class), self._tensor(feed.class_columns), self._dtype
+        )
+        return rows, mask.additive()
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(self._device)
