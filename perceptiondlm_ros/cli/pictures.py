@@ -15,7 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from perceptiondlm_ros.captioner import Box, Caption
 from perceptiondlm_ros.cli.region_arguments import BoxArgument, MaskArgument
-from perceptiondlm_ros.drawing import Annotation, annotate
+from perceptiondlm_ros.drawing.annotate import Annotation, annotate
 from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.processing.boundary import MOST_PIXELS
 

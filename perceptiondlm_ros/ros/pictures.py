@@ -10,7 +10,7 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
-from perceptiondlm_ros.drawing import Annotation, annotate
+from perceptiondlm_ros.drawing.annotate import Annotation, annotate
 from perceptiondlm_ros.msg import RegionDescriptionArray
 from perceptiondlm_ros.ros.conversions import box_in_image, rgb_to_image
 from perceptiondlm_ros.ros.frames import Result

@@ -26,8 +26,7 @@ MAY_IMPORT = {
     "training": {"scenes", "captioner", "processing", "model"},
     "scenes": {"captioner", "processing", "model"},
     "export": {"model"},
-    "drawing": {"drawing_layout", "captioner", "text"},
-    "drawing_layout": {"captioner", "text"},
+    "drawing": {"captioner", "text"},
     "captioner": {"runtime", "processing"},
     "runtime": {"model"},
     "processing": {"model.contract", "model.config"},
@@ -40,7 +39,7 @@ ROS_LIBRARIES = {"rclpy", "launch", "launch_ros", "cv_bridge", "message_filters"
 WITHOUT_TORCH = (
     *("errors", "text", "model.contract", "model.config", "processing", "scenes"),
     *("model.published", "model.tensor_headers"),
-    *("drawing", "drawing_layout"),
+    "drawing",
 )
 NEVER = {"transformers", "torchvision", "pickle"}
 
@@ -148,7 +147,7 @@ def test_top_package_file_is_left_to_the_message_generator() -> None:
         ("ros.region_captioner", "from perceptiondlm_ros.runtime.backend import Backend"),
         ("scenes.render", "from perceptiondlm_ros.training import train"),
         ("errors", "from perceptiondlm_ros import model"),
-        ("drawing_layout", "from perceptiondlm_ros.drawing import Annotation"),
+        ("drawing.layout", "from perceptiondlm_ros.msg import RegionDescription"),
         ("model.language", "import transformers"),
         ("elsewhere.thing", "import json"),
     ],

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from perceptiondlm_ros.captioner import Box
-from perceptiondlm_ros.drawing_layout import Plate, gap, lay_out
+from perceptiondlm_ros.drawing.layout import Label, Plate, lay_out
+from perceptiondlm_ros.drawing.placement import gap
 
 TEXT = "a large striped red circle, left of a small plain blue star"
 
 
 def alone(text: str) -> Plate:
-    plates, _ = lay_out([("", text)], np.array([(10.0, 10.0, 60.0, 60.0)]), 640, 480)
+    plates, _ = lay_out([Label("", "", text)], np.array([(10.0, 10.0, 60.0, 60.0)]), 640, 480)
     return plates[0]
 
 
@@ -33,18 +34,18 @@ def test_eight_plates_never_cover_each_other(width: int, height: int, seed: int)
         w, h = rng.uniform(0.05, 0.3) * width, rng.uniform(0.05, 0.4) * height
         x, y = rng.uniform(0, width - w), rng.uniform(0, height - h)
         boxes.append((x, y, x + w, y + h))
-    texts = [(f"{index} · shape · 80 %", TEXT) for index in range(8)]
-    plates, places = lay_out(texts, np.array(boxes), width, height)
+    labels = [Label(f"{index} · shape · 80 %", "2.4 s ago", TEXT) for index in range(8)]
+    plates, places = lay_out(labels, np.array(boxes), width, height)
     for a, b in itertools.combinations(places, 2):
         assert area_in_common(a, b) == 0
     for plate, (x0, y0, x1, y1) in zip(plates, places, strict=True):
         assert x0 >= 0 and x1 <= width and y0 >= 0 and y1 <= height
-        assert plate.font.size >= 11, "too small to read"
+        assert plate.font.size >= 12, "too small to read"
 
 
 def test_identical_boxes_get_separate_plates() -> None:
     box = (300.0, 220.0, 340.0, 260.0)
-    _, places = lay_out([(str(n), TEXT) for n in range(9)], np.array([box] * 9), 640, 480)
+    _, places = lay_out([Label(str(n), "", TEXT) for n in range(9)], np.array([box] * 9), 640, 480)
     assert not any(area_in_common(a, b) for a, b in itertools.combinations(places, 2))
     gaps = [float(gap(np.array([place]), np.array(box))[0]) for place in places]
     assert max(gaps) > 5, "nine plates can't all touch a small box"

@@ -1,14 +1,13 @@
 """Annotated pictures: what is drawn where, and that no input breaks the drawing."""
 
-import itertools
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perceptiondlm_ros.drawing import Annotation, annotate, colour_of
-from perceptiondlm_ros.drawing_layout import lay_out
+from perceptiondlm_ros.drawing.annotate import Annotation, age_text, annotate
+from perceptiondlm_ros.drawing.colours import track_colour
+from perceptiondlm_ros.drawing.layout import Label, lay_out
 from perceptiondlm_ros.errors import InputError
 
 TEXT = "a large striped red circle, left of a small plain blue star"
@@ -28,8 +27,8 @@ def test_draws_on_a_copy() -> None:
 
 def test_the_box_is_outlined_in_the_colour_of_its_id() -> None:
     result = annotate(grey(), [Annotation((100, 200, 300, 400), "", id="7")])
-    assert tuple(result[300, 100]) == colour_of("7")
-    assert tuple(result[200, 200]) == colour_of("7")
+    assert tuple(result[300, 100]) == track_colour("7", "", 0)
+    assert tuple(result[200, 200]) == track_colour("7", "", 0)
     assert tuple(result[300, 200]) == (90, 90, 90)
 
 
@@ -37,23 +36,60 @@ def test_nothing_to_draw_leaves_the_picture_as_it_is() -> None:
     assert (annotate(grey(), []) == 90).all()
 
 
-def test_colours_are_stable_and_differ_between_neighbouring_ids() -> None:
-    colours = [colour_of(str(n)) for n in range(12)]
-    assert colours == [colour_of(str(n)) for n in range(12)]
-    for a, b in itertools.combinations(colours, 2):
-        assert sum(abs(x - y) for x, y in zip(a, b, strict=True)) > 30
-    assert colour_of("cup") != colour_of("bowl")
+def test_without_an_id_the_index_decides_the_colour() -> None:
+    result = annotate(grey(), [Annotation((100, 200, 300, 400), "", label="cup", index=5)])
+    assert tuple(result[300, 100]) == track_colour("", "cup", 5)
 
 
-def test_without_an_id_the_label_decides_the_colour() -> None:
-    result = annotate(grey(), [Annotation((100, 200, 300, 400), "", label="cup")])
-    assert tuple(result[300, 100]) == colour_of("cup")
+def test_a_mask_is_tinted_and_outlined_instead_of_its_box() -> None:
+    mask = np.zeros((480, 640), bool)
+    mask[250:350, 150:250] = True
+    result = annotate(grey(), [Annotation((100, 200, 300, 400), "", id="7", mask=mask)])
+    colour = np.array(track_colour("7", "", 0))
+    assert (result[300, 150] == colour).all(), "the contour"
+    assert (result[300, 100] == 90).all(), "no box"
+    inside = result[300, 200].astype(float) - 90
+    assert 0 < np.linalg.norm(inside) < 0.25 * np.linalg.norm(colour - 90), "a light tint"
+
+
+def test_an_empty_mask_leaves_the_box() -> None:
+    mask = np.zeros((480, 640), bool)
+    result = annotate(grey(), [Annotation((100, 200, 300, 400), "", id="7", mask=mask)])
+    assert tuple(result[300, 100]) == track_colour("7", "", 0)
+
+
+def test_a_mask_of_another_size_is_refused() -> None:
+    with pytest.raises(InputError, match=r"annotations\[0\].mask: got bool \[4, 4\], expected"):
+        annotate(grey(), [Annotation((0, 0, 4, 4), "", mask=np.ones((4, 4), bool))])
+
+
+@pytest.mark.parametrize("more", [{"draft": True}, {"age": 2.4}])
+def test_drafts_and_old_captions_are_marked(more: dict) -> None:
+    box = (100, 200, 300, 400)
+    fresh = annotate(grey(), [Annotation(box, TEXT, "7", "cup", 0.5)])
+    marked = annotate(grey(), [Annotation(box, TEXT, "7", "cup", 0.5, **more)])
+    assert (fresh != marked).any()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-1.0, "0.0 s ago"),
+        (2.44, "2.4 s ago"),
+        (9.96, "10 s ago"),
+        (119.6, "2 min ago"),
+        (1e9, "16666667 min ago"),
+    ],
+)
+def test_an_age_is_short(seconds: float, text: str) -> None:
+    assert age_text(seconds) == text
 
 
 def test_a_plate_far_from_its_box_is_tied_to_it_by_a_leader_line() -> None:
     box = (300.0, 220.0, 340.0, 260.0)
     drawn = annotate(grey(), [Annotation(box, TEXT, str(n)) for n in range(9)]).astype(int)
-    _, places = lay_out([(str(n), TEXT) for n in range(9)], np.array([box] * 9), 640, 480)
+    labels = [Label(str(n), "", TEXT) for n in range(9)]
+    _, places = lay_out(labels, np.array([box] * 9), 640, 480)
     plates = np.zeros((480, 640), bool)
     for x0, y0, x1, y1 in places:
         plates[int(y0) : int(y1) + 1, int(x0) : int(x1) + 1] = True
@@ -100,6 +136,8 @@ numbers = st.floats(-1e6, 1e6)
             id=st.text(max_size=30),
             label=st.text(max_size=10),
             confidence=st.none() | st.floats(0, 1),
+            age=st.none() | st.floats(0, 1e9),
+            draft=st.booleans(),
         ),
         max_size=4,
     ),
