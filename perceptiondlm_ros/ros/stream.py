@@ -14,6 +14,8 @@ from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.qos import HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
+from perceptiondlm_ros.ros.mismatch import IncompatibleOffers, mismatches
+
 if TYPE_CHECKING:
     from rclpy.node import Node
     from rclpy.subscription import Subscription
@@ -33,6 +35,7 @@ class Stream:
         self, node: Node, kind: type[Any], name: str, callback: Callable[[Any], None]
     ) -> None:
         self.topic: str = node.resolve_topic_name(name)
+        self.offers = IncompatibleOffers()
         self._node = node
         self._kind = kind
         self._callback = callback
@@ -57,6 +60,17 @@ class Stream:
             self._node.destroy_subscription(self._subscription)
             self._subscription = None
 
+    def publishers(self) -> int:
+        return int(self._node.count_publishers(self.topic))
+
+    def mismatches(self) -> tuple[str, ...]:
+        """For each publisher that can't be heard while open, why and what to do about it."""
+        subscription = self._subscription
+        if subscription is None:
+            return ()
+        publishers = self._node.get_publishers_info_by_topic(self.topic)
+        return mismatches(self.topic, self._kind, subscription.qos_profile, publishers)
+
     def _subscribe(self) -> Subscription[Any]:
         qos = QoSProfile(
             history=HistoryPolicy.KEEP_LAST, depth=_DEPTH, reliability=self._reliability
@@ -69,6 +83,7 @@ class Stream:
             self.topic,
             self._callback,
             qos,
+            event_callbacks=self.offers.callbacks(),
             qos_overriding_options=QoSOverridingOptions(kinds),
         )
 

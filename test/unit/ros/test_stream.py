@@ -78,3 +78,20 @@ def test_an_override_is_kept(context: Any, fixed: ReliabilityPolicy) -> None:
         assert stream._subscription.qos_profile.depth == 1
         stream.close()
     node.destroy_publisher(publisher)
+
+
+def test_a_publisher_that_cannot_be_heard_is_named_while_open(context: Any) -> None:
+    overrides = [Parameter(OVERRIDE + "reliability", value="reliable")]
+    node = Node("node", context=context, parameter_overrides=overrides)
+    spinner = Spinner(context, node)
+    stream = Stream(node, Header, "input", lambda message: None)
+    publisher = publish(node, BEST_EFFORT)
+    spinner.until(lambda: stream.publishers() == 1, "discovery")
+    assert stream.mismatches() == ()
+    stream.open()
+    spinner.until(lambda: stream.offers.policies["reliability"] == 1, "the middleware's report")
+    (line,) = stream.mismatches()
+    assert "QoS of /input incompatible (reliability)" in line
+    stream.close()
+    assert stream.mismatches() == ()
+    node.destroy_publisher(publisher)
