@@ -1,8 +1,9 @@
 """Counts of everything that went through the node or got lost in it, and the line that tells it."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass
@@ -29,14 +30,29 @@ class Counters:
     frames_failed: int = 0  # workers
     frames_discarded: int = 0  # workers
     regions_captioned: int = 0  # workers
+    regions_reused: int = 0  # workers
     regions_dropped: int = 0  # workers
+    drop_reasons: Counter[str] = field(default_factory=Counter)  # workers; in words → regions
     last_error: str = ""  # workers
+
+    def tell_drops(self, reasons: Mapping[str, int]) -> None:
+        """Add to the reasons, in words, for which regions were dropped."""
+        for reason, regions in reasons.items():
+            known = reason in self.drop_reasons or len(self.drop_reasons) < _REASONS_KEPT
+            self.drop_reasons[reason if known else _OTHER_REASON] += regions
+
+    def by_cause(self) -> dict[str, int]:
+        """How often each cause, in words, lost something or put it out of order; 0 where never."""
+        return {words: getattr(self, name) for name, words in _CAUSES.items()}
 
     def losses(self) -> str:
         """Every cause by which something was lost or out of order, in words; empty if none."""
-        counts = ((getattr(self, name), words) for name, words in _CAUSES.items())
-        return ", ".join(f"{count} {words}" for count, words in counts if count)
+        return ", ".join(f"{count} {words}" for words, count in self.by_cause().items() if count)
 
+
+# Reasons hold sizes, and a camera may send any number of those.
+_REASONS_KEPT = 20
+_OTHER_REASON = "for other reasons"
 
 _CAUSES = {
     "unmatched": "detections without an image within the tolerance",

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, IntEnum, auto
 
+from perceptiondlm_ros.ros.status import Activity
+
 
 class Level(IntEnum):
     """As in diagnostic_msgs/DiagnosticStatus. STALE: what was known is no longer kept up."""
@@ -67,26 +69,22 @@ class Input:
 class Situation:
     """What can be seen of the node at one time. Durations are in seconds.
 
-    state: the label of its lifecycle state; of a transition, the state that it comes from.
-    activity: what a transition or a long step is doing now ("loading …"), empty if none is;
-        activity_for: since when.
-    failure: why the last transition failed; empty if it did not.
-    error: what the newest pass raised, empty if it went well; failures: how many failed in a row.
+    activity, activity_for, detail: what the node does, since when, and what more is known of that.
+    error: what the newest transition or pass failed with, empty if it went well; failures: how many
+        failed one after the other.
     pass_for: since when the pass in work runs, 0 if none does; pass_usual: what is usual.
-    unmatched: detections that found no image lately; matched: those that did.
+    matched, unmatched: detections that lately found their image, and that did not.
     gap: from the last unmatched detections to the nearest image; None where there was none.
     dropped: why no region at all was captioned lately although there were some; empty if not so.
     captions_rate: frames a second; caption_age: since the last was done, None before the first.
     stale_after: an input that was silent for longer has stopped.
     """
 
-    state: str
+    activity: Activity
     images: Input
     detections: Input
-    activity: str = ""
     activity_for: float = 0.0
-    failure: str = ""
-    enabled: bool = True
+    detail: str = ""
     error: str = ""
     failures: int = 0
     pass_for: float = 0.0
@@ -100,6 +98,9 @@ class Situation:
     caption_age: float | None = None
     stale_after: float = 5.0
 
+
+BUSY = frozenset({Activity.LOADING, Activity.BUILDING, Activity.WARMING_UP})
+"""Steps that keep a transition waiting."""
 
 _HANGING = 30.0
 """A pass of this many seconds hangs, if it also takes ten times what is usual."""
@@ -122,45 +123,52 @@ def is_about_memory(error: str) -> bool:
     return any(word in error.lower() for word in _MEMORY)
 
 
-def _transition(seen: Situation) -> Health | None:
-    if seen.activity:
-        line = f"{seen.activity} for {seen.activity_for:.0f} s"
-        return Health(Level.WARN, Condition.BUSY, line)
-    if seen.state == "finalized":
-        return Health(Level.STALE, Condition.FINALIZED, "shut down; start the process again")
-    if seen.failure and is_about_memory(seen.failure):
-        line = f"out of memory: {seen.failure}; {_MEMORY_ADVICE}"
-        return Health(Level.ERROR, Condition.OUT_OF_MEMORY, line)
-    if seen.failure:
-        return Health(Level.ERROR, Condition.TRANSITION_FAILED, seen.failure)
-    return None
-
-
-def _lifecycle(seen: Situation) -> Health | None:
-    if seen.state == "active":
+def _busy(seen: Situation) -> Health | None:
+    if seen.activity not in BUSY:
         return None
-    if seen.state == "inactive":
-        line = "inactive: the model is loaded, the node waits for the transition activate"
-        return Health(Level.WARN, Condition.INACTIVE, line)
-    line = f"{seen.state}: the node waits for the transition configure"
-    return Health(Level.WARN, Condition.UNCONFIGURED, line)
+    detail = f" ({seen.detail})" if seen.detail else ""
+    line = f"{seen.activity.value} for {seen.activity_for:.0f} s{detail}"
+    return Health(Level.WARN, Condition.BUSY, line)
 
 
-def _passes(seen: Situation) -> Health | None:
-    if seen.error and is_about_memory(seen.error):
+def _finalized(seen: Situation) -> Health | None:
+    if seen.activity is not Activity.FINALIZED:
+        return None
+    return Health(Level.STALE, Condition.FINALIZED, "shut down; start the process again")
+
+
+def _failing(seen: Situation) -> Health | None:
+    """The newest transition or pass failed, and nothing has gone well since."""
+    if not seen.error:
+        return None
+    if is_about_memory(seen.error):
         line = f"out of memory: {seen.error}; {_MEMORY_ADVICE}"
         return Health(Level.ERROR, Condition.OUT_OF_MEMORY, line)
-    if seen.error:
-        count = f" ({seen.failures} frames in a row)" if seen.failures > 1 else ""
-        return Health(Level.ERROR, Condition.FAILING, f"{seen.error}{count}")
-    if seen.pass_for > max(_HANGING, 10 * seen.pass_usual):
-        line = f"one pass runs for {seen.pass_for:.0f} s, {seen.pass_usual:.1f} s are usual"
-        return Health(Level.ERROR, Condition.HANGING, line)
+    if seen.activity in (Activity.UNCONFIGURED, Activity.INACTIVE):
+        return Health(Level.ERROR, Condition.TRANSITION_FAILED, seen.error)
+    count = f" ({seen.failures} times in a row)" if seen.failures > 1 else ""
+    return Health(Level.ERROR, Condition.FAILING, f"captioning fails: {seen.error}{count}")
+
+
+def _waiting_for_a_transition(seen: Situation) -> Health | None:
+    if seen.activity is Activity.INACTIVE:
+        line = "inactive: the model is loaded, the node waits for the transition activate"
+        return Health(Level.WARN, Condition.INACTIVE, line)
+    if seen.activity is Activity.UNCONFIGURED:
+        line = "unconfigured: the node waits for the transition configure"
+        return Health(Level.WARN, Condition.UNCONFIGURED, line)
     return None
+
+
+def _hanging(seen: Situation) -> Health | None:
+    if seen.pass_for <= max(_HANGING, 10 * seen.pass_usual):
+        return None
+    line = f"one pass runs for {seen.pass_for:.0f} s, {seen.pass_usual:.1f} s are usual"
+    return Health(Level.ERROR, Condition.HANGING, line)
 
 
 def _disabled(seen: Situation) -> Health | None:
-    if seen.enabled:
+    if seen.activity is not Activity.DISABLED:
         return None
     line = "disabled by ~/enable: frames are not captioned, ~/describe is served"
     return Health(Level.OK, Condition.DISABLED, line)
@@ -240,6 +248,6 @@ def _well(seen: Situation) -> Health:
 
 
 _RULES: tuple[Callable[[Situation], Health | None], ...] = (
-    *(_transition, _lifecycle, _passes, _disabled),
+    *(_busy, _finalized, _failing, _waiting_for_a_transition, _hanging, _disabled),
     *(_images, _detections, _matching, _regions, _partly_deaf),
 )

@@ -113,8 +113,8 @@ class RegionCaptioner(LifecycleNode):
         except Exception as error:  # noqa: BLE001  (a backend may raise anything)
             line = f"{type(error).__name__}: {' '.join(str(error).split())}"
             self.get_logger().error(f"{name} failed: {line}")
-            self.status.failed(f"{name} failed: {line}")
             self.status.enter(otherwise)
+            self.status.failed(f"{name} failed: {line}")
             return TransitionCallbackReturn.FAILURE
         return TransitionCallbackReturn.SUCCESS
 

@@ -1,10 +1,9 @@
-"""Rates and latencies over the recent past, for diagnostics. Nothing here knows ROS."""
+"""Rates and quantiles of the recent past, for diagnostics. Nothing here knows ROS."""
 
 from __future__ import annotations
 
-import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -55,23 +54,6 @@ class Rates:
         return self._looks[-1][0] - self._grew[name]
 
 
-class Latencies:
-    """The newest durations, in seconds. Added by workers, read by whoever reports."""
-
-    def __init__(self, kept: int = 200) -> None:
-        self._lock = threading.Lock()
-        self._seconds: deque[float] = deque(maxlen=kept)
-
-    def add(self, seconds: float) -> None:
-        with self._lock:
-            self._seconds.append(seconds)
-
-    def forget(self) -> None:
-        with self._lock:
-            self._seconds.clear()
-
-    def quantile(self, share: float) -> float | None:
-        """The duration below which `share` (0 to 1) of them lie; None if there are none."""
-        with self._lock:
-            seconds = list(self._seconds)
-        return float(np.quantile(seconds, share)) if seconds else None
+def quantile(values: Sequence[float], share: float) -> float | None:
+    """The value below which `share` (0 to 1) of them lie; None if there are none."""
+    return float(np.quantile(values, share)) if values else None

@@ -70,11 +70,13 @@ class Status:
             return list(self._pass_times)
 
     def enter(self, activity: Activity, detail: str = "") -> None:
-        """Begin an activity; the same one again only changes its detail."""
+        """Begin an activity, which ends earlier failures; the same one only changes its detail."""
         with self._lock:
-            same = activity is self._snapshot.activity
-            since = self._snapshot.since if same else self._now()
-            self._snapshot = replace(self._snapshot, activity=activity, since=since, detail=detail)
+            self._snapshot = replace(self._snapshot, detail=detail)
+            if activity is not self._snapshot.activity:
+                self._snapshot = replace(
+                    self._snapshot, activity=activity, since=self._now(), failures=0
+                )
 
     @contextmanager
     def passing(self) -> Iterator[None]:

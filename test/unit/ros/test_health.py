@@ -14,10 +14,11 @@ from perceptiondlm_ros.ros.health import (
     is_about_memory,
     judge,
 )
+from perceptiondlm_ros.ros.status import Activity
 
 IMAGES = Input("/camera/image", publishers=1, age=0.1)
 FOUND = Input("/detections", publishers=1, age=0.1)
-WELL = Situation("active", IMAGES, FOUND, matched=5, captions_rate=2.13, caption_age=0.4)
+WELL = Situation(Activity.STREAMING, IMAGES, FOUND, matched=5, captions_rate=2.13, caption_age=0.4)
 DEAF = "QoS of /camera/image incompatible (reliability): …"
 NONE = Input("/camera/image")
 
@@ -45,55 +46,63 @@ TABLE: list[tuple[dict[str, object], Level, Condition, str]] = [
         "images and detections arrive, no frame is captioned yet",
     ),
     (
-        {"state": "unconfigured"},
+        {"activity": Activity.UNCONFIGURED},
         Level.WARN,
         Condition.UNCONFIGURED,
         "unconfigured: the node waits for the transition configure",
     ),
     (
-        {"state": "unconfigured", "activity": "loading tiny", "activity_for": 12.3},
+        {"activity": Activity.LOADING, "activity_for": 12.3, "detail": "/models/tiny"},
         Level.WARN,
         Condition.BUSY,
-        "loading tiny for 12 s",
+        "loading the checkpoint for 12 s (/models/tiny)",
     ),
     (
-        {"state": "unconfigured", "activity": "building an engine", "activity_for": 95.0},
+        {"activity": Activity.BUILDING, "activity_for": 95.0},
         Level.WARN,
         Condition.BUSY,
-        "building an engine for 95 s",
+        "building the engine for 95 s",
     ),
     (
-        {"state": "unconfigured", "failure": "configure failed: CheckpointError: no config.json"},
+        {
+            "activity": Activity.UNCONFIGURED,
+            "error": "configure failed: CheckpointError: no config.json",
+        },
         Level.ERROR,
         Condition.TRANSITION_FAILED,
         "configure failed: CheckpointError: no config.json",
     ),
     (
-        {"state": "unconfigured", "failure": "configure failed: MemoryError: "},
+        {"activity": Activity.UNCONFIGURED, "error": "configure failed: MemoryError: "},
         Level.ERROR,
         Condition.OUT_OF_MEMORY,
         "out of memory: configure failed: MemoryError: ; free memory",
     ),
-    ({"state": "inactive"}, Level.WARN, Condition.INACTIVE, "inactive: the model is loaded"),
-    ({"state": "finalized"}, Level.STALE, Condition.FINALIZED, "shut down"),
-    ({"enabled": False}, Level.OK, Condition.DISABLED, "disabled by ~/enable"),
     (
-        {"error": "captioning failed: RuntimeError: no kernel", "failures": 1},
+        {"activity": Activity.INACTIVE},
+        Level.WARN,
+        Condition.INACTIVE,
+        "inactive: the model is loaded",
+    ),
+    ({"activity": Activity.FINALIZED}, Level.STALE, Condition.FINALIZED, "shut down"),
+    ({"activity": Activity.DISABLED}, Level.OK, Condition.DISABLED, "disabled by ~/enable"),
+    (
+        {"error": "RuntimeError: no kernel", "failures": 1},
         Level.ERROR,
         Condition.FAILING,
-        "captioning failed: RuntimeError: no kernel",
+        "captioning fails: RuntimeError: no kernel",
     ),
     (
-        {"error": "captioning failed: RuntimeError: no kernel", "failures": 7},
+        {"error": "RuntimeError: no kernel", "failures": 7},
         Level.ERROR,
         Condition.FAILING,
-        "captioning failed: RuntimeError: no kernel (7 frames in a row)",
+        "captioning fails: RuntimeError: no kernel (7 times in a row)",
     ),
     (
-        {"error": "captioning failed: OutOfMemoryError: CUDA out of memory. Tried", "failures": 1},
+        {"error": "OutOfMemoryError: CUDA out of memory. Tried", "failures": 1},
         Level.ERROR,
         Condition.OUT_OF_MEMORY,
-        "out of memory: captioning failed: OutOfMemoryError: CUDA out of memory. Tried; free",
+        "out of memory: OutOfMemoryError: CUDA out of memory. Tried; free",
     ),
     (
         {"pass_for": 31.0, "pass_usual": 0.84},
@@ -175,13 +184,11 @@ def test_the_table_has_every_condition() -> None:
 
 # Each holds together with all that follow: the first on the way to a caption is told.
 WORST_FIRST: list[tuple[dict[str, object], Condition]] = [
-    ({"state": "unconfigured", "activity": "loading"}, Condition.BUSY),
-    ({"state": "unconfigured", "failure": "configure failed: no"}, Condition.TRANSITION_FAILED),
-    ({"state": "inactive"}, Condition.INACTIVE),
+    ({"activity": Activity.LOADING}, Condition.BUSY),
     ({"error": "MemoryError"}, Condition.OUT_OF_MEMORY),
     ({"error": "broken"}, Condition.FAILING),
     ({"pass_for": 99.0}, Condition.HANGING),
-    ({"enabled": False}, Condition.DISABLED),
+    ({"activity": Activity.DISABLED}, Condition.DISABLED),
     (images(age=None), Condition.WAITING_FOR_IMAGES),
     (found(age=None), Condition.WAITING_FOR_DETECTIONS),
     ({"matched": 0, "unmatched": 1}, Condition.UNMATCHED),

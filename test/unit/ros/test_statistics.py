@@ -1,14 +1,12 @@
-"""Rates from counts that are looked at now and then, and quantiles of the newest durations."""
+"""Rates from counts that are looked at now and then, and quantiles."""
 
 from __future__ import annotations
-
-import threading
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perceptiondlm_ros.ros.statistics import Latencies, Rates
+from perceptiondlm_ros.ros.statistics import Rates, quantile
 
 
 def test_a_rate_is_what_was_added_over_the_time_looked_at() -> None:
@@ -61,30 +59,8 @@ def test_looks_are_bounded_and_rates_never_negative(steps: list[tuple[float, int
     assert last - first <= 10.0 + 5.0
 
 
-def test_quantiles_of_the_newest_only() -> None:
-    latencies = Latencies(kept=100)
-    assert latencies.quantile(0.5) is None
-    for n in range(1000):
-        latencies.add(float(n))
-    assert latencies.quantile(0.0) == 900.0
-    assert latencies.quantile(0.5) == pytest.approx(949.5)
-    assert latencies.quantile(0.95) == pytest.approx(994.05)
-    latencies.forget()
-    assert latencies.quantile(0.5) is None
-
-
-def test_reading_while_a_worker_adds() -> None:
-    latencies, done = Latencies(kept=1000), threading.Event()
-
-    def work() -> None:
-        while not done.is_set():
-            latencies.add(1.0)
-
-    worker = threading.Thread(target=work)
-    worker.start()
-    try:
-        for _ in range(300):
-            assert latencies.quantile(0.5) in (None, 1.0)
-    finally:
-        done.set()
-        worker.join(20)
+def test_quantiles() -> None:
+    assert quantile([], 0.5) is None
+    assert quantile([3.0], 0.95) == 3.0
+    values = [float(n) for n in range(101)]
+    assert (quantile(values, 0.5), quantile(values, 0.95)) == (50.0, 95.0)
