@@ -6,6 +6,7 @@ G key/value heads, E head width.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -20,16 +21,25 @@ KeysValues = tuple[Tensor, Tensor]
 
 
 class RMSNorm(nn.Module):
-    """Normalises in fp32 whatever the dtype of its input, as LLaDA does."""
+    """Normalises in fp32 whatever the dtype of its input, as LLaDA does.
+
+    normalise: fp32 and an epsilon to fp32, without the weight; may be replaced by another form of
+        the same, for an exporter.
+    """
 
     def __init__(self, width: int, eps: float) -> None:
         super().__init__()
         self.eps = eps
         self.weight = nn.Parameter(torch.ones(width))
+        self.normalise: Callable[[Tensor, float], Tensor] = rms_normalise
 
     def forward(self, x: Tensor) -> Tensor:
-        normalised = F.rms_norm(x.float(), x.shape[-1:], eps=self.eps)
-        return self.weight * normalised.to(x.dtype)
+        return self.weight * self.normalise(x.float(), self.eps).to(x.dtype)
+
+
+def rms_normalise(x: Tensor, eps: float) -> Tensor:
+    """The last axis divided by the root of its mean square."""
+    return F.rms_norm(x, x.shape[-1:], eps=eps)
 
 
 class Angles(NamedTuple):
