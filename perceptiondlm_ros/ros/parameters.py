@@ -115,6 +115,13 @@ SPECS = (
         "Images remembered for detections that come later; each costs its size in memory.",
         bounds=(1, 200),
     ),
+    Spec(
+        "diagnostics.stale_after",
+        5.0,
+        Applies.LIVE,
+        "An input that was silent for longer is reported as stopped, on /diagnostics [s].",
+        bounds=(0.5, 3600.0),
+    ),
 )
 
 _BY_NAME = {spec.name: spec for spec in SPECS}

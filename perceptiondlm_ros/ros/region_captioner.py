@@ -23,6 +23,7 @@ from perceptiondlm_ros.ros import parameters
 from perceptiondlm_ros.ros.captioning import Captioning, Monitor
 from perceptiondlm_ros.ros.counters import Counters, LossLog
 from perceptiondlm_ros.ros.descriptions import Descriptions
+from perceptiondlm_ros.ros.diagnostics import Diagnostics
 from perceptiondlm_ros.ros.frames import Describes
 from perceptiondlm_ros.ros.inputs import Inputs
 from perceptiondlm_ros.ros.loading import load_and_warm_up, load_captioner
@@ -61,6 +62,7 @@ class RegionCaptioner(LifecycleNode):
         self.outputs = Outputs(
             self._prompt_outputs(), self._drawn_outputs(), self.status, self._now_ns, self._warn
         )
+        self.diagnostics = Diagnostics(self, self.counters, self.status, self.inputs)
 
     # ---- the parts that others add to ----
 
@@ -104,6 +106,10 @@ class RegionCaptioner(LifecycleNode):
         self._stop_taking()
         self._free()
         self.status.enter(Activity.FINALIZED)
+
+    def destroy_node(self) -> None:
+        self.diagnostics.stop()
+        super().destroy_node()
 
     def _transition(
         self, name: str, act: Callable[[], None], otherwise: Activity
