@@ -1,7 +1,8 @@
 """What an exported model's `manifest.json` says, and whether the files beside it are those.
 
 The manifest is written last and names every other file with its size and SHA-256, so a folder that
-was written in part, or mixed from two exports, is never taken for a whole one.
+was written in part, or mixed from two exports, is never taken for a whole one. It has a checksum of
+its own values too: a changed number of steps or prompt would go unnoticed otherwise.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +109,11 @@ class Manifest:
         path = folder / MANIFEST
         raw = read_json(path)
         _check_format(path, raw)
+        if raw.pop("checksum", None) != _checksum(raw):
+            raise CheckpointError(
+                f"{path} was changed after the export: its values have another checksum than it "
+                "says; copy it again or export the checkpoint again"
+            )
         try:
             return _parse(raw)
         except CheckpointError as error:
@@ -124,7 +131,7 @@ class Manifest:
             }
             for name, graph in self.graphs.items()
         }
-        document = {
+        document: dict[str, Any] = {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
             "name": self.name,
@@ -142,6 +149,7 @@ class Manifest:
             "graphs": graphs,
             "made_with": self.made_with,
         }
+        document["checksum"] = _checksum(document)
         (folder / MANIFEST).write_text(json.dumps(document, indent=1) + "\n")
 
     def verify(self, folder: Path, progress: Callable[[int], None] | None = None) -> None:
@@ -153,13 +161,25 @@ class Manifest:
         Raises:
             CheckpointError: a file is missing or is not the one that was exported.
         """
+        for name, problem in self._problems(folder, progress):
+            raise CheckpointError(
+                f"{folder / name} {problem}; the folder is not as it was exported, copy it again "
+                "or export the checkpoint again"
+            )
+
+    def problems(
+        self, folder: Path, progress: Callable[[int], None] | None = None
+    ) -> dict[str, str]:
+        """Every file that is not the one that was exported, with what is wrong with it."""
+        return dict(self._problems(folder, progress))
+
+    def _problems(
+        self, folder: Path, progress: Callable[[int], None] | None
+    ) -> Iterator[tuple[str, str]]:
         for name, record in self.files.items():
             problem = _problem(folder / name, record, progress)
             if problem:
-                raise CheckpointError(
-                    f"{folder / name} {problem}; the folder is not as it was exported, copy it "
-                    "again or export the checkpoint again"
-                )
+                yield name, problem
 
 
 def is_exported(folder: Path) -> bool:
@@ -198,6 +218,12 @@ def _problem(path: Path, record: FileRecord, progress: Callable[[int], None] | N
     except OSError as error:
         return f"can't be read ({error})"
     return ""
+
+
+def _checksum(document: dict[str, Any]) -> str:
+    """SHA-256 of the values, whatever the order and the blanks."""
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _check_format(path: Path, raw: dict[str, Any]) -> None:
@@ -270,7 +296,7 @@ def _ascending(raw: dict[str, Any], key: str) -> tuple[int, ...]:
     value = raw.get(key)
     if not isinstance(value, list) or not value or any(type(item) is not int for item in value):
         raise CheckpointError(f"{key} is {value!r:.60}, expected a list of whole numbers")
-    if value[0] < 1 or any(a >= b for a, b in zip(value, value[1:], strict=False)):
+    if value[0] < 1 or any(a >= b for a, b in pairwise(value)):
         raise CheckpointError(f"{key} is {value!r:.60}, expected ascending numbers from 1")
     return tuple(value)
 

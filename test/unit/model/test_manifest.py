@@ -1,0 +1,174 @@
+"""The manifest of an exported folder: what is written is read, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import exported_folder
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from perceptiondlm_ros.errors import CheckpointError
+from perceptiondlm_ros.model.manifest import MANIFEST, Manifest, _checksum
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("exported")
+    exported_folder.save_exported(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(exported: Path, tmp_path: Path) -> Path:
+    return exported_folder.copy(exported, tmp_path / "copy")
+
+
+def change(folder: Path, **values: Any) -> None:
+    path = folder / MANIFEST
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def test_what_was_written_is_read(tmp_path: Path) -> None:
+    written = exported_folder.save_exported(tmp_path, prompt="Käse ✓", steps=9)
+    assert Manifest.read(tmp_path) == written
+    written.verify(tmp_path)
+    assert written.problems(tmp_path) == {}
+
+
+def test_any_change_of_a_value_is_noticed(folder: Path) -> None:
+    for values in ({"steps": 7}, {"prompt": "Say nothing."}, {"name": "other"}, {"more": 1}):
+        copy = exported_folder.copy(folder, folder.parent / f"changed-{next(iter(values))}")
+        change(copy, **values)
+        with pytest.raises(CheckpointError, match="was changed after the export"):
+            Manifest.read(copy)
+
+
+def test_another_layout_of_the_same_values_is_none(folder: Path) -> None:
+    before = Manifest.read(folder)
+    values = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps(dict(reversed(values.items()))))
+    assert Manifest.read(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"format": "someone else's"}, 'has format "someone else\'s", expected'),
+        ({"format_version": 2}, "format_version 2, and this package knows 1 at most"),
+        ({"format_version": True}, "has format_version True"),
+        ({"format_version": 0}, "has format_version 0"),
+    ],
+)
+def test_foreign_and_newer_manifests_are_told_apart_from_changed_ones(
+    values: dict[str, Any], says: str, folder: Path
+) -> None:
+    change(folder, **values)
+    with pytest.raises(CheckpointError, match=says):
+        Manifest.read(folder)
+
+
+def test_missing_and_unreadable_manifests_are_named(folder: Path) -> None:
+    path = folder / MANIFEST
+    for text in ("", "{", "[]", "\x00"):
+        path.write_text(text)
+        with pytest.raises(CheckpointError, match=r"manifest\.json"):
+            Manifest.read(folder)
+    path.unlink()
+    with pytest.raises(CheckpointError, match=r"manifest\.json can't be read"):
+        Manifest.read(folder)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_json_is_read_or_refused(data: st.DataObject, folder: Path) -> None:
+    values = json.loads((folder / MANIFEST).read_text())
+    place: Any = values
+    for _ in range(data.draw(st.integers(0, 3))):
+        inner = [key for key, value in place.items() if isinstance(value, dict)]
+        if not inner:
+            break
+        place = place[data.draw(st.sampled_from(sorted(inner)))]
+    if place:
+        place[data.draw(st.sampled_from(sorted(place)))] = data.draw(json_values)
+    copy = folder.parent / "any"
+    copy.mkdir(exist_ok=True)
+    (copy / MANIFEST).write_text(json.dumps(values))
+    with suppress(CheckpointError):
+        Manifest.read(copy)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_values_of_another_kind_are_refused_even_with_a_right_checksum(
+    data: st.DataObject, folder: Path
+) -> None:
+    values = json.loads((folder / MANIFEST).read_text())
+    del values["checksum"]
+    key = data.draw(st.sampled_from(sorted(values.keys() - {"made_with"})))
+    values[key] = data.draw(json_values)
+    values["checksum"] = _checksum(values)
+    copy = folder.parent / "kind"
+    copy.mkdir(exist_ok=True)
+    (copy / MANIFEST).write_text(json.dumps(values))
+    with suppress(CheckpointError):
+        read = Manifest.read(copy)
+        assert isinstance(read.steps, int) and isinstance(read.prompt, str)
+        assert read.files.keys() >= {"config.json", "tokenizer.json", "denoiser.onnx"}
+
+
+@pytest.mark.parametrize("name", ["../config.json", "/etc/passwd", "a/b", "..", "", MANIFEST])
+def test_files_elsewhere_are_refused(name: str, folder: Path) -> None:
+    values = json.loads((folder / MANIFEST).read_text())
+    del values["checksum"]
+    values["files"][name] = {"bytes": 1, "sha256": "0"}
+    values["checksum"] = _checksum(values)
+    (folder / MANIFEST).write_text(json.dumps(values))
+    with pytest.raises(CheckpointError, match="expected a file of the same folder"):
+        Manifest.read(folder)
+
+
+@pytest.mark.parametrize(
+    "name", ["vision_encoder.onnx", exported_folder.DATA, "config.json", "tokenizer.json"]
+)
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda path: path.unlink(), "is missing"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-1]), "bytes, expected"),
+        (lambda path: path.write_bytes(path.read_bytes() + b"\0"), "bytes, expected"),
+        (lambda path: path.write_bytes(path.read_bytes()[::-1]), "has another checksum"),
+        (lambda path: (path.unlink(), path.mkdir()), "is missing"),
+    ],
+)
+def test_a_damaged_file_is_named(name: str, damage: Any, says: str, folder: Path) -> None:
+    manifest = Manifest.read(folder)
+    damage(folder / name)
+    assert says in manifest.problems(folder)[name]
+    with pytest.raises(CheckpointError, match=f"{name} .*{says}.*copy it again"):
+        manifest.verify(folder)
+
+
+def test_swapped_files_are_both_named(folder: Path) -> None:
+    manifest = Manifest.read(folder)
+    first, second = folder / "vision_encoder.onnx", folder / "denoiser.onnx"
+    contents = first.read_bytes(), second.read_bytes()
+    first.write_bytes(contents[1])
+    second.write_bytes(contents[0])
+    assert manifest.problems(folder).keys() == {first.name, second.name}
+
+
+def test_progress_counts_every_byte(folder: Path) -> None:
+    manifest = Manifest.read(folder)
+    counted: list[int] = []
+    manifest.verify(folder, counted.append)
+    assert sum(counted) == sum(record.bytes for record in manifest.files.values())
