@@ -39,7 +39,9 @@ class Annotation:
     """What is drawn for one region.
 
     box: x0, y0, x1, y1 in pixels; parts outside the image are cut off.
-    id, label: stand above the text, and decide the colour (`index` does where there is no id).
+    id, label: stand above the text.
+    track: a name that stays with the object, which with `label` decides the colour; the id where
+        it is empty, and `index` where that is empty, too.
     confidence: in [0, 1], shown in percent; None shows nothing.
     index: of the region in its array; None is its place among the annotations.
     age: seconds since the caption was made, shown; None for a caption of this very image.
@@ -52,6 +54,7 @@ class Annotation:
     id: str = ""
     label: str = ""
     confidence: float | None = None
+    track: str = ""
     index: int | None = None
     age: float | None = None
     draft: bool = False
@@ -75,7 +78,7 @@ def annotate(image: NDArray[np.uint8], annotations: Sequence[Annotation]) -> NDA
     plates, places = lay_out(labels, boxes, width, height)
     unit = max(1, round(height / 600))
     colours = [
-        track_colour(item.id, item.label, number if item.index is None else item.index)
+        track_colour(item.track or item.id, item.label, _index(item, number))
         for number, item in enumerate(annotations)
     ]
     masks = [_mask(item) for item in annotations]
@@ -103,6 +106,10 @@ def age_text(seconds: float) -> str:
     if seconds < 9.95:
         return f"{max(seconds, 0.0):.1f} s ago"
     return f"{seconds:.0f} s ago" if seconds < 119.5 else f"{seconds / 60:.0f} min ago"
+
+
+def _index(item: Annotation, number: int) -> int:
+    return number if item.index is None else item.index
 
 
 def _heading(item: Annotation) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from builtin_interfaces.msg import Duration, Time
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
-from rclpy.qos import QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSPolicyKind, QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
 from perceptiondlm_ros.ros.conversions import nanoseconds
@@ -25,6 +25,9 @@ from perceptiondlm_ros.ros.worker import Worker
 
 Outgoing = tuple[Any, Any]
 """A publisher and a message for it."""
+
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+"""For what a late joiner wants to know at once. Subscribers that are volatile get it as ever."""
 
 
 class Output:
@@ -156,7 +159,13 @@ def publisher(
     node: LifecycleNode, kind: type, topic: str, qos: QoSProfile
 ) -> LifecyclePublisher[Any]:
     """A publisher that is silent while the node is inactive, its QoS open to `qos_overrides`."""
-    options = QoSOverridingOptions.with_default_policies()
+    kinds = (
+        QoSPolicyKind.HISTORY,
+        QoSPolicyKind.DEPTH,
+        QoSPolicyKind.RELIABILITY,
+        QoSPolicyKind.DURABILITY,
+    )
+    options = QoSOverridingOptions(kinds)
     return node.create_lifecycle_publisher(kind, topic, qos, qos_overriding_options=options)
 
 

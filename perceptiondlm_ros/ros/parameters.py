@@ -122,6 +122,52 @@ SPECS = (
         "An input that was silent for longer is reported as stopped, on /diagnostics [s].",
         bounds=(0.5, 3600.0),
     ),
+    Spec(
+        "publish.detections",
+        False,
+        Applies.AT_START,
+        "Publish ~/detections: the detections with their captions as class ids.",
+    ),
+    Spec(
+        "publish.json",
+        False,
+        Applies.AT_START,
+        "Publish ~/descriptions/json: the descriptions as JSON, see descriptions.schema.json.",
+    ),
+    Spec(
+        "annotated_image.jpeg_quality",
+        80,
+        Applies.LIVE,
+        "Quality of ~/annotated_image/compressed; more looks better and takes more bandwidth.",
+        bounds=(1, 95),
+    ),
+    Spec(
+        "markers.distance",
+        2.0,
+        Applies.LIVE,
+        "Assumed distance of objects along the optical axis where depth doesn't tell it [m].",
+        bounds=(0.05, 1000.0),
+    ),
+    Spec(
+        "markers.rectified",
+        False,
+        Applies.LIVE,
+        "The image has no lens distortion any more, so P of camera_info holds; else K and D do.",
+    ),
+    Spec(
+        "markers.text_height",
+        0.03,
+        Applies.LIVE,
+        "Height of a letter of the markers, as a share of the object's distance.",
+        bounds=(0.001, 1.0),
+    ),
+    Spec(
+        "markers.always",
+        False,
+        Applies.LIVE,
+        "Take camera_info and depth also while nobody subscribes to ~/markers, so that the first "
+        "markers after a subscription are placed by depth already.",
+    ),
 )
 
 _BY_NAME = {spec.name: spec for spec in SPECS}

@@ -22,14 +22,13 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from perceptiondlm_ros.ros import parameters
 from perceptiondlm_ros.ros.captioning import Captioning, Monitor
 from perceptiondlm_ros.ros.counters import Counters, LossLog
-from perceptiondlm_ros.ros.descriptions import Descriptions
 from perceptiondlm_ros.ros.diagnostics import Diagnostics
 from perceptiondlm_ros.ros.frames import Describes
 from perceptiondlm_ros.ros.inputs import Inputs
 from perceptiondlm_ros.ros.loading import load_and_warm_up, load_captioner
-from perceptiondlm_ros.ros.outputs import Output, Outputs
+from perceptiondlm_ros.ros.outputs import Outputs
 from perceptiondlm_ros.ros.parameters import LoadSettings
-from perceptiondlm_ros.ros.pictures import AnnotatedImage
+from perceptiondlm_ros.ros.published.all_outputs import drawn_outputs, prompt_outputs
 from perceptiondlm_ros.ros.status import Activity, Status
 from perceptiondlm_ros.ros.throttle import Throttle
 
@@ -60,19 +59,13 @@ class RegionCaptioner(LifecycleNode):
         self._monitor = Monitor(self.counters, self.status, self._warn, threading.Lock())
         self.inputs = Inputs(self, self.counters, self._losses, self._warn)
         self.outputs = Outputs(
-            self._prompt_outputs(), self._drawn_outputs(), self.status, self._now_ns, self._warn
+            prompt_outputs(self),
+            drawn_outputs(self, self._warn),
+            self.status,
+            self._now_ns,
+            self._warn,
         )
         self.diagnostics = Diagnostics(self, self.counters, self.status, self.inputs)
-
-    # ---- the parts that others add to ----
-
-    def _prompt_outputs(self) -> list[Output]:
-        """Made at once with the captions, in this order: each is cheap to make."""
-        return [Descriptions(self)]
-
-    def _drawn_outputs(self) -> list[Output]:
-        """Made in a thread of their own, of the newest result only."""
-        return [AnnotatedImage(self)]
 
     # ---- lifecycle: rclpy swallows what these raise, so each failure is told here ----
 

@@ -135,7 +135,7 @@ def imported(*folders: str) -> set[str]:
     return names - sys.stdlib_module_names - {PACKAGE}
 
 
-KEYS = {"PIL": "python3-pil", "numpy": "python3-numpy"}
+KEYS = {"PIL": "python3-pil", "cv2": "python3-opencv", "numpy": "python3-numpy"}
 """Names in rosdep of what ROS doesn't build itself."""
 
 

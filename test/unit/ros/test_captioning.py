@@ -9,11 +9,9 @@ from ros_support import FakeCaptioner, detection, detections, header, image, sta
 
 from perceptiondlm_ros.errors import BackendError
 from perceptiondlm_ros.ros.captioning import Monitor, caption_frame
-from perceptiondlm_ros.ros.conversions import image_to_rgb
 from perceptiondlm_ros.ros.counters import Counters
 from perceptiondlm_ros.ros.frames import Frame
 from perceptiondlm_ros.ros.outputs import latency
-from perceptiondlm_ros.ros.pictures import annotated_image
 from perceptiondlm_ros.ros.status import Status
 from perceptiondlm_ros.ros.throttle import Throttle
 
@@ -83,14 +81,6 @@ def test_ten_thousand_detections_are_one_line_in_the_log() -> None:
     assert (len(result.message.regions), result.message.dropped) == (24, 9976)
     assert result.message.regions[0].id == "9976"
     assert log.lines == ["9976 of 10000 detections dropped: 9976 above the limit of 24 regions"]
-
-
-def test_the_annotated_image_has_size_and_header_of_the_image() -> None:
-    result = caption_frame(FakeCaptioner(), Frame(image(5), detections(5)), "", 9, Log().monitor)
-    assert result.pixels is not None
-    drawn = annotated_image(result.pixels, result.message)
-    assert (drawn.width, drawn.height, drawn.header) == (64, 48, header(5))
-    assert (image_to_rgb(drawn) != result.pixels).any()
 
 
 def test_latency_is_the_time_since_the_stamp() -> None:

@@ -325,28 +325,6 @@ def test_model_parameters_are_refused_until_cleanup(robot: Robot) -> None:
     assert [settings.steps for settings in robot.settings] == [None, 4]
 
 
-def test_nothing_is_drawn_without_a_viewer(robot: Robot, monkeypatch: pytest.MonkeyPatch) -> None:
-    from perceptiondlm_ros.ros import pictures as drawing
-
-    drawn: list[int] = []
-    original = drawing.annotated_image
-    monkeypatch.setattr(
-        drawing, "annotated_image", lambda *args: (drawn.append(1), original(*args))[1]
-    )
-    robot.start()
-    robot.frame(1_000_000_000)
-    robot.until(lambda: len(robot.received) == 1, "descriptions")
-    assert not drawn
-    pictures: list[Image] = []
-    robot.peer.create_subscription(Image, "region_captioner/annotated_image", pictures.append, 1)
-    (output,) = robot.node._drawn_outputs()
-    robot.until(output.wanted, "viewer matched")
-    robot.frame(2_000_000_000)
-    robot.until(lambda: bool(pictures), "an annotated image")
-    assert drawn == [1]
-    assert pictures[0].header == header(2_000_000_000)
-
-
 def test_autostart_configures_and_activates(robot: Robot) -> None:
     robot.node.autostart()
     assert robot.state == State.PRIMARY_STATE_ACTIVE

@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rclpy.lifecycle import LifecycleNode
-from rclpy.qos import QoSProfile
 
 from perceptiondlm_ros.msg import RegionDescriptionArray
 from perceptiondlm_ros.ros.frames import Result
-from perceptiondlm_ros.ros.outputs import Outgoing, Output, publisher
+from perceptiondlm_ros.ros.outputs import LATCHED, Outgoing, Output, publisher
 
 
 class Descriptions(Output):
     """Publishes the message itself, whoever listens."""
 
     def __init__(self, node: LifecycleNode) -> None:
-        self.publisher = publisher(
-            node, RegionDescriptionArray, "~/descriptions", QoSProfile(depth=10)
-        )
+        self.publisher = publisher(node, RegionDescriptionArray, "~/descriptions", LATCHED)
 
     def render(self, result: Result) -> Iterable[Outgoing]:
         yield self.publisher, result.message

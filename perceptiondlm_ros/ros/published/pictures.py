@@ -1,0 +1,78 @@
+"""`~/annotated_image`: the image with its captions, raw and as JPEG."""
+
+from __future__ import annotations
+
+import array
+import io
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Picture
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+from perceptiondlm_ros.drawing.annotate import Annotation, annotate
+from perceptiondlm_ros.ros import parameters
+from perceptiondlm_ros.ros.conversions import rgb_to_image
+from perceptiondlm_ros.ros.frames import Result
+from perceptiondlm_ros.ros.outputs import Outgoing, Output, publisher
+from perceptiondlm_ros.ros.published.regions import ShownRegion, shown_regions
+
+
+class AnnotatedImage(Output):
+    """Drawn once for both topics, only while somebody looks, and each encoded only if wanted."""
+
+    def __init__(self, node: LifecycleNode) -> None:
+        self._node = node
+        self.raw = publisher(node, Image, "~/annotated_image", QoSProfile(depth=1))
+        self.compressed = publisher(
+            node, CompressedImage, "~/annotated_image/compressed", QoSProfile(depth=1)
+        )
+
+    def wanted(self) -> bool:
+        return any(topic.get_subscription_count() for topic in (self.raw, self.compressed))
+
+    def render(self, result: Result) -> Iterable[Outgoing]:
+        if result.pixels is None:
+            return
+        drawn = annotated_pixels(result.pixels, result)
+        header = result.message.header
+        if self.raw.get_subscription_count():
+            yield self.raw, rgb_to_image(drawn, header)
+        if self.compressed.get_subscription_count():
+            quality = parameters.read(self._node, "annotated_image.jpeg_quality", int)
+            yield self.compressed, jpeg(drawn, header, quality)
+
+
+def annotated_pixels(pixels: NDArray[np.uint8], result: Result) -> NDArray[np.uint8]:
+    """The image, uint8 [H, W, 3] RGB, with the captions of `result` drawn on it."""
+    height, width = pixels.shape[:2]
+    return annotate(pixels, [_annotation(item) for item in shown_regions(result, width, height)])
+
+
+def jpeg(pixels: NDArray[np.uint8], header: Header, quality: int) -> CompressedImage:
+    """A message as image_transport's plugin `compressed` makes it. pixels: uint8 [H, W, 3] RGB."""
+    encoded = io.BytesIO()
+    Picture.fromarray(pixels).save(encoded, "JPEG", quality=quality)
+    data = array.array("B", encoded.getvalue())
+    # Its subscribers decode to bgr8, and convert that to what stands first.
+    return CompressedImage(header=header, format="rgb8; jpeg compressed bgr8", data=data)
+
+
+def _annotation(item: ShownRegion) -> Annotation:
+    region = item.description
+    return Annotation(
+        box=item.box,
+        text=region.caption,
+        id=region.id,
+        label=region.label,
+        confidence=region.confidence,
+        track=item.track,
+        index=region.index,
+        age=item.age,
+        draft=item.draft,
+        mask=item.mask,
+    )
