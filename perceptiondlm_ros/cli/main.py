@@ -1,8 +1,8 @@
 """The command `perceptiondlm`: finds the subcommand, and turns what fails into one line.
 
-A subcommand is a module with `add_parser`, which stores its `run` in the arguments. Neither imports
-NumPy, Pillow or a backend before `run` is called, so that `--help` answers at once and on any
-interpreter.
+A subcommand is a module with `add_parser`, which stores its `run` in the arguments; `run` returns
+the exit status, or None for 0. Neither module nor parser imports NumPy, Pillow or a backend before
+`run` is called, so that `--help` answers at once and on any interpreter.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
-from perceptiondlm_ros.cli import caption
+from perceptiondlm_ros.cli import caption, check
 from perceptiondlm_ros.cli.interpreter import interpreter, what_to_install
 from perceptiondlm_ros.errors import PerceptionDLMError
 from perceptiondlm_ros.text import one_line
 
-SUBCOMMANDS = (caption,)
+SUBCOMMANDS = (caption, check)
 FAILED = 2  # argparse's status for wrong arguments
 INTERRUPTED = 128 + 2  # what a shell reports for SIGINT
 
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     parsed = _parser().parse_args(_with_negative_boxes(given))
     try:
-        parsed.run(parsed)
+        status: int | None = parsed.run(parsed)
         sys.stdout.flush()
     except PerceptionDLMError as error:
         cause = error.__cause__
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         return INTERRUPTED
-    return 0
+    return status or 0
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -15,12 +15,13 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _FILES = ("*.json", "*.safetensors")
 
 
-def locate_checkpoint(path: str | Path | None) -> Path:
+def locate_checkpoint(path: str | Path | None, *, fetch: bool = True) -> Path:
     """The folder that holds a checkpoint's files.
 
     Args:
         path: a folder; a hub id such as `MSALab/PerceptionDLM`, which is looked for in the hub's
             local cache first and fetched where that is allowed; None is the packaged default.
+        fetch: whether to look beyond the local cache.
 
     Raises:
         CheckpointError: there is no such folder, or the hub's files can't be had here.
@@ -39,7 +40,7 @@ def locate_checkpoint(path: str | Path | None) -> Path:
         folder = Path(path)
     if folder.exists() or not _HUB_ID.fullmatch(str(path)):
         return _existing(folder)
-    return _from_hub(str(path))
+    return _from_hub(str(path), fetch)
 
 
 def _existing(folder: Path) -> Path:
@@ -52,18 +53,18 @@ def _existing(folder: Path) -> Path:
     )
 
 
-def _from_hub(name: str) -> Path:
-    fetch = f"`hf download {name}` on a machine with network"
+def _from_hub(name: str, fetch: bool) -> Path:
+    command = f"`hf download {name}` on a machine with network"
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
         raise CheckpointError(
             f"checkpoint {name} is neither a folder here nor can it be looked up on the hub, since "
             "huggingface_hub is not installed; run `pip install huggingface_hub` and then "
-            f"{fetch}, or give the folder that holds its files"
+            f"{command}, or give the folder that holds its files"
         ) from error
     problem: Exception | None = None
-    for local_only in (True, False):
+    for local_only in (True, False) if fetch else (True,):
         try:
             # Offline mode (HF_HUB_OFFLINE) keeps the second call from touching the network too.
             folder = Path(
@@ -72,11 +73,11 @@ def _from_hub(name: str) -> Path:
         except Exception as error:  # noqa: BLE001 (the client's own, its transport's, OS errors)
             problem = error
         else:
-            if not local_only or _complete(folder):
+            if not (local_only and fetch) or _complete(folder):
                 return folder
     raise CheckpointError(
         f"checkpoint {name} is not in the local cache and can't be fetched "
-        f"({type(problem).__name__}: {problem}); run {fetch} and copy its folder here, or give "
+        f"({type(problem).__name__}: {problem}); run {command} and copy its folder here, or give "
         "the folder that holds its files"
     ) from problem
 

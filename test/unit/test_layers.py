@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "benchmark": {"captioner", "runtime", "processing", "model", "export", "scenes"},
     "training": {"scenes", "captioner", "processing", "model"},
     "scenes": {"captioner", "processing", "model"},
-    "export": {"model"},
+    "export": {"processing", "model"},
     "drawing": {"captioner", "text"},
     "captioner": {"runtime", "processing"},
     "runtime": {"model"},
