@@ -45,7 +45,8 @@ setup(
     extras_require={
         "bench": [*TORCH, "matplotlib>=3.8", "tqdm>=4.66"],
         "hub": ["huggingface_hub>=0.23"],
-        "onnx": ["onnx>=1.16", "onnxruntime>=1.18"],
+        "export": ["onnx>=1.16", "onnxruntime>=1.18", "onnxscript>=0.5", "safetensors>=0.4", "torch>=2.8"],
+        "onnx": ["onnxruntime>=1.18"],
         "tensorrt": ["tensorrt>=10.3"],
         "torch": TORCH,
         "train": [*TORCH, "matplotlib>=3.8", "tqdm>=4.66"],

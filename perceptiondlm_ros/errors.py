@@ -18,3 +18,7 @@ class CheckpointError(PerceptionDLMError):
 
 class BackendError(PerceptionDLMError):
     """A backend or device that isn't available on this machine, or failed while running."""
+
+
+class ExportError(PerceptionDLMError):
+    """A model that can't be exported, or an export or engine that can't be written."""

@@ -64,9 +64,9 @@ class VisionTower(nn.Module):
     def embed_patches(self, tiles: Tensor) -> Tensor:
         """[K, 3, S, S] to [K, P*P, W], without positions."""
         size = self.patch_size
-        weight = self.patch_embedding.weight.view(-1, 3, size, size)
-        embedded = F.conv2d(tiles, weight, self.patch_embedding.bias, stride=size)
-        return embedded.flatten(2).transpose(1, 2)
+        pixels = tiles.unflatten(3, (-1, size)).unflatten(2, (-1, size))
+        embedded: Tensor = self.patch_embedding(pixels.permute(0, 2, 4, 1, 3, 5).flatten(3))
+        return embedded.flatten(1, 2)
 
     def forward(self, patches: Tensor) -> Tensor:
         """[K, P*P, W] patch embeddings, mask-id embeddings added, to [K, P*P, W]."""

@@ -1,0 +1,210 @@
+"""A checkpoint as an exported folder: two graphs, what the runtime has to know, and checksums.
+
+The folder is made under another name beside its place and renamed when it is whole.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+
+import onnx_ir
+import torch
+
+from perceptiondlm_ros.errors import ExportError
+from perceptiondlm_ros.export import onnx_files
+from perceptiondlm_ros.export.dialects import Dialect, speak
+from perceptiondlm_ros.export.folder import new_folder
+from perceptiondlm_ros.export.graphs import Graph, denoiser_graph, vision_encoder_graph
+from perceptiondlm_ros.export.quantise import quantise
+from perceptiondlm_ros.model.checkpoint import load_model
+from perceptiondlm_ros.model.config import ModelConfig
+from perceptiondlm_ros.model.contract import Buckets
+from perceptiondlm_ros.model.manifest import (
+    PRECISIONS,
+    GraphRecord,
+    Manifest,
+    TensorRecord,
+    record_of,
+)
+from perceptiondlm_ros.model.perceptiondlm import PerceptionDLM
+from perceptiondlm_ros.processing.sequence import DEFAULT_PROMPT
+from perceptiondlm_ros.processing.tokenizer import CaptionTokenizer
+
+_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+_COPIED = ("config.json", "processor_config.json", "tokenizer.json")
+_LIBRARIES = ("perceptiondlm_ros", "torch", "onnx", "onnxscript", "onnxruntime")
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Attributes:
+    precision: `fp32`, `fp16`, `bf16`, or `int8`, which runs on CPUs alone.
+    steps, caption_tokens: None is what the checkpoint is meant for.
+    prompt: the user's words when no others are given.
+    overwrite: whether an export that is there already is replaced.
+    """
+
+    precision: str = "fp32"
+    steps: int | None = None
+    caption_tokens: int | None = None
+    prompt: str = DEFAULT_PROMPT
+    overwrite: bool = False
+
+
+def export(
+    checkpoint: Path,
+    output: Path,
+    options: ExportOptions,
+    *,
+    name: str,
+    progress: Callable[[str], None] = lambda stage: None,
+) -> Manifest:
+    """Export a checkpoint folder.
+
+    Args:
+        output: the folder to make.
+        name: the checkpoint's name.
+        progress: told what is being done.
+
+    Raises:
+        ExportError: the folder can't be written, something else is there, or the model can't be
+            exported.
+        CheckpointError: the checkpoint's files are missing, damaged or don't fit each other.
+        InputError: the prompt contains a special token.
+    """
+    if options.precision not in PRECISIONS:
+        raise ExportError(
+            f"precision is {options.precision!r}, expected one of {', '.join(PRECISIONS)}"
+        )
+    config = _config(checkpoint, options)
+    tokenizer = CaptionTokenizer(checkpoint, config.slots)
+    tokenizer.encode_prompt(options.prompt)
+    with new_folder(output, overwrite=options.overwrite, needed=_size(checkpoint)) as folder:
+        graphs = _write_graphs(checkpoint, config, tokenizer.mask_id, options, folder, progress)
+        for file in _COPIED:
+            if (checkpoint / file).is_file():
+                shutil.copyfile(checkpoint / file, folder / file)
+        progress("computing checksums")
+        files = {path.name: record_of(path) for path in sorted(folder.iterdir())}
+        manifest = Manifest(
+            name=name,
+            precision=options.precision,
+            opset=onnx_files.OPSET,
+            steps=config.denoising_steps,
+            schedule="linear",
+            caption_tokens=config.caption_tokens,
+            slots=config.slots,
+            buckets=buckets_of(config),
+            prompt=options.prompt,
+            token_ids={
+                "mask": tokenizer.mask_id,
+                "image": tokenizer.image_id,
+                "end_of_turn": tokenizer.end_of_turn_id,
+            },
+            files=files,
+            graphs=graphs,
+            made_with=dict(_versions()),
+        )
+        manifest.write(folder)
+        Manifest.read(folder)  # what can't be read must not be put in place
+    return manifest
+
+
+def buckets_of(config: ModelConfig) -> Buckets:
+    """Every tile count that a camera can give, and few numbers of slots."""
+    cells = range(config.min_tiles, config.max_tiles + 1)
+    tiles = sorted({count + (count > 1) for count in cells})
+    slots = sorted({min(count, config.slots) for count in (1, 2, 4, config.slots)})
+    return Buckets(tuple(tiles), tuple(slots))
+
+
+def _config(checkpoint: Path, options: ExportOptions) -> ModelConfig:
+    config = ModelConfig.from_folder(checkpoint)
+    return replace(
+        config,
+        denoising_steps=options.steps or config.denoising_steps,
+        caption_tokens=options.caption_tokens or config.caption_tokens,
+    )
+
+
+def _size(checkpoint: Path) -> int:
+    """Bytes that an export takes at most: the weights in fp32."""
+    return 2 * sum(path.stat().st_size for path in checkpoint.glob("*.safetensors"))
+
+
+def _write_graphs(
+    checkpoint: Path,
+    config: ModelConfig,
+    mask_id: int,
+    options: ExportOptions,
+    folder: Path,
+    progress: Callable[[str], None],
+) -> dict[str, GraphRecord]:
+    dtype = _DTYPES.get(options.precision, torch.float32)
+    progress("loading the checkpoint")
+    model = load_model(checkpoint, config, dtype=dtype, device=torch.device("cpu"))
+    records: dict[str, GraphRecord] = {}
+    for dialect in _dialects(options.precision):
+        speak(model, dialect)
+        for graph in _graphs(model, mask_id):
+            progress(f"tracing the {graph.name.replace('_', ' ')} ({dialect})")
+            traced = onnx_files.trace(graph)
+            path = folder / _file_name(graph.name, dialect)
+            shared = folder / _file_name(graph.name, "portable")
+            onnx_files.write(traced, path, shared if shared.is_file() else None)
+            if options.precision == "int8":
+                progress(f"quantising the {graph.name.replace('_', ' ')}")
+                quantise(path)
+            onnx_files.check(path, standard=dialect == "portable")
+            records[graph.name] = _record(records.get(graph.name), traced, path, dialect)
+    return records
+
+
+def _dialects(precision: str) -> tuple[Dialect, ...]:
+    """ONNX Runtime's CPU provider computes in fp32 and int8; TensorRT takes no dynamic int8."""
+    if precision == "int8":
+        return ("cpu",)
+    return ("portable", "cpu") if precision == "fp32" else ("portable",)
+
+
+def _graphs(model: PerceptionDLM, mask_id: int) -> Iterator[Graph]:
+    yield vision_encoder_graph(model)
+    yield denoiser_graph(model, mask_id)
+
+
+def _file_name(graph: str, dialect: Dialect) -> str:
+    return f"{graph}.onnx" if dialect == "portable" else f"{graph}_{dialect}.onnx"
+
+
+def _record(
+    known: GraphRecord | None, model: onnx_ir.Model, path: Path, dialect: Dialect
+) -> GraphRecord:
+    if known is not None:
+        return replace(known, cpu_file=path.name)
+    portable = path.name if dialect == "portable" else None
+    cpu = path.name if dialect == "cpu" else None
+    return GraphRecord(portable, cpu, _tensors(model.graph.inputs), _tensors(model.graph.outputs))
+
+
+def _tensors(values: Sequence[onnx_ir.Value]) -> dict[str, TensorRecord]:
+    return {str(value.name): _tensor(value) for value in values}
+
+
+def _tensor(value: onnx_ir.Value) -> TensorRecord:
+    if value.dtype is None or value.shape is None:
+        raise ExportError(f"the exporter gave {value.name} neither a type nor a shape")
+    names = {"FLOAT": "float32"}
+    axes = tuple(axis if isinstance(axis, int) else str(axis.value) for axis in value.shape)
+    return TensorRecord(names.get(value.dtype.name, value.dtype.name.lower()), axes)
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    for library in _LIBRARIES:
+        try:
+            yield library, metadata.version(library)
+        except metadata.PackageNotFoundError:
+            continue
