@@ -36,8 +36,9 @@ def plot(results: Results, path: Path) -> None:
             )
         _finish(axes, count, here)
     panels[0].set_ylabel("time of a call, s")
+    columns = len({subject.backend for subject in results.subjects})
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
     settings, machine = results.settings, results.machine
     figure.suptitle(
         f"{settings['checkpoint']}: all regions captioned in one call, "
@@ -45,16 +46,8 @@ def plot(results: Results, path: Path) -> None:
         fontsize=12,
     )
     where = ", ".join([machine["processor"], f"{machine['cores']} cores", *machine["gpus"]])
-    panels[-1].annotate(
-        f"{where}, {results.date[:10]}",
-        xy=(1.0, 0.0),
-        xycoords="figure fraction",
-        xytext=(-8, 6),
-        textcoords="offset points",
-        ha="right",
-        fontsize=7,
-        color=_GREY,
-    )
+    note = figure.text(0.995, 0.01, f"{where}, {results.date[:10]}", ha="right", fontsize=7)
+    note.set(color=_GREY, in_layout=False)
     figure.savefig(path, dpi=130)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from dataclasses import asdict
@@ -79,17 +80,24 @@ class WorkerProcess:
     def _answer(self) -> dict[str, Any]:
         line = self._pipe(self._process.stdout).readline()
         if not line:
-            status = self._process.wait()
-            lines = self._log.read_text(errors="replace").strip().splitlines()
-            raise BackendError(
-                f"the process that ran {self._subject.name} ended with status {status}, expected "
-                f"an answer; its last line was {lines[-1] if lines else 'empty'!r}, more is in "
-                f"{self._log}"
-            )
+            raise BackendError(self._why_it_ended(self._process.wait()))
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise BackendError(answer["error"])
         return answer
+
+    def _why_it_ended(self, status: int) -> str:
+        name = self._subject.name
+        if status == -signal.SIGKILL:
+            return (
+                f"the process that ran {name} was killed, which mostly is for lack of memory; "
+                "expected an answer, use a smaller checkpoint"
+            )
+        lines = self._log.read_text(errors="replace").strip().splitlines()
+        return (
+            f"the process that ran {name} ended with status {status}, expected an answer; its "
+            f"last line was {lines[-1] if lines else ''!r}, more is in {self._log}"
+        )
 
     @staticmethod
     def _pipe(pipe: IO[str] | None) -> IO[str]:

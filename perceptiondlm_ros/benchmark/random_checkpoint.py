@@ -36,6 +36,9 @@ _SHARPNESS = 3.0
 """How much larger queries, keys and the head are than unit variance asks for. Without it every
 caption position sees the same average and says the same word."""
 
+_TOKEN_SPREAD = 0.3
+"""Of token embeddings: small beside what attention adds, for masked positions all begin alike."""
+
 Progress = Callable[[int], Any]
 """Called with a number of bytes whenever so many more were written."""
 
@@ -165,7 +168,9 @@ def _centre_and_spread(name: str, shape: Shape, config: ModelConfig) -> tuple[fl
         return (1.0, 0.1) if name.endswith("weight") else (0.0, 0.1)
     if name.endswith("bias"):
         return 0.0, 0.02
-    if "embed_tokens" in name or "position_embedding" in name or "mask_id" in name:
+    if "embed_tokens" in name:
+        return 0.0, _TOKEN_SPREAD
+    if "position_embedding" in name or "mask_id" in name:
         return 0.0, 1.0
     spread = 1.0 / math.sqrt(math.prod(shape[1:]))
     if any(part in name for part in ("q_proj", "k_proj", "lm_head")):

@@ -1,0 +1,56 @@
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_checkpoint import save_checkpoint
+
+from perceptiondlm_ros.benchmark.stopwatch import STAGES
+from perceptiondlm_ros.benchmark.worker import serve
+
+
+def served(folder: Path, *requests: dict[str, int], backend: str = "torch") -> list[Any]:
+    answers = io.StringIO()
+    lines = io.StringIO("".join(json.dumps(request) + "\n" for request in requests))
+    serve(lines, answers, [str(folder), backend, "exact", "cpu", "3"])
+    return [json.loads(line) for line in answers.getvalue().splitlines()]
+
+
+def test_each_request_is_answered_with_times_and_captions(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path)
+    loaded, one, again, twelve = served(
+        tmp_path,
+        {"tiles": 1, "regions": 1},
+        {"tiles": 1, "regions": 1},
+        {"tiles": 3, "regions": 12},
+    )
+    assert "torch" in loaded["description"] and loaded["loading_seconds"] > 0
+    assert set(one["milliseconds"]) == set(STAGES)
+    assert all(value > 0 for value in one["milliseconds"].values())
+    assert (one["tokens"], one["groups"]) == (6, 1)
+    assert (twelve["tokens"], twelve["groups"]) == (72, 2)
+    assert one["digest"] == again["digest"] != twelve["digest"]
+    assert one["memory"]["host"] > 10**7
+
+
+def test_stages_make_up_the_total(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path)
+    _, answer = served(tmp_path, {"tiles": 3, "regions": 6})
+    times = answer["milliseconds"]
+    parts = sum(times[stage] for stage in ("preprocessing", "vision", "prefill"))
+    assert 0.5 * times["total"] < parts + 2 * times["step"] <= times["total"]
+
+
+@pytest.mark.parametrize("backend", ["torch", "tensorrt"])
+def test_a_model_that_cannot_be_loaded_is_answered_with_the_reason(
+    tmp_path: Path, backend: str
+) -> None:
+    (answer,) = served(tmp_path, backend=backend)
+    assert "expected" in answer["error"]
+
+
+def test_a_request_that_cannot_be_met_ends_with_the_reason(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path)
+    answers = served(tmp_path, {"tiles": 2, "regions": 1}, {"tiles": 1, "regions": 1})
+    assert len(answers) == 2 and "tiles is 2" in answers[1]["error"]
