@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,8 +14,13 @@ from zlib import crc32
 from tqdm import tqdm
 
 from perceptiondlm_ros.benchmark.options import BACKENDS, Options
-from perceptiondlm_ros.benchmark.random_checkpoint import checkpoint_bytes, write_random_checkpoint
-from perceptiondlm_ros.benchmark.sizes import SIZES, Like
+from perceptiondlm_ros.benchmark.random_checkpoint import (
+    RECIPE,
+    checkpoint_bytes,
+    recipe,
+    write_random_checkpoint,
+)
+from perceptiondlm_ros.benchmark.sizes import SIZES, Like, Size
 from perceptiondlm_ros.errors import BackendError, InputError
 from perceptiondlm_ros.runtime.loading import BACKENDS as LOADABLE
 from perceptiondlm_ros.runtime.locate import locate_checkpoint
@@ -56,9 +63,19 @@ def find_checkpoint(options: Options) -> Path:
         given = str(options.checkpoint)
         return locate_checkpoint(None if given in ("", ".") else given)
     folder = options.output / "checkpoints" / f"random-{options.like}"
-    if not folder.is_dir():
+    if not _was_made_so(folder, SIZES[options.like]):
+        shutil.rmtree(folder, ignore_errors=True)
         _make(folder, options.like)
     return folder
+
+
+def _was_made_so(folder: Path, size: Size) -> bool:
+    """Whether the folder holds what this version would write."""
+    try:
+        made: object = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return made == recipe(size)
 
 
 def _make(folder: Path, like: Like) -> None:
@@ -77,8 +94,7 @@ def find_export(options: Options, checkpoint: Path, tell: Callable[[str], None])
     """
     if options.exported is not None:
         return options.exported
-    name = f"{checkpoint.name}-{_fingerprint(checkpoint)}-{options.precision}"
-    folder = options.output / "exports" / name
+    folder = export_folder(options, checkpoint)
     if not (folder / "manifest.json").is_file():
         tell(f"exporting to {folder}")
         command = [sys.executable, "-m", "perceptiondlm_ros.cli.main", "export"]
@@ -92,8 +108,11 @@ def find_export(options: Options, checkpoint: Path, tell: Callable[[str], None])
     return folder
 
 
-def _fingerprint(checkpoint: Path) -> str:
-    """Tells checkpoints of one name apart, and one that was trained on from what it was."""
-    files = sorted(checkpoint.glob("*.safetensors"))
-    facts = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return f"{crc32(repr(facts).encode()):08x}"
+def export_folder(options: Options, checkpoint: Path) -> Path:
+    """Where the checkpoint's export goes; tells checkpoints of one name apart, and one that was
+    trained on from what it was.
+    """
+    files = [file.resolve() for file in sorted(checkpoint.glob("*.safetensors"))]
+    facts = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    fingerprint = f"{crc32(repr(facts).encode()):08x}"
+    return options.output / "exports" / f"{checkpoint.name}-{fingerprint}-{options.precision}"

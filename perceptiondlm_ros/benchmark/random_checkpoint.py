@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -27,6 +28,9 @@ from perceptiondlm_ros.errors import CheckpointError
 from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.model.published import INDEX, WEIGHTS, Shape, published_shapes
 from perceptiondlm_ros.processing.tokenizer import IMAGE
+
+RECIPE = "random.json"
+"""File of the checkpoint's folder that says what it was made from."""
 
 SHARD_BYTES = 1 << 30
 _CHUNK = 1 << 22
@@ -60,6 +64,7 @@ def write_random_checkpoint(
     try:
         beside.mkdir(parents=True)
         config = _write_description(beside, size)
+        _write_json(beside / RECIPE, recipe(size, seed))
         _write_weights(beside, config, size, seed, shard_bytes, progress)
         beside.rename(folder)
     except OSError as error:
@@ -70,6 +75,12 @@ def write_random_checkpoint(
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return config
+
+
+def recipe(size: Size, seed: int = 0) -> dict[str, Any]:
+    """What settles the weights; another recipe makes others of the same size."""
+    spreads = {"sharpness": _SHARPNESS, "token_spread": _TOKEN_SPREAD}
+    return {"recipe": 1, "seed": seed, **spreads, **asdict(size)}
 
 
 def checkpoint_bytes(size: Size) -> int:
