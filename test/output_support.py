@@ -1,0 +1,105 @@
+"""What tests of the node's outputs share: results, and an active node that publishes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.node import Node
+from ros_support import Spinner, detection, header, ros_context, stamp
+
+from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
+from perceptiondlm_ros.ros import parameters
+from perceptiondlm_ros.ros.frames import Result
+from perceptiondlm_ros.ros.outputs import Output, Outputs
+from perceptiondlm_ros.ros.status import Status
+from perceptiondlm_ros.ros.throttle import Throttle
+
+SECOND = 1_000_000_000
+CAPTION = "a large striped red circle, left of a small plain blue star"
+Box = tuple[float, float, float, float]
+
+
+def region(
+    box: Box = (100, 60, 180, 120),
+    name: str = "7",
+    label: str = "cup",
+    caption: str = CAPTION,
+    source: int = RegionDescription.FRESH,
+    made: int = SECOND,
+    index: int = 0,
+) -> RegionDescription:
+    return RegionDescription(
+        id=name,
+        index=index,
+        bbox=detection(*box).bbox,
+        label=label,
+        score=0.5,
+        caption=caption,
+        confidence=0.75,
+        source=source,
+        caption_stamp=stamp(made),
+    )
+
+
+def result(
+    regions: Sequence[RegionDescription] = (),
+    nanoseconds: int = SECOND,
+    width: int = 320,
+    height: int = 240,
+    **more: Any,
+) -> Result:
+    """A result on a grey image; tracks are the regions' ids unless given."""
+    message = RegionDescriptionArray(
+        header=header(nanoseconds), regions=list(regions), model="fake"
+    )
+    given = {
+        "tracks": tuple(item.id for item in regions),
+        "pixels": np.full((height, width, 3), 90, np.uint8),
+        **more,
+    }
+    return Result(message, **given)
+
+
+class Stage:
+    """An active node with one output, a peer beside it, and what was warned of."""
+
+    def __init__(
+        self, context: Any, make: Callable[[LifecycleNode, Throttle], Output], drawn: bool
+    ) -> None:
+        self.warnings: list[str] = []
+        self.node = LifecycleNode("region_captioner", context=context)
+        parameters.declare(self.node)
+        warn = Throttle(self.warnings.append)
+        self.output = make(self.node, warn)
+        several = ([], [self.output]) if drawn else ([self.output], [])
+        self.outputs = Outputs(*several, Status(), lambda: 2 * SECOND, warn)
+        assert self.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        assert self.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        self.activation = self.outputs.open()
+        self.peer = Node("peer", context=context)
+        self.until = Spinner(context, self.node, self.peer).until
+
+    def publish(self, given: Result) -> None:
+        assert self.outputs.publish(Result(**{**given.__dict__, "activation": self.activation}))
+
+    def listen(self, kind: type, topic: str, qos: Any = 10) -> list[Any]:
+        """What comes on a topic of the node from now on."""
+        heard: list[Any] = []
+        self.peer.create_subscription(kind, f"region_captioner/{topic}", heard.append, qos)
+        return heard
+
+
+@contextmanager
+def stage(make: Callable[[LifecycleNode, Throttle], Output], drawn: bool = True) -> Iterator[Stage]:
+    with ros_context() as context:
+        found = Stage(context, make, drawn)
+        try:
+            yield found
+        finally:
+            found.outputs.close()
+            found.peer.destroy_node()
+            found.node.destroy_node()
