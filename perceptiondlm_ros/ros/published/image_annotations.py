@@ -95,7 +95,8 @@ def _loops(item: ShownRegion) -> list[NDArray[np.float64]]:
             item.mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
         )
         loops = [cv2.approxPolyDP(loop, _COARSE, True)[:, 0, :] for loop in found]
-        return [np.asarray(loop, np.float64) for loop in loops]
+        # From numbers of pixels to their centres: the origin is the image's corner.
+        return [np.asarray(loop, np.float64) + 0.5 for loop in loops]
     x0, y0, x1, y1 = item.box
     return [np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], np.float64)]
 

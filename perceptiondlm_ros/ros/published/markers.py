@@ -112,10 +112,12 @@ class Markers(Output):
         depth = self._space.depth_at(nanoseconds(header.stamp), header.frame_id, tolerance)
         assumed = parameters.read(self._node, "markers.distance", float)
         distances = [self._measured(depth, item, width, height) or assumed for item in shown]
-        return [
+        placed = [
             Placed(item, _corners(camera, item, distance))
             for item, distance in zip(shown, distances, strict=True)
         ]
+        # An absurd calibration can lead beyond all numbers, which viewers can't show.
+        return [item for item in placed if np.isfinite(item.corners).all()]
 
     def _measured(
         self, depth: Depth | None, item: ShownRegion, width: int, height: int
