@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithP
 
 from perceptiondlm_ros.captioner import Box
 from perceptiondlm_ros.ros.conversions import rgb_to_image
+from perceptiondlm_ros.ros.parameters import SPECS
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,24 @@ class FakeCaptioner:
 
     def close(self) -> None:
         self.closed.set()
+
+
+class FakeNode:
+    """The parameters of a node, each at its default, to be changed in `values`."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, object] = {spec.name: spec.default for spec in SPECS}
+
+    def get_parameter(self, name: str) -> Any:
+        return SimpleNamespace(value=self.values[name])
+
+
+def until_true(happened: Callable[[], bool], what: str, timeout: float = 20.0) -> None:
+    """Wait for something that other threads do."""
+    deadline = time.monotonic() + timeout
+    while not happened():
+        assert time.monotonic() < deadline, f"not within {timeout} s: {what}"
+        time.sleep(0.002)
 
 
 def stamp(nanoseconds: int) -> Time:

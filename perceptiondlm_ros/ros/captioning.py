@@ -8,10 +8,11 @@ model's cleanup shares nothing with the next one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
 
+from perceptiondlm_ros.msg import RegionDescription
 from perceptiondlm_ros.ros.frames import Describes, Frame, Result
 from perceptiondlm_ros.ros.mailbox import Desk, Mailbox
 from perceptiondlm_ros.ros.monitor import Monitor
@@ -30,14 +31,21 @@ _MOST_REQUESTS = 8  # that may wait; more are refused at once
 
 @dataclass(frozen=True)
 class Pending:
-    """A frame with regions to caption. published: whether what was known of it went out."""
+    """A frame with regions to caption.
+
+    fate: the counter of what became of it, should it get no pass from now on; empty: it is lost.
+    """
 
     observation: Observation
-    published: bool
+    fate: str = ""
 
 
-Request = Callable[[Describes], None]
-"""Something that needs the model once."""
+class Request(Protocol):
+    """Something that needs the model once; exactly one of these is called, and must not raise."""
+
+    def serve(self, captioner: Describes) -> None: ...
+
+    def refuse(self, reason: str) -> None: ...
 
 
 class Captioning:
@@ -55,18 +63,28 @@ class Captioning:
         self._outputs = outputs
         self._monitor = monitor
         self._reuse = Reuse()
-        self._observer = Observer(node, self._reuse, monitor)
+        self._observer = Observer(node, self._reuse, monitor, self._begin_anew)
         self._looking = Worker(self.mailbox, self._look, self._report, _nothing, name="looking")
-        self._passing = Worker(self.desk, self._work, self._report, captioner.close)
+        self._passing: Worker[Pending | Request] = Worker(
+            self.desk, self._work, self._report, captioner.close
+        )
 
-    def withdraw(self) -> None:
-        """Forget the frame that waits for the model: the stream ends."""
-        self._end_unpublished(self.desk.exchange(None), "withdrawn")
+    def withdraw_frame(self) -> None:
+        """Forget the frame that waits for the model: its stream ends."""
+        self._end(self.desk.exchange(None), "withdrawn")
+
+    def refuse_requests(self, reason: str) -> None:
+        """Answer the requests that wait."""
+        for request in self.desk.withdraw():
+            request.refuse(reason)
 
     def stop(self, timeout: float) -> bool:
         """End the threads, the model is freed when its last pass is over; see `Worker.stop`."""
         self._looking.stop(0)
-        return self._passing.stop(timeout)
+        ended = self._passing.stop(timeout)
+        self.withdraw_frame()
+        self.refuse_requests("the model was unloaded; configure and activate the node")
+        return ended
 
     # ---- the thread that looks ----
 
@@ -75,36 +93,22 @@ class Captioning:
         if observation is None:
             self._monitor.count(frames_late=1)
             return
-        self._tell_dropped(observation)
         plan = self._reuse.plan(observation.scene)
         if observation.error or not plan.wanted:
-            self._publish(compose(observation, self._captioner.name, {}, plan.held))
+            self._publish(observation, plan, {}, "frames_reused", observation.error)
             return
-        published = bool(plan.held) and self._publish_known(observation, plan)
-        replaced = self.desk.exchange(Pending(observation, published))
-        self._end_unpublished(replaced, "replaced")
+        known = bool(plan.held) and self._outputs.publish(self._compose(observation, plan, {}))
+        self._end(self.desk.exchange(Pending(observation, "frames_reused" if known else "")))
 
-    def _publish_known(self, observation: Observation, plan: Plan) -> bool:
-        """Publish what needs no pass; the frame is counted later, by what becomes of it."""
-        result = compose(observation, self._captioner.name, {}, plan.held)
-        reused = len(result.message.regions)
-        published = self._outputs.publish(result)
-        self._monitor.count(regions_reused=reused if published else 0)
-        return published
+    def _begin_anew(self, sequence: int) -> None:
+        """The clock was set back: nothing that came before this frame is to be seen any more."""
+        self._end(self.desk.exchange(None))
+        self._outputs.clear(sequence)
 
-    def _end_unpublished(self, pending: Pending | None, fate: str) -> None:
-        """Count a frame that gets no pass; one whose known captions were published is not lost."""
+    def _end(self, pending: Pending | None, loss: str = "frames_skipped") -> None:
+        """Count what became of a frame that gets no further pass."""
         if pending is not None:
-            self._monitor.count(**{"frames_reused" if pending.published else fate: 1})
-
-    def _tell_dropped(self, observation: Observation) -> None:
-        if observation.dropped:
-            self._monitor.count_dropped(observation.dropped)
-            total = len(observation.frame.detections.detections)
-            reasons = ", ".join(f"{n} {reason}" for reason, n in observation.dropped.items())
-            self._monitor.warn(
-                "regions", f"{observation.dropped.total()} of {total} detections dropped: {reasons}"
-            )
+            self._monitor.count(**{pending.fate or loss: 1})
 
     # ---- the thread that has the model ----
 
@@ -112,24 +116,25 @@ class Captioning:
         if isinstance(item, Pending):
             self._caption(item)
         else:
-            item(self._captioner)
+            item.serve(self._captioner)
 
     def _caption(self, pending: Pending) -> None:
         observation = pending.observation
         if observation.frame.activation != self._outputs.activation:
-            self._monitor.count(frames_discarded=1)
+            self._end(pending, "frames_discarded")
             return
         # The pass before may have captioned some of these regions on an earlier frame.
         plan = self._reuse.plan(observation.scene)
         captions, error = self._describe(observation, plan) if plan.wanted else ({}, "")
         self._reuse.keep(observation.scene, captions.items())
-        if error:
-            self._monitor.count_dropped({"in a failed pass": len(plan.wanted)})
-        plan = self._reuse.plan(observation.scene)
-        if not error or not pending.published:
-            name = self._captioner.name
-            result = compose(observation, name, captions, plan.held, error=error)
-            self._publish(result, fresh=len(captions), known=pending.published)
+        self._monitor.count(regions_captioned=len(captions))
+        fate = "frames_captioned" if captions else pending.fate or "frames_reused"
+        left = bool(plan.waiting and captions)
+        known = self._reuse.plan(observation.scene)
+        if left and self.desk.put_back(replace(pending, fate=fate)):
+            self._outputs.publish(self._compose(observation, known, captions))
+        else:
+            self._publish(observation, known, captions, fate, error)
 
     def _describe(self, observation: Observation, plan: Plan) -> tuple[dict[int, Caption], str]:
         """Captions of the wanted regions, by place; none, and why, where the pass failed."""
@@ -143,13 +148,39 @@ class Captioning:
         except Exception as error:  # noqa: BLE001  (a backend may raise anything)
             line = f"captioning failed: {type(error).__name__}: {error}"
             self._monitor.failed("inference", line)
+            self._monitor.count_dropped({"in a failed pass": len(plan.wanted)})
             return {}, line
         return dict(zip(plan.wanted, captions, strict=True)), ""
 
     # ---- both ----
 
-    def _publish(self, result: Result, fresh: int = 0, known: bool = False) -> None:
-        pass
+    def _publish(
+        self,
+        observation: Observation,
+        plan: Plan,
+        captions: Mapping[int, Caption],
+        fate: str,
+        error: str,
+    ) -> None:
+        """Publish a frame for the last time, and count what became of it."""
+        self._outputs.publish(self._compose(observation, plan, captions, error))
+        if observation.frame.activation != self._outputs.activation:
+            fate = "frames_discarded"
+        elif error:
+            fate = "frames_failed"
+        self._monitor.count(**{fate: 1})
+
+    def _compose(
+        self,
+        observation: Observation,
+        plan: Plan,
+        captions: Mapping[int, Caption],
+        error: str = "",
+    ) -> Result:
+        result = compose(observation, self._captioner.name, captions, plan.held, error=error)
+        reused = sum(region.source == RegionDescription.REUSED for region in result.message.regions)
+        self._monitor.count(regions_reused=reused)
+        return result
 
     def _report(self, error: Exception) -> None:
         line = f"{type(error).__name__}: {error}"

@@ -26,9 +26,12 @@ class Counters:
     clock_jumps: int = 0  # backward by more than the streams can be out of order
     last_gap: float | None = None  # seconds from the last unmatched detections to the nearest image
 
-    frames_captioned: int = 0  # workers
+    frames_captioned: int = 0  # workers; those that had a pass of the model
+    frames_reused: int = 0  # workers; those published with captions of earlier frames alone
     frames_failed: int = 0  # workers
     frames_discarded: int = 0  # workers
+    frames_skipped: int = 0  # workers; waited for the model when a newer one came
+    frames_late: int = 0  # workers; older than one before them
     regions_captioned: int = 0  # workers
     regions_reused: int = 0  # workers
     regions_dropped: int = 0  # workers
@@ -56,10 +59,12 @@ _OTHER_REASON = "for other reasons"
 
 _CAUSES = {
     "unmatched": "detections without an image within the tolerance",
-    "replaced": "frames replaced by newer ones before the model was free",
+    "replaced": "frames replaced by newer ones before they were looked at",
+    "frames_skipped": "frames replaced by newer ones before the model was free",
     "withdrawn": "detections withdrawn by a deactivation or a clock jump",
     "frames_failed": "frames with an unreadable image or a failed pass",
     "frames_discarded": "frames not published because the node was deactivated meanwhile",
+    "frames_late": "frames older than one that came before them",
     "regions_dropped": "regions without a caption",
     "unset_stamps": "messages without a stamp",
     "backward_stamps": "messages older than the one before",

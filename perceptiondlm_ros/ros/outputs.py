@@ -90,6 +90,7 @@ class Outputs:
         self._to_draw = Mailbox()
         self._drawing = Worker(self._to_draw, self._draw, self._report, lambda: None)
         with self._lock:
+            self._last = 0
             self._activations += 1
             self.activation = self._activations
         return self.activation
@@ -106,9 +107,13 @@ class Outputs:
         for output in (*self._prompt, *self._drawn):
             output.close()
 
-    def clear(self) -> None:
-        """Take back what stands, such as markers: the stream ends or its clock was set back."""
+    def clear(self, sequence: int = 0) -> None:
+        """Take back what stands, such as markers: the stream ends or its clock was set back.
+
+        sequence: the first frame after that; none before it is published any more.
+        """
         with self._lock:
+            self._last = max(self._last, sequence)
             for output in (*self._prompt, *self._drawn):
                 self._send(output, output.clear, self.activation)
 

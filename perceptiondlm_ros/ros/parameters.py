@@ -102,6 +102,50 @@ SPECS = (
         bounds=(1, 1000),
     ),
     Spec(
+        "reuse.enabled",
+        True,
+        Applies.LIVE,
+        "Keep each track's caption and use it again; false captions every region of a frame.",
+    ),
+    Spec(
+        "reuse.max_age",
+        10.0,
+        Applies.LIVE,
+        "Age up to which a caption is used again [s]; it is renewed a little before.",
+        bounds=(0.0, 3600.0),
+    ),
+    Spec(
+        "reuse.max_gap",
+        2.0,
+        Applies.LIVE,
+        "Time that an object may be unseen before its caption is forgotten [s].",
+        bounds=(0.0, 3600.0),
+    ),
+    Spec(
+        "reuse.max_change",
+        0.15,
+        Applies.LIVE,
+        "Change of the region's looks up to which its caption is used again, as a fraction of the "
+        "image's brightness.",
+        bounds=(0.0, 10.0),
+    ),
+    Spec(
+        "reuse.max_turn",
+        0.25,
+        Applies.LIVE,
+        "Angle by which the direction to the nearest other region may change before a region is "
+        "captioned anew [rad]; from 3.15 on neighbours are not looked at.",
+        bounds=(0.0, 3.2),
+    ),
+    Spec(
+        "reuse.budget",
+        12,
+        Applies.LIVE,
+        "Most regions captioned in a pass while captions are used again; the others follow in the "
+        "next pass, new ones first, then changed ones, then the oldest.",
+        bounds=(1, 1000),
+    ),
+    Spec(
         "matching.tolerance",
         0.1,
         Applies.LIVE,

@@ -7,7 +7,6 @@ hand over; worker threads caption and publish.
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -20,12 +19,13 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from perceptiondlm_ros.ros import parameters
-from perceptiondlm_ros.ros.captioning import Captioning, Monitor
+from perceptiondlm_ros.ros.captioning import Captioning
 from perceptiondlm_ros.ros.counters import Counters, LossLog
 from perceptiondlm_ros.ros.diagnostics import Diagnostics
 from perceptiondlm_ros.ros.frames import Describes
 from perceptiondlm_ros.ros.inputs import Inputs
 from perceptiondlm_ros.ros.loading import load_and_warm_up, load_captioner
+from perceptiondlm_ros.ros.monitor import Monitor
 from perceptiondlm_ros.ros.outputs import Outputs
 from perceptiondlm_ros.ros.parameters import LoadSettings
 from perceptiondlm_ros.ros.published.all_outputs import drawn_outputs, prompt_outputs
@@ -56,7 +56,7 @@ class RegionCaptioner(LifecycleNode):
         self._captioning: Captioning | None = None
         self._warn = Throttle(self.get_logger().warning)
         self._losses = LossLog(self.counters, self.get_logger().info)
-        self._monitor = Monitor(self.counters, self.status, self._warn, threading.Lock())
+        self._monitor = Monitor(self.counters, self.status, self._warn)
         self.inputs = Inputs(self, self.counters, self._losses, self._warn)
         self.outputs = Outputs(
             prompt_outputs(self),
@@ -150,6 +150,8 @@ class RegionCaptioner(LifecycleNode):
     def _stop_taking(self) -> None:
         self.outputs.close()
         self.inputs.close()
+        if self._captioning:
+            self._captioning.withdraw_frame()
 
     def _free(self) -> None:
         """End the worker, which frees the model when its last pass is over."""

@@ -8,7 +8,7 @@ from perceptiondlm_ros.ros.counters import Counters, LossLog
 
 LOSSES = {
     *("unmatched", "replaced", "withdrawn", "frames_failed", "frames_discarded"),
-    *("regions_dropped", "unset_stamps", "backward_stamps"),
+    *("frames_late", "frames_skipped", "regions_dropped", "unset_stamps", "backward_stamps"),
 }
 
 

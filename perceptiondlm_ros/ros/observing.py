@@ -1,0 +1,193 @@
+"""From a frame's messages to what may be captioned of it, and to the message about it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from numpy.typing import NDArray
+
+from perceptiondlm_ros.errors import InputError
+from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
+from perceptiondlm_ros.ros import parameters
+from perceptiondlm_ros.ros.appearance import brightness, signature
+from perceptiondlm_ros.ros.conversions import (
+    Region,
+    description,
+    detections_to_regions,
+    image_to_rgb,
+    nanoseconds,
+)
+from perceptiondlm_ros.ros.frames import Frame, Result
+from perceptiondlm_ros.ros.matching import CLOCK_JUMP_NS
+from perceptiondlm_ros.ros.monitor import Monitor
+from perceptiondlm_ros.ros.reuse import Limits, Reuse, Scene
+from perceptiondlm_ros.ros.tracks import Held, Sighting
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
+
+    from perceptiondlm_ros.captioner import Caption
+
+_UNSET = 0
+_MOST_LATE = 2  # more in a row are no stragglers, but a clock that was set back a little
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A frame that was looked at.
+
+    sequence: its number in the order of arrival, from 1.
+    pixels: uint8 [H, W, 3] RGB; None where the image can't be read, which `error` says.
+    scene: its regions, tied to their tracks, in the order of `regions`.
+    prompt: what is to be asked about them; empty is the checkpoint's own.
+    """
+
+    frame: Frame
+    sequence: int
+    pixels: NDArray[np.uint8] | None
+    regions: tuple[Region, ...]
+    scene: Scene
+    prompt: str
+    error: str = ""
+
+
+class Observer:
+    """Looks at the frames in the order in which they come."""
+
+    def __init__(
+        self, node: Node, reuse: Reuse, monitor: Monitor, anew: Callable[[int], None]
+    ) -> None:
+        """anew: called with the number of a frame before which the clock was set back."""
+        self._node = node
+        self._reuse = reuse
+        self._monitor = monitor
+        self._anew = anew
+        self._number = 0  # of the last frame
+        self._last_ns = 0
+        self._late = 0  # frames in a row
+        self._activation = 0
+        self._prompt: str | None = None
+
+    def observe(self, frame: Frame) -> Observation | None:
+        """What there is to caption; None for a frame that comes after a newer one."""
+        stamp_ns = nanoseconds(frame.image.header.stamp)
+        if self._comes_late(stamp_ns, frame.activation):
+            return None
+        self._number += 1
+        prompt = parameters.read(self._node, "prompt", str)
+        if prompt != self._prompt:
+            self._prompt = prompt
+            self._reuse.lose_captions()
+        limits = read_limits(self._node)
+        try:
+            pixels = image_to_rgb(frame.image)
+        except InputError as error:
+            self._monitor.failed("image", str(error))
+            self._monitor.count_dropped({"unreadable image": len(frame.detections.detections)})
+            scene = Scene(stamp_ns, limits, ())
+            return Observation(frame, self._number, None, (), scene, prompt, str(error))
+        regions = detections_to_regions(
+            frame.detections.detections,
+            pixels.shape[1],
+            pixels.shape[0],
+            parameters.read(self._node, "max_regions", int),
+        )
+        self._tell_dropped(regions.dropped, len(frame.detections.detections))
+        level = brightness(pixels)
+        sightings = [
+            Sighting(r.detection.id, r.label, r.box, signature(pixels, r.box, level))
+            for r in regions.kept
+        ]
+        scene = self._reuse.see(stamp_ns, sightings, limits)
+        return Observation(frame, self._number, pixels, tuple(regions.kept), scene, prompt)
+
+    def _comes_late(self, stamp_ns: int, activation: int) -> bool:
+        """Whether a newer frame came before; a new stream or a clock set back begins anew."""
+        behind = self._last_ns - stamp_ns if stamp_ns != _UNSET else 0
+        if activation != self._activation:
+            self._activation = activation
+            self._reuse.clear()
+        elif behind > CLOCK_JUMP_NS or (behind > 0 and self._late == _MOST_LATE):
+            self._reuse.clear()
+            self._anew(self._number + 1)
+        elif behind > 0:
+            self._late += 1
+            return True
+        self._late = 0
+        self._last_ns = stamp_ns or self._last_ns
+        return False
+
+    def _tell_dropped(self, reasons: Counter[str], total: int) -> None:
+        if reasons:
+            self._monitor.count_dropped(reasons)
+            told = ", ".join(f"{number} {reason}" for reason, number in reasons.items())
+            self._monitor.warn(
+                "regions", f"{reasons.total()} of {total} detections dropped: {told}"
+            )
+
+
+def read_limits(node: Node) -> Limits:
+    """The present limits of reuse."""
+    return Limits(
+        enabled=parameters.read(node, "reuse.enabled", bool),
+        max_age=parameters.read(node, "reuse.max_age", float),
+        max_gap=parameters.read(node, "reuse.max_gap", float),
+        max_change=parameters.read(node, "reuse.max_change", float),
+        max_turn=parameters.read(node, "reuse.max_turn", float),
+        budget=parameters.read(node, "reuse.budget", int),
+    )
+
+
+def compose(
+    observation: Observation,
+    model: str,
+    fresh: Mapping[int, Caption],
+    held: Mapping[int, Held],
+    *,
+    error: str = "",
+    draft: bool = False,
+) -> Result:
+    """The result for a frame.
+
+    fresh: captions made of this frame, by the region's place. held: older ones for the others.
+    error: why it has no fresh ones. draft: whether the fresh ones are drafts.
+    """
+    frame = observation.frame
+    header = frame.image.header
+    descriptions: dict[int, RegionDescription] = {}
+    for place, region in enumerate(observation.regions):
+        if place in fresh:
+            descriptions[place] = description(region, fresh[place], header)
+            descriptions[place].source = (
+                RegionDescription.DRAFT if draft else RegionDescription.FRESH
+            )
+        elif place in held:
+            descriptions[place] = description(region, held[place].caption, header)
+            if held[place].stamp_ns != observation.scene.stamp_ns:
+                descriptions[place].source = RegionDescription.REUSED
+                descriptions[place].caption_stamp = _stamp(held[place].stamp_ns)
+    message = RegionDescriptionArray(
+        header=header,
+        regions=list(descriptions.values()),
+        dropped=len(frame.detections.detections) - len(descriptions),
+        model=model,
+    )
+    return Result(
+        message,
+        observation.pixels,
+        tracks=tuple(observation.scene.names[place] for place in descriptions),
+        masks=tuple(None for _ in descriptions),
+        activation=frame.activation,
+        sequence=observation.sequence,
+        error=observation.error or error,
+    )
+
+
+def _stamp(stamp_ns: int) -> Time:
+    sec, nanosec = divmod(stamp_ns, 1_000_000_000)
+    return Time(sec=sec, nanosec=nanosec)
