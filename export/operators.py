@@ -75,7 +75,9 @@ def find_problems(model: onnx.ModelProto) -> list[Problem]:
         text = f"opset {opset} is newer than {HIGHEST_OPSET}, the newest that TensorRT 10.3 takes"
         found[text] = Problem(text)
     for where, problem in _problems_of_graph(model.graph, _Scope({}, {}), opset):
-        found.setdefault(problem.text, problem).nodes.append(where)
+        nodes = found.setdefault(problem.text, problem).nodes
+        if where not in nodes[-1:]:
+            nodes.append(where)
     return list(found.values())
 
 

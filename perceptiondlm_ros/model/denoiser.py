@@ -103,8 +103,11 @@ class Denoiser(nn.Module):
 
     def embed(self, rows: QueryRows, visual_rows: Tensor, caption_ids: Tensor) -> Tensor:
         """What enters the language model, [B, Q, D]."""
-        captions = caption_ids.index_select(1, rows.caption_index.clamp(min=0))
-        token_ids = torch.where(rows.caption_index >= 0, captions, rows.token_ids)
+        is_caption = rows.caption_index >= 0
+        # Not clamp: TensorRT's parser takes Clip on floats only.
+        index = torch.where(is_caption, rows.caption_index, 0)
+        captions = caption_ids.index_select(1, index)
+        token_ids = torch.where(is_caption, captions, rows.token_ids)
         return self.language.embed(token_ids, visual_rows, rows.visual_index)
 
     def logits(

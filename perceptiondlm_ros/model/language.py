@@ -198,8 +198,10 @@ class LanguageModel(nn.Module):
             visual_rows: [B, F, D].
             visual_index: int64 [Q], the visual row that replaces an embedding, -1 for none.
         """
-        visual = visual_rows.index_select(1, visual_index.clamp(min=0))
-        return torch.where((visual_index >= 0)[:, None], visual, self.embed_tokens(token_ids))
+        is_visual = visual_index >= 0
+        # Not clamp: TensorRT's parser takes Clip on floats only.
+        visual = visual_rows.index_select(1, torch.where(is_visual, visual_index, 0))
+        return torch.where(is_visual[:, None], visual, self.embed_tokens(token_ids))
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Final norm and head: [..., D] to fp32 [..., V]."""
