@@ -169,11 +169,11 @@ def denoiser_graph(model: PerceptionDLM, mask_id: int) -> Graph:
 
 
 def _denoiser_example(model: PerceptionDLM) -> tuple[Any, ...]:
-    """Sizes that all differ, so that no axis is taken for another."""
+    """Sizes that all differ, so that no axis is taken for another; and no tensor twice, which the
+    exporter would take for one input."""
     language, dtype = model.config.language, model.mask_id_embedding.weight.dtype
     b, q, p, f, j, a, s = 2, 40, 7, 5, 24, 9, 6
-    past = torch.zeros(b, language.num_key_value_heads, p, language.head_dim, dtype=dtype)
-    layers = [past] * language.num_hidden_layers
+    past = (b, language.num_key_value_heads, p, language.head_dim)
     whole = torch.int64
     return (
         torch.zeros(b, q, dtype=whole),
@@ -184,8 +184,8 @@ def _denoiser_example(model: PerceptionDLM) -> tuple[Any, ...]:
         torch.zeros(b, q, dtype=whole),
         torch.ones(b, a, p + q, dtype=torch.bool),
         torch.zeros(b, f, language.hidden_size, dtype=dtype),
-        layers,
-        layers,
+        [torch.zeros(past, dtype=dtype) for _ in range(language.num_hidden_layers)],
+        [torch.zeros(past, dtype=dtype) for _ in range(language.num_hidden_layers)],
         torch.zeros(b, j, dtype=whole),
         torch.zeros(b, j),
         torch.ones(b, j, dtype=torch.bool),

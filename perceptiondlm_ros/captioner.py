@@ -19,7 +19,7 @@ from perceptiondlm_ros.processing.sequence import DEFAULT_PROMPT
 from perceptiondlm_ros.processing.tokenizer import CaptionTokenizer
 from perceptiondlm_ros.runtime.backend import Backend, DenoisingState
 from perceptiondlm_ros.runtime.denoising import denoise
-from perceptiondlm_ros.runtime.loading import check_cache, choose_cache, load_backend
+from perceptiondlm_ros.runtime.loading import check_cache, choose_cache, load_backend, own_prompt
 from perceptiondlm_ros.runtime.locate import locate_checkpoint
 
 Box = tuple[float, float, float, float]
@@ -54,7 +54,7 @@ class Caption:
 
 
 class Captioner:
-    """A loaded checkpoint. Calls of `describe` don't change it, and may come from any thread.
+    """A loaded model. Calls of `describe` don't change it, and may come from any thread.
 
     `close` gives its memory back, for a process that goes on without it.
 
@@ -72,6 +72,7 @@ class Captioner:
         steps: int | None = None,
         caption_tokens: int | None = None,
         cache: str = "auto",
+        prompt: str | None = None,
     ) -> None:
         config = backend.config
         self.name = name
@@ -89,6 +90,7 @@ class Captioner:
         tokens = config.caption_tokens if caption_tokens is None else caption_tokens
         self._caption_tokens = int(tokens)
         self._cache = choose_cache(cache, config)
+        self._prompt = DEFAULT_PROMPT if prompt is None else prompt
 
     @classmethod
     def load(
@@ -100,12 +102,14 @@ class Captioner:
         caption_tokens: int | None = None,
         cache: str = "auto",
     ) -> Captioner:
-        """Load a checkpoint.
+        """Load a checkpoint or an exported model.
 
         Args:
-            path: a checkpoint folder in the published layout, or a hub id such as
-                `MSALab/PerceptionDLM`; None is the packaged small checkpoint.
-            backend: `torch`, or `auto` for the best that is here.
+            path: a checkpoint folder in the published layout, a folder that `perceptiondlm export`
+                wrote, or a hub id such as `MSALab/PerceptionDLM`; None is the packaged small
+                checkpoint.
+            backend: `torch` for a checkpoint, `onnx` or `tensorrt` for an exported model; `auto` is
+                the fastest that is here.
             device: `auto`, `cpu`, `cuda` or `cuda:N`.
             steps: denoising steps, 1 to 1024; None is what the checkpoint is meant for.
             caption_tokens: tokens of a caption, 1 to 512; None as above.
@@ -127,6 +131,7 @@ class Captioner:
             steps=steps,
             caption_tokens=caption_tokens,
             cache=cache,
+            prompt=own_prompt(folder),
         )
 
     def describe(
@@ -182,7 +187,7 @@ class Captioner:
             groups,
             config=self._backend.config,
             tokenizer=self._tokenizer,
-            prompt=DEFAULT_PROMPT if prompt is None else prompt,
+            prompt=self._prompt if prompt is None else prompt,
             caption_tokens=self._caption_tokens,
             buckets=self._backend.buckets,
         )

@@ -59,6 +59,25 @@ class StateFeed:
     step: IntArray
 
 
+@dataclass(frozen=True)
+class VisionFeed:
+    """Attributes:
+    tiles: float32 [T, 3, S, S].
+    patch_masks: bool [B, N, T, P*P].
+    roi_matrix: float32 [B, N, R, T*C].
+    """
+
+    tiles: FloatArray
+    patch_masks: BoolArray
+    roi_matrix: FloatArray
+
+
+def vision_feed(inputs: ModelInputs) -> VisionFeed:
+    """What the vision encoder takes."""
+    masks = inputs.patch_masks.reshape(*inputs.patch_masks.shape[:3], -1)
+    return VisionFeed(inputs.tiles, masks, inputs.roi_matrix)
+
+
 def whole_rows(inputs: ModelInputs, config: ModelConfig, past: int) -> RowsFeed:
     """All rows of the sequence, after `past` columns that nobody may attend to."""
     kinds, columns = _classes(inputs, config)

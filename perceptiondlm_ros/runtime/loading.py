@@ -1,45 +1,104 @@
-"""From a checkpoint folder to a backend that runs it."""
+"""From a folder, a checkpoint or an exported model, to a backend that runs it."""
 
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from perceptiondlm_ros.errors import BackendError, InputError
 from perceptiondlm_ros.model.config import ModelConfig
+from perceptiondlm_ros.model.manifest import Manifest, is_exported
 from perceptiondlm_ros.runtime.backend import Backend, CacheMode
 
-BACKENDS = ("auto", "torch")
+BACKENDS = ("auto", "torch", "onnx", "tensorrt")
 CACHE_MODES = ("auto", "exact", "prefix")
 
 
 def load_backend(folder: Path, backend: str, device: str) -> Backend:
-    """Load a checkpoint folder.
+    """Load a checkpoint folder or an exported one.
 
     Args:
-        backend: `torch`, or `auto` for the best that is here.
+        backend: `torch` for a checkpoint, `onnx` or `tensorrt` for an exported model, or `auto` for
+            the fastest that is here.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
 
     Raises:
-        BackendError: the backend or the device isn't available.
+        BackendError: the backend or the device isn't available, or isn't for this kind of folder.
         CheckpointError: the folder's files are missing, damaged or don't fit each other.
     """
     if backend not in BACKENDS:
+        raise BackendError(f"backend is {backend!r}, expected one of {', '.join(BACKENDS)}")
+    if is_exported(folder):
+        return _load_exported(folder, backend, device)
+    if backend not in ("auto", "torch"):
         raise BackendError(
-            f"backend is {backend!r}, expected one of {', '.join(BACKENDS)}; others need an "
-            "exported model, which this version can't run yet"
+            f"backend {backend} needs an exported model, and {folder} is a checkpoint; run "
+            f"`perceptiondlm export {folder} OUTPUT` and load OUTPUT, or use backend torch"
         )
+    return _load_torch(folder, device)
+
+
+def own_prompt(folder: Path) -> str | None:
+    """What an exported model is asked when the caller gives no prompt; None for a checkpoint.
+
+    Raises:
+        CheckpointError: the manifest can't be used.
+    """
+    return Manifest.read(folder).prompt if is_exported(folder) else None
+
+
+def _load_torch(folder: Path, device: str) -> Backend:
     config = ModelConfig.from_folder(folder)
     try:
         from perceptiondlm_ros.runtime.torch_backend import TorchBackend
     except ImportError as error:
-        if (error.name or "").startswith("perceptiondlm_ros"):
-            raise  # our own installation is incomplete
-        raise BackendError(
-            f"the torch backend needs torch and safetensors, but {sys.executable} can't import "
-            f"them ({error}); run `{sys.executable} -m pip install torch safetensors`"
-        ) from error
+        raise _not_importable("torch", "torch safetensors", error) from error
     return TorchBackend.load(folder, config, device)
+
+
+def _load_exported(folder: Path, backend: str, device: str) -> Backend:
+    if backend == "torch":
+        raise BackendError(
+            f"backend torch needs a checkpoint, and {folder} is an exported model; use backend "
+            "auto, onnx or tensorrt, or load the checkpoint that it was exported from"
+        )
+    if backend == "tensorrt" or (backend == "auto" and _tensorrt_runs(folder, device)):
+        return _load_tensorrt(folder, device)
+    return _load_onnx(folder, device)
+
+
+def _tensorrt_runs(folder: Path, device: str) -> bool:
+    """Whether TensorRT is installed and could run this export on this device."""
+    graphs = Manifest.read(folder).graphs.values()
+    portable = all(graph.file is not None for graph in graphs)
+    return portable and device != "cpu" and find_spec("tensorrt") is not None
+
+
+def _load_tensorrt(folder: Path, device: str) -> Backend:
+    try:
+        from perceptiondlm_ros.runtime.tensorrt_backend import TensorRTBackend
+    except ImportError as error:
+        raise _not_importable("tensorrt", "tensorrt cuda-python", error) from error
+    return TensorRTBackend.load(folder, device)
+
+
+def _load_onnx(folder: Path, device: str) -> Backend:
+    try:
+        from perceptiondlm_ros.runtime.onnx_backend import OnnxBackend
+    except ImportError as error:
+        raise _not_importable("onnx", "onnxruntime", error) from error
+    return OnnxBackend.load(folder, device)
+
+
+def _not_importable(backend: str, packages: str, error: ImportError) -> Exception:
+    """The error itself where our own installation is incomplete."""
+    if (error.name or "").startswith("perceptiondlm_ros"):
+        return error
+    return BackendError(
+        f"the {backend} backend needs {packages.replace(' ', ' and ')}, but {sys.executable} can't "
+        f"import them ({error}); run `{sys.executable} -m pip install {packages}`"
+    )
 
 
 def choose_cache(cache: str, config: ModelConfig) -> CacheMode:

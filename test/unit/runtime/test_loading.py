@@ -29,7 +29,9 @@ def test_torch_runs_a_checkpoint(folder: Path, backend: str) -> None:
 
 @pytest.mark.parametrize("backend", ["jax", "", "Torch", None])
 def test_other_backends_are_refused_by_name(folder: Path, backend: Any) -> None:
-    with pytest.raises(BackendError, match=r"backend is .*expected one of auto, torch"):
+    with pytest.raises(
+        BackendError, match=r"backend is .*expected one of auto, torch, onnx, tensorrt"
+    ):
         load_backend(folder, backend, "cpu")
 
 

@@ -1,0 +1,238 @@
+"""An exported model in ONNX Runtime, on a CPU or a CUDA device; without torch.
+
+Tensors stay on the device between steps: what a step gives is bound as input of the next, and the
+first step's keys and values are the past of the later ones, in the very same memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+
+from perceptiondlm_ros.errors import BackendError
+from perceptiondlm_ros.model.config import ModelConfig
+from perceptiondlm_ros.model.contract import Buckets, ModelInputs
+from perceptiondlm_ros.model.manifest import GraphRecord
+from perceptiondlm_ros.runtime.backend import CacheMode, DenoisingState
+from perceptiondlm_ros.runtime.exported import open_exported
+from perceptiondlm_ros.runtime.feeds import (
+    RowsFeed,
+    StateFeed,
+    caption_rows,
+    first_state,
+    vision_feed,
+    whole_rows,
+)
+from perceptiondlm_ros.runtime.onnx_devices import Device, session_options
+
+_STATE = ("caption_ids", "confidence", "step")
+
+
+class OnnxBackend:
+    """Args:
+    vision_encoder, denoiser: sessions of the two graphs.
+    description: the device and precision.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        vision_encoder: onnxruntime.InferenceSession,
+        denoiser: onnxruntime.InferenceSession,
+        device: Device,
+        description: str,
+    ) -> None:
+        self.config = config
+        self.description = description
+        self.buckets: Buckets | None = None
+        self._device = device
+        self._graphs: tuple[Any, Any] | None = (vision_encoder, denoiser)
+
+    @classmethod
+    def load(cls, folder: Path, device: str) -> OnnxBackend:
+        """Args:
+            folder: an exported model.
+            device: `auto`, `cpu`, `cuda` or `cuda:N`.
+
+        Raises:
+            BackendError: the device isn't there, has too little memory, or can't run the export's
+                precision.
+            CheckpointError: files are missing, damaged or not as exported.
+        """
+        manifest, config = open_exported(folder)
+        target = Device.resolve(device)
+        graphs = [
+            _open(folder, name, manifest.graphs[name], target)
+            for name in ("vision_encoder", "denoiser")
+        ]
+        provider = graphs[1].get_providers()[0].removesuffix("ExecutionProvider")
+        description = (
+            f"onnxruntime {onnxruntime.__version__} ({provider}) on {target}, {manifest.precision}"
+        )
+        return cls(config, graphs[0], graphs[1], target, description)
+
+    def start(self, inputs: ModelInputs, cache: CacheMode, steps: int) -> OnnxSession:
+        if self._graphs is None:
+            raise BackendError("the backend was closed, expected an open one; load another one")
+        with _failures_reported(self._device):
+            vision_encoder, denoiser = self._graphs
+            visual_rows = _encode(vision_encoder, inputs, self._device)
+            feeds = [whole_rows(inputs, self.config, past=1)]
+            if cache == "prefix":
+                length = inputs.layout.length
+                feeds.append(caption_rows(inputs, self.config, past=length))
+            state = first_state(inputs, steps)
+            return OnnxSession(denoiser, self._device, visual_rows, feeds, state, inputs)
+
+    def close(self) -> None:
+        """See `backend.Backend`. What a session still uses stays until that session is gone."""
+        self._graphs = None
+
+
+class OnnxSession:
+    """One image, encoded once; see `backend.Session`.
+
+    Args:
+        feeds: the rows of the first step, and of later ones where those differ.
+    """
+
+    def __init__(
+        self,
+        denoiser: onnxruntime.InferenceSession,
+        device: Device,
+        visual_rows: onnxruntime.OrtValue,
+        feeds: list[RowsFeed],
+        state: StateFeed,
+        inputs: ModelInputs,
+    ) -> None:
+        self.steps = state.schedule.shape[1]
+        self._denoiser, self._device, self._feeds = denoiser, device, feeds
+        self._shape = (len(inputs.regions), inputs.layout.slots, inputs.layout.caption_tokens)
+        self._past_names = [i.name for i in denoiser.get_inputs() if i.name.startswith("past_")]
+        self._constant = {
+            "visual_rows": visual_rows,
+            "active": device.put(state.active),
+            "schedule": device.put(state.schedule),
+        }
+        self._states = [self._state_values(state) for _ in range(2)]
+        self._best = {
+            "best_ids": device.put(state.caption_ids),
+            "best_confidence": device.put(state.confidence),
+        }
+        self._step = 0
+        self._bound: list[dict[str, Any]] = []
+        self._first: Any = None
+        self._later: dict[int, Any] = {}
+
+    def step(self) -> None:
+        with _failures_reported(self._device):
+            self._denoiser.run_with_iobinding(self._binding())
+            self._step += 1
+
+    def state(self) -> DenoisingState:
+        if not self._step:
+            raise BackendError("no denoising step was run yet, expected one before the state")
+        with _failures_reported(self._device):
+            now = self._states[self._step % 2]
+            values = (now["caption_ids"], now["confidence"], *self._best.values())
+            # A copy, since the memory is written again by the next step.
+            return DenoisingState(*(v.numpy().reshape(self._shape).copy() for v in values))
+
+    def _binding(self) -> Any:
+        """The first step has a binding of its own; the others take turns, as the state does."""
+        turn = self._step % 2
+        if self._first is None:
+            self._first = self._bind(self._feeds[0], self._empty_past(), turn)
+            if len(self._feeds) > 1:
+                for name in self._past_names:
+                    self._first.bind_output(name.removeprefix("past_"), *self._device.place)
+            return self._first
+        if turn not in self._later:
+            self._later[turn] = self._bind(self._feeds[-1], self._past(), turn)
+        return self._later[turn]
+
+    def _bind(self, feed: RowsFeed, past: Mapping[str, Any], turn: int) -> Any:
+        binding = self._denoiser.io_binding()
+        rows = {field.name: self._device.put(getattr(feed, field.name)) for field in fields(feed)}
+        before, after = self._states[turn], self._states[1 - turn]
+        given = {**rows, **self._constant, **past, **before}
+        for name, value in given.items():
+            binding.bind_ortvalue_input(name, value)
+        for name, value in {**{f"new_{key}": after[key] for key in _STATE}, **self._best}.items():
+            binding.bind_ortvalue_output(name, value)
+        self._bound.append(given)  # a binding doesn't keep its values alive
+        return binding
+
+    def _empty_past(self) -> dict[str, Any]:
+        """One column a layer, which nobody attends to."""
+        inputs = {i.name: i for i in self._denoiser.get_inputs()}
+        groups = self._shape[0]
+        past: dict[str, Any] = {}
+        for name in self._past_names:
+            _, heads, _, width = inputs[name].shape
+            past[name] = self._device.zeros((groups, heads, 1, width), inputs[name].type)
+        return past
+
+    def _past(self) -> dict[str, Any]:
+        """What the first step gave, uncopied."""
+        if len(self._feeds) == 1:
+            return self._empty_past()
+        given = self._first.get_outputs()[-len(self._past_names) :]
+        return dict(zip(self._past_names, given, strict=True))
+
+    def _state_values(self, state: StateFeed) -> dict[str, Any]:
+        return {name: self._device.put(getattr(state, name)) for name in _STATE}
+
+
+def _encode(
+    vision_encoder: onnxruntime.InferenceSession, inputs: ModelInputs, device: Device
+) -> onnxruntime.OrtValue:
+    binding = vision_encoder.io_binding()
+    feed = vision_feed(inputs)
+    for field in fields(feed):
+        binding.bind_ortvalue_input(field.name, device.put(getattr(feed, field.name)))
+    binding.bind_output("visual_rows", *device.place)
+    vision_encoder.run_with_iobinding(binding)
+    return binding.get_outputs()[0]
+
+
+def _open(folder: Path, name: str, graph: GraphRecord, device: Device) -> Any:
+    file = graph.cpu_file if device.kind == "cpu" and graph.cpu_file else graph.file
+    if file is None:
+        raise BackendError(
+            f"{folder} was exported for CPUs alone, and device is {device}; use device cpu, or "
+            "export with precision fp16"
+        )
+    try:
+        return onnxruntime.InferenceSession(
+            str(folder / file), session_options(), providers=device.providers(folder)
+        )
+    except Exception as error:  # onnxruntime's errors have no common base
+        raise BackendError(
+            f"{device} can't load the {name} of {folder} with onnxruntime "
+            f"{onnxruntime.__version__}: {error}"
+        ) from error
+
+
+@contextmanager
+def _failures_reported(device: Device) -> Iterator[None]:
+    """Turn what ONNX Runtime raises while running into a BackendError."""
+    try:
+        yield
+    except BackendError:
+        raise
+    except MemoryError as error:
+        raise BackendError(_out_of_memory(device)) from error
+    except Exception as error:  # onnxruntime's errors have no common base
+        if "alloc" in str(error).lower() or "out of memory" in str(error).lower():
+            raise BackendError(_out_of_memory(device)) from error
+        raise BackendError(f"{device} failed while running: {error}") from error
+
+
+def _out_of_memory(device: Device) -> str:
+    return f"{device} ran out of memory; use fewer regions a frame, a smaller image or checkpoint"

@@ -1,0 +1,110 @@
+"""Where ONNX Runtime computes: providers, threads and memory of a device."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from perceptiondlm_ros.errors import BackendError
+
+_DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+_BFLOAT16 = 16  # onnx.TensorProto.BFLOAT16, written as a number so that onnx isn't needed
+
+
+@dataclass(frozen=True)
+class Device:
+    """Attributes:
+    kind: `cpu` or `cuda`.
+    index: of the CUDA device.
+    """
+
+    kind: str
+    index: int
+
+    def __str__(self) -> str:
+        return "cpu" if self.kind == "cpu" else f"cuda:{self.index}"
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """As IOBinding takes it."""
+        return self.kind, self.index
+
+    @classmethod
+    def resolve(cls, device: str) -> Device:
+        """`auto`, `cpu`, `cuda` or `cuda:N` as a device that is there.
+
+        Raises:
+            BackendError: it isn't there, or isn't the name of one.
+        """
+        has_cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+        if device == "auto":
+            return cls("cuda" if has_cuda else "cpu", 0)
+        if device == "cpu":
+            return cls("cpu", 0)
+        kind, _, number = str(device).partition(":")
+        if kind != "cuda" or not (number.isdecimal() or device == "cuda"):
+            raise BackendError(f"device is {device!r}, expected 'auto', 'cpu', 'cuda' or 'cuda:N'")
+        if not has_cuda:
+            raise BackendError(
+                f"device is {device!r}, but this onnxruntime {onnxruntime.__version__} has no CUDA "
+                "provider; use 'cpu' or 'auto', or install onnxruntime-gpu instead of onnxruntime"
+            )
+        return cls("cuda", int(number or 0))
+
+    def providers(self, folder: Path) -> list[Any]:
+        """Providers in order of preference: TensorRT where its library is, CUDA, CPU."""
+        if self.kind == "cpu":
+            return ["CPUExecutionProvider"]
+        found: list[Any] = []
+        available = onnxruntime.get_available_providers()
+        if "TensorrtExecutionProvider" in available and find_spec("tensorrt") is not None:
+            found.append(("TensorrtExecutionProvider", self._tensorrt_options(folder)))
+        return [
+            *found,
+            ("CUDAExecutionProvider", {"device_id": self.index}),
+            "CPUExecutionProvider",
+        ]
+
+    def put(self, array: np.ndarray) -> Any:
+        """A copy of the array in the device's memory, as an OrtValue."""
+        own = np.array(array, order="C")  # on a CPU the value is the array's own memory
+        return onnxruntime.OrtValue.ortvalue_from_numpy(own, self.kind, self.index)
+
+    def zeros(self, shape: tuple[int, ...], kind: str) -> Any:
+        """An OrtValue of a graph's element type, such as `tensor(float16)`."""
+        if kind == "tensor(bfloat16)":
+            return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(
+                np.zeros(shape, dtype=np.uint16), _BFLOAT16
+            )
+        return self.put(np.zeros(shape, dtype=_DTYPES[kind]))
+
+    def _tensorrt_options(self, folder: Path) -> dict[str, Any]:
+        cache = str(folder / "engines")
+        return {
+            "device_id": self.index,
+            "trt_engine_cache_enable": True,
+            "trt_engine_cache_path": cache,
+            "trt_timing_cache_enable": True,
+            "trt_timing_cache_path": cache,
+        }
+
+
+def session_options() -> onnxruntime.SessionOptions:
+    """Threads for the cores that this process may use, and no denormal numbers.
+
+    What a masked column adds is such a number before it is multiplied away, and arithmetic with
+    them made attention five times slower (ONNX Runtime 1.32 on a Xeon). It is a setting of the
+    process's threads that the first session makes for all.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    return options
