@@ -6,7 +6,7 @@ WITH_VENV := AMENT_PREFIX_PATH="$(abspath $(VENV))$(AMENT_PREFIX_PATH:%=:%)" \
   LD_LIBRARY_PATH="$(abspath $(VENV))/lib$(LD_LIBRARY_PATH:%=:%)"
 endif
 
-.PHONY: demo test setup evaluate train bench
+.PHONY: demo test setup evaluate train bench load
 
 demo: setup
 	@$(WITH_VENV) $(VENV)/bin/python -m perceptiondlm_ros.demo.run
@@ -22,6 +22,10 @@ evaluate: setup
 
 train: setup
 	@$(WITH_VENV) $(VENV)/bin/python -m perceptiondlm_ros.training.train
+
+# Options in LOAD, as in `make load LOAD=--seconds=600`.
+load: setup
+	@$(WITH_VENV) $(VENV)/bin/python -m perceptiondlm_ros.demo.load.run $(LOAD)
 
 # Options in BENCH, as in `make bench BENCH=--quick`.
 bench: setup

@@ -30,6 +30,9 @@ class Processes:
     def log(self, name: str) -> Path:
         return self._logs / f"{name}.log"
 
+    def pid(self, name: str) -> int:
+        return self._running[name].pid
+
     def start(self, name: str, module: str, *arguments: str, speaks: bool = False) -> None:
         """speaks: its standard output is the parent's; else it goes to the log with its errors."""
         with self.log(name).open("wb") as log:

@@ -1,0 +1,144 @@
+"""The real node over a model that takes a set time, with a stopwatch at its callbacks, its mailbox
+and its publisher."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rclpy
+from numpy.typing import NDArray
+from rclpy.executors import ExternalShutdownException
+
+from perceptiondlm_ros.captioner import Caption
+from perceptiondlm_ros.demo.load.camera import stamp_in
+from perceptiondlm_ros.demo.load.records import Record, Recorder
+from perceptiondlm_ros.ros.conversions import nanoseconds
+from perceptiondlm_ros.ros.mailbox import Mailbox
+from perceptiondlm_ros.ros.region_captioner import RegionCaptioner
+
+_CAPTION = "a large red striped ball to the left of a small blue cube"
+
+
+class SlowCaptioner:
+    """Takes `seconds` for a pass and leaves the processor to others meanwhile, as a GPU does."""
+
+    name = "slow"
+
+    def __init__(self, seconds: float, record: Callable[[Record], None]) -> None:
+        self._seconds = seconds
+        self._record = record
+        self.ready = threading.local()
+
+    def describe(
+        self, image: NDArray[np.uint8], regions: Sequence[Any], prompt: str | None = None
+    ) -> list[Caption]:
+        stamp = stamp_in(image)
+        if stamp:  # else it is the warm-up
+            self._record(Record("started", time.time_ns(), stamp))
+        time.sleep(self._seconds)
+        captions = [Caption(_CAPTION, 0.9, [], False) for _ in regions]
+        if stamp:
+            self._record(Record("ready", time.time_ns(), stamp))
+            self.ready.since = time.perf_counter()
+        return captions
+
+    def close(self) -> None:
+        pass
+
+
+class MeasuredNode(RegionCaptioner):
+    """The node itself; whatever it creates is timed."""
+
+    def __init__(self, seconds: float, record: Callable[[Record], None]) -> None:
+        self._record = record
+        self._captioner = SlowCaptioner(seconds, record)
+        super().__init__(load=lambda settings: self._captioner)
+
+    def create_subscription(  # type: ignore[override]
+        self, kind: Any, topic: str, callback: Any, *args: Any, **options: Any
+    ) -> Any:
+        timed = self._timed(topic, callback)
+        return super().create_subscription(kind, topic, timed, *args, **options)
+
+    def create_timer(  # type: ignore[override]
+        self, period: float, callback: Any, *args: Any, **options: Any
+    ) -> Any:
+        return super().create_timer(period, self._timed("timer", callback), *args, **options)
+
+    def create_lifecycle_publisher(  # type: ignore[override]
+        self, kind: Any, topic: str, *args: Any, **options: Any
+    ) -> Any:
+        publisher = super().create_lifecycle_publisher(kind, topic, *args, **options)
+        if topic.endswith("descriptions"):
+            timed = self._after_captions(publisher.publish)
+            publisher.publish = timed  # type: ignore[method-assign]
+        return publisher
+
+    def _timed(self, name: str, callback: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(callback)  # rclpy looks at its arguments
+        def timed(*args: Any) -> None:
+            started = time.perf_counter()
+            callback(*args)
+            took = time.perf_counter() - started
+            self._record(Record("callback", time.time_ns(), 0, name, took))
+
+        return timed
+
+    def _after_captions(self, publish: Callable[[Any], None]) -> Callable[[Any], None]:
+        def timed(message: Any) -> None:
+            publish(message)
+            since = getattr(self._captioner.ready, "since", None)
+            if since is not None:  # in the thread that made the captions, once for each pass
+                self._captioner.ready.since = None
+                took = time.perf_counter() - since
+                stamp = nanoseconds(message.header.stamp)
+                self._record(Record("published", time.time_ns(), stamp, "", took))
+
+        return timed
+
+
+def time_handing_over(record: Callable[[Record], None]) -> None:
+    """Put a stopwatch at the mailbox that matched pairs go through, in this process only."""
+    put = Mailbox.put
+
+    def timed(self: Mailbox[Any], item: Any) -> bool:
+        image = getattr(item, "image", None)
+        if image is not None:
+            record(Record("handed", time.time_ns(), nanoseconds(image.header.stamp)))
+        return put(self, item)
+
+    Mailbox.put = timed  # type: ignore[method-assign]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pass-seconds", type=float, required=True)
+    parser.add_argument("--records", type=Path, required=True)
+    options, ros = parser.parse_known_args(arguments)
+    recorder = Recorder(options.records)
+    time_handing_over(recorder)
+    rclpy.init(args=ros)
+    node = MeasuredNode(options.pass_seconds, recorder)
+    try:
+        node.autostart()
+        rclpy.spin(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass  # the usual way to end a node
+    finally:
+        node.close()
+        node.destroy_node()
+        rclpy.try_shutdown()
+        recorder.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
