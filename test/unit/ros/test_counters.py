@@ -36,7 +36,7 @@ def test_each_loss_is_named_with_its_count_and_nothing_else_is() -> None:
 def test_every_cause_has_its_count_also_where_nothing_was_lost() -> None:
     causes = Counters(replaced=3).by_cause()
     assert len(causes) == len(LOSSES) and sum(causes.values()) == 3
-    assert causes["frames replaced by newer ones before the model was free"] == 3
+    assert causes["frames replaced by newer ones before they were looked at"] == 3
 
 
 def test_reasons_of_drops_add_up_and_stay_few_whatever_comes() -> None:
