@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,14 +24,12 @@ from perceptiondlm_ros.drawing.pens import (
     draw_plate,
     tint_mask,
 )
-from perceptiondlm_ros.drawing.placement import gap, leader
+from perceptiondlm_ros.drawing.placement import BESIDE, gap, leader
 from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.text import one_line
 
 if TYPE_CHECKING:
     from perceptiondlm_ros.captioner import Box
-
-_BESIDE: Final = 5.0  # pixels: a plate this near its region needs no leader line
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,7 @@ def annotate(image: NDArray[np.uint8], annotations: Sequence[Annotation]) -> NDA
             draw_contour(canvas, mask, colour, unit)
     for box, mask, place, colour in zip(boxes, masks, places, colours, strict=True):
         target = _target(place, box, mask)
-        if place[2] > place[0] and gap(place[None], target)[0] > _BESIDE * unit:
+        if place[2] > place[0] and gap(place[None], target)[0] > BESIDE * unit:
             draw_leader(canvas, leader(place[None], target)[0], colour, unit)
     for item, plate, place, colour in zip(annotations, plates, places, colours, strict=True):
         corner = (round(float(place[0])), round(float(place[1])))

@@ -10,6 +10,7 @@ Colour = tuple[int, int, int]
 """Red, green and blue, each 0 to 255 (sRGB)."""
 
 _GOLDEN_RATIO = 0.618034  # successive multiples spread evenly round the colour circle
+_VARIATION = 0.06  # of the colour circle
 _CHROMA = 0.15  # the most that nearly all hues have in sRGB at these lightnesses
 _LIGHTNESS = (0.82, 0.72)  # of even and odd numbers, so that near hues differ in light as well
 
@@ -19,16 +20,25 @@ def track_colour(identity: str, label: str, index: int) -> Colour:
 
     index: in the detector's array.
     """
-    return colour_of(f"{label} {identity}" if identity else str(index))
+    return colour_of(identity, label) if identity else colour_of(str(index))
 
 
-def colour_of(key: str) -> Colour:
-    """The colour of a key: always the same, and far apart for keys that differ in a number."""
+def colour_of(key: str, variant: str = "") -> Colour:
+    """The colour of a key: always the same, and far apart for keys that differ in a number.
+
+    variant: shifts it a little, so as not to spoil that.
+    """
     match = re.search(r"(\d{1,9})\D*$", key)
     number = int(match.group(1)) if match else 0
     stem = key[: match.start()] if match else key
-    hue = (zlib.crc32(stem.encode("utf-8", "replace")) / 2**32 + number * _GOLDEN_RATIO) % 1.0
+    shift = _VARIATION * (_share(variant) - 0.5) if variant else 0.0
+    hue = (_share(stem) + number * _GOLDEN_RATIO + shift) % 1.0
     return _srgb(_LIGHTNESS[number % 2], _CHROMA, hue * math.tau)
+
+
+def _share(text: str) -> float:
+    """A number in [0, 1) that looks random."""
+    return zlib.crc32(text.encode("utf-8", "replace")) / 2**32
 
 
 def _srgb(lightness: float, chroma: float, hue: float) -> Colour:

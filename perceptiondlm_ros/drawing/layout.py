@@ -22,6 +22,8 @@ MAX_TEXT: Final = 400  # characters that are looked at: four lines never hold mo
 _SMALLEST: Final = 12  # pixels: smaller text can't be read
 _FULL: Final = 0.7  # share of the picture: more of it can't be covered by plates without overlap
 
+_HEADING: Final = 1.4  # it may be this much wider than the caption, since it isn't wrapped
+
 # What is tried until plates stand apart and objects stay visible: the size of the text, the lines
 # of a caption, and by how much smaller the hidden share of the objects has to become for it.
 _ATTEMPTS: Final = (
@@ -139,7 +141,8 @@ def _fit(
 ) -> Plate:
     badge = one_line(label.badge[:MAX_TEXT])
     badge_width = width_of(badge) + badge_space(font) if badge else 0.0
-    heading = wrap(one_line(label.heading[:MAX_TEXT]), width_of, column - badge_width, 1)
+    room = max(_HEADING * column - badge_width, 0.0)
+    heading = wrap(one_line(label.heading[:MAX_TEXT]), width_of, room, 1)
     lines = wrap(one_line(label.caption[:MAX_TEXT]), width_of, column, most)
     padding = round(0.45 * font.size)
     first = width_of(heading[0]) if heading else 0.0

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 from perceptiondlm_ros.drawing.colours import Colour
 from perceptiondlm_ros.drawing.layout import Plate, badge_space, blank, line_height, text_width
@@ -38,14 +38,16 @@ def tint_mask(pixels: NDArray[np.uint8], mask: NDArray[np.bool_], colour: Colour
 
 def draw_contour(canvas: Image.Image, mask: NDArray[np.bool_], colour: Colour, unit: int) -> None:
     """A line along the region's edge, holes included."""
-    rows, columns = _extent(mask, margin=3 * unit)
-    region = Image.fromarray(mask[rows, columns].astype(np.uint8) * 255)
+    rows, columns = _extent(mask, margin=2 * unit + 1)
+    region = mask[rows, columns]
+    inner = ~_grown(~region, 1)
+    line = _grown(region, unit)
     corner = (columns.start, rows.start)
-    outer = region.filter(ImageFilter.MaxFilter(2 * unit + 3))
-    line = region.filter(ImageFilter.MaxFilter(2 * unit + 1))
-    inner = region.filter(ImageFilter.MinFilter(3))
-    for fill, ring in (((0, 0, 0), _ring(outer, inner, 0.5)), (colour, _ring(line, inner, 1.0))):
-        canvas.paste(fill, corner, ring)
+    for fill, ring, opacity in (
+        ((0, 0, 0), _grown(line, unit) & ~inner, _SHADE),
+        (colour, line & ~inner, 255),
+    ):
+        canvas.paste(fill, corner, Image.fromarray(ring.astype(np.uint8) * np.uint8(opacity)))
 
 
 def draw_box(canvas: Image.Image, box: NDArray[np.float64], colour: Colour, unit: int) -> None:
@@ -149,9 +151,15 @@ def _rounded(
     canvas.paste(fill, box[:2], shape.resize(size, Image.Resampling.BOX))
 
 
-def _ring(outer: Image.Image, inner: Image.Image, opacity: float) -> Image.Image:
-    between = np.asarray(outer).astype(np.float32) - np.asarray(inner)
-    return Image.fromarray((between * opacity).astype(np.uint8))
+def _grown(region: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
+    """The region, larger by so many pixels to each side."""
+    for _ in range(2):  # the rows, then the columns as rows
+        grown = region.copy()
+        for step in range(1, pixels + 1):
+            grown[step:] |= region[:-step]
+            grown[:-step] |= region[step:]
+        region = grown.T
+    return region
 
 
 def _extent(mask: NDArray[np.bool_], margin: int = 0) -> tuple[slice, slice]:

@@ -23,6 +23,7 @@ _ROWS: Final = 24  # of the grid of places that are tried beside the natural one
 _SHORTLIST: Final = 48  # places whose leader line is looked at
 _ALONG: Final = np.linspace(0, 1, 11)[1:-1]  # of a leader line, where it is looked at
 _SPACE: Final = 3.0  # pixels between a plate and what it stands beside
+BESIDE: Final = 5.0  # pixels: a plate this near its object needs no leader line
 
 # What a place costs. The distance is in heights of the picture.
 _ON_PLATE: Final = 100.0  # an overlap with another plate: only where there is no other way
@@ -113,7 +114,7 @@ class _Search:
         weights[index] = _ON_OWN
         self._cost = np.minimum(on_objects / _areas(boxes), 1.0) @ weights
         self._cost += _ON_ANY * on_objects.sum(axis=1) / self._area
-        self._cost += gap(self._rects, self._box) / height
+        self._cost += (gap(self._rects, self._box) - BESIDE).clip(min=0) / height
         self._cost += _ORDER * np.minimum(np.arange(len(spots)), 20)
 
     def best(self, plates: Rects, theirs: Rects) -> NDArray[np.float64]:
