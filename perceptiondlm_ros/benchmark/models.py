@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +20,7 @@ from perceptiondlm_ros.benchmark.random_checkpoint import (
     write_random_checkpoint,
 )
 from perceptiondlm_ros.benchmark.sizes import SIZES, Like, Size
-from perceptiondlm_ros.errors import BackendError, InputError
+from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.runtime.loading import BACKENDS as LOADABLE
 from perceptiondlm_ros.runtime.locate import locate_checkpoint
 
@@ -89,22 +88,26 @@ def _make(folder: Path, like: Like) -> None:
 def find_export(options: Options, checkpoint: Path, tell: Callable[[str], None]) -> Path:
     """The exported model of the checkpoint; made where it isn't there yet.
 
+    Args:
+        tell: told what is being done while it is made.
+
     Raises:
-        BackendError: it can't be exported.
+        PerceptionDLMError: it can't be exported.
     """
     if options.exported is not None:
         return options.exported
     folder = export_folder(options, checkpoint)
-    if not (folder / "manifest.json").is_file():
-        tell(f"exporting to {folder}")
-        command = [sys.executable, "-m", "perceptiondlm_ros.cli.main", "export"]
-        command += [str(checkpoint), str(folder), "--precision", options.precision]
-        status = subprocess.run(command, check=False).returncode
-        if status:
-            raise BackendError(
-                f"the export of {checkpoint} ended with status {status}, expected 0; see above, or "
-                "leave it out with --backends torch"
-            )
+    if not folder.is_dir():
+        from perceptiondlm_ros.export.exporter import ExportOptions, export
+
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        export(
+            checkpoint,
+            folder,
+            ExportOptions(precision=options.precision),
+            name=checkpoint.name,
+            progress=lambda stage: tell(f"exporting {checkpoint.name}: {stage}"),
+        )
     return folder
 
 
