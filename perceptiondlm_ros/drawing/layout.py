@@ -25,14 +25,14 @@ _FULL: Final = 0.7  # share of the picture: more of it can't be covered by plate
 _HEADING: Final = 1.4  # it may be this much wider than the caption, since it isn't wrapped
 
 # What is tried until plates stand apart and objects stay visible: the size of the text, the lines
-# of a caption, and by how much smaller the hidden share of the objects has to become for it.
+# of a caption, and by how much the strain of the places has to become less for it.
 _ATTEMPTS: Final = (
     (1.0, 4, 0.0),
     (0.86, 4, 0.03),
     (0.75, 4, 0.06),
-    (0.75, 3, 0.2),
-    (0.75, 2, 0.3),
-    (0.75, 1, 0.4),
+    (0.75, 3, 0.12),
+    (0.75, 2, 0.2),
+    (0.75, 1, 0.35),
 )
 
 
@@ -66,17 +66,21 @@ def lay_out(
     boxes: [K, 4], of the labels' objects. width, height: of the picture.
     """
     best: tuple[tuple[bool, float], list[Plate], Places] | None = None
+    tried: list[tuple[int, int]] = []
     for scale, lines, price in _ATTEMPTS:
         if best and not best[0][0] and best[0][1] <= price:
             break  # this one can't be better
         font = load_font(text_size(height) * scale)
         plates = _fit_all(labels, boxes, font, lines, 0.27 * width)
         sizes = [(plate.width, plate.height) for plate in plates]
+        if sizes == tried:
+            continue
         full = sum(w * h for w, h in sizes) > _FULL * width * height
         if full and lines > 1:
             continue
+        tried = sizes
         places = place(sizes, boxes, width, height)
-        worth = (places.overlapping, places.hidden + price)
+        worth = (places.overlapping, places.strain + price)
         if best is None or worth < best[0]:
             best = worth, plates, places
     assert best is not None, "the last attempt is always made"

@@ -31,6 +31,7 @@ _ON_OBJECT: Final = 2.5  # the share of another object that it hides
 _ON_OWN: Final = 2.0  # the share of its own object that it hides
 _ON_ANY: Final = 0.4  # the share of the plate that stands on objects
 _CROSSING: Final = 0.3  # each plate or other object that its leader line runs through
+_FAR: Final = 0.3  # as for the strain of all places: the longest way to an object
 _ORDER: Final = 1e-4  # by which a more natural place is preferred among equals
 
 
@@ -38,13 +39,14 @@ _ORDER: Final = 1e-4  # by which a more natural place is preferred among equals
 class Places:
     """Where the plates stand.
 
-    rects: [K, 4]. overlapping: whether any two share a pixel. hidden: the share of an object that
-    is covered by plates, as a mean over the objects, at most 1 each.
+    rects: [K, 4]. overlapping: whether any two share a pixel. strain: how bad the places are else,
+    0 at best: the share of an object that plates hide, as a mean over the objects, and how far a
+    plate is from its object at most.
     """
 
     rects: Rects
     overlapping: bool
-    hidden: float
+    strain: float
 
 
 def place(sizes: Sequence[tuple[int, int]], boxes: Rects, width: int, height: int) -> Places:
@@ -69,9 +71,10 @@ def place(sizes: Sequence[tuple[int, int]], boxes: Rects, width: int, height: in
             break
     between = _overlap(rects, rects)
     np.fill_diagonal(between, 0)
-    areas = _areas(boxes)
-    hidden = np.minimum(_overlap(rects, boxes).sum(axis=0) / areas, 1.0)
-    return Places(rects, bool((between > 0).any()), float(hidden.mean()))
+    hidden = np.minimum(_overlap(rects, boxes).sum(axis=0) / _areas(boxes), 1.0).mean()
+    lines = leader(rects, boxes)
+    farthest = np.linalg.norm(lines[:, 2:] - lines[:, :2], axis=1).max() / height
+    return Places(rects, bool((between > 0).any()), float(hidden + _FAR * farthest))
 
 
 def gap(rects: Rects, box: NDArray[np.float64]) -> NDArray[np.float64]:

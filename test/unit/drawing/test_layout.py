@@ -26,15 +26,16 @@ def area_in_common(a: Box, b: Box) -> float:
 
 
 @pytest.mark.parametrize(("width", "height"), [(640, 480), (1280, 720), (1920, 1080)])
-@pytest.mark.parametrize("seed", range(5))
-def test_eight_plates_never_cover_each_other(width: int, height: int, seed: int) -> None:
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("count", [1, 8, 12, 20])
+def test_plates_never_cover_each_other(width: int, height: int, seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)
     boxes = []
-    for _ in range(8):
+    for _ in range(count):
         w, h = rng.uniform(0.05, 0.3) * width, rng.uniform(0.05, 0.4) * height
         x, y = rng.uniform(0, width - w), rng.uniform(0, height - h)
         boxes.append((x, y, x + w, y + h))
-    labels = [Label(f"{index} · shape · 80 %", "2.4 s ago", TEXT) for index in range(8)]
+    labels = [Label(f"{index} · shape · 80 %", "2.4 s ago", TEXT) for index in range(count)]
     plates, places = lay_out(labels, np.array(boxes), width, height)
     for a, b in itertools.combinations(places, 2):
         assert area_in_common(a, b) == 0
@@ -64,3 +65,24 @@ def test_all_words_of_a_caption_are_shown() -> None:
 
 def test_what_cannot_be_shown_does_not_break_a_line() -> None:
     assert alone("a\x1b[31m red\nstar").lines == ("a\ufffd[31m red star",)
+
+
+def test_a_lone_plate_stands_above_its_box_in_line_with_it() -> None:
+    label = Label("7 · cup", "", TEXT)
+    (plate,), places = lay_out([label], np.array([(300.0, 220.0, 340.0, 260.0)]), 640, 480)
+    x0, _, _, y1 = places[0]
+    assert x0 == 300 and 0 < 220 - y1 <= 5
+    assert " ".join(plate.lines) == TEXT
+
+
+def test_a_large_object_is_not_hidden_by_the_plates_of_small_ones() -> None:
+    boxes = np.array([(200.0, 140.0, 440.0, 340.0), *[(450.0, y, 470, y + 20) for y in (150, 300)]])
+    _, places = lay_out([Label(str(n), "", TEXT) for n in range(3)], boxes, 640, 480)
+    hidden = sum(area_in_common(tuple(place), tuple(boxes[0])) for place in places)
+    assert hidden < 0.02 * 240 * 200
+
+
+def test_a_heading_makes_room_for_its_badge() -> None:
+    boxes = np.array([(10.0, 10.0, 60.0, 60.0)])
+    (plate,), _ = lay_out([Label("102 · traffic light · 34 %", "DRAFT", "green")], boxes, 640, 480)
+    assert (plate.heading, plate.badge) == ("102 · traffic light · 34 %", "DRAFT")
