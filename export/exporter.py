@@ -28,6 +28,7 @@ from perceptiondlm_ros.model.manifest import (
     GraphRecord,
     Manifest,
     TensorRecord,
+    is_exported,
     record_of,
 )
 from perceptiondlm_ros.model.perceptiondlm import PerceptionDLM
@@ -44,14 +45,14 @@ class ExportOptions:
     """Attributes:
     precision: `fp32`, `fp16`, `bf16`, or `int8`, which runs on CPUs alone.
     steps, caption_tokens: None is what the checkpoint is meant for.
-    prompt: the user's words when no others are given.
+    prompt: the user's words when no others are given; None is the usual prompt.
     overwrite: whether an export that is there already is replaced.
     """
 
     precision: str = "fp32"
     steps: int | None = None
     caption_tokens: int | None = None
-    prompt: str = DEFAULT_PROMPT
+    prompt: str | None = None
     overwrite: bool = False
 
 
@@ -80,9 +81,12 @@ def export(
         raise ExportError(
             f"precision is {options.precision!r}, expected one of {', '.join(PRECISIONS)}"
         )
+    if is_exported(checkpoint):
+        raise ExportError(f"{checkpoint} is an exported model already, expected a checkpoint")
     config = _config(checkpoint, options)
     tokenizer = CaptionTokenizer(checkpoint, config.slots)
-    tokenizer.encode_prompt(options.prompt)
+    prompt = DEFAULT_PROMPT if options.prompt is None else options.prompt
+    tokenizer.encode_prompt(prompt)
     with new_folder(output, overwrite=options.overwrite, needed=_size(checkpoint)) as folder:
         graphs = _write_graphs(checkpoint, config, tokenizer.mask_id, options, folder, progress)
         for file in _COPIED:
@@ -99,7 +103,7 @@ def export(
             caption_tokens=config.caption_tokens,
             slots=config.slots,
             buckets=buckets_of(config),
-            prompt=options.prompt,
+            prompt=prompt,
             token_ids={
                 "mask": tokenizer.mask_id,
                 "image": tokenizer.image_id,

@@ -32,6 +32,7 @@ def new_folder(output: Path, *, overwrite: bool, needed: int) -> Iterator[Path]:
         with _alone(output):
             _check_place(output, overwrite)
             _check_space(output, needed)
+            _remove_leftovers(output)
             partial = Path(tempfile.mkdtemp(prefix=f".{output.name}.partial-", dir=output.parent))
             try:
                 yield partial
@@ -60,6 +61,12 @@ def _alone(output: Path) -> Iterator[None]:
             yield
         finally:
             path.unlink(missing_ok=True)
+
+
+def _remove_leftovers(output: Path) -> None:
+    """What exports that were killed left behind; none is at work, since the lock is ours."""
+    for leftover in output.parent.glob(f".{output.name}.partial-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _check_place(output: Path, overwrite: bool) -> None:

@@ -20,7 +20,7 @@ from perceptiondlm_ros.processing.tokenizer import CaptionTokenizer
 from perceptiondlm_ros.runtime.backend import Backend, DenoisingState
 from perceptiondlm_ros.runtime.denoising import denoise
 from perceptiondlm_ros.runtime.loading import check_cache, choose_cache, load_backend, own_prompt
-from perceptiondlm_ros.runtime.locate import locate_checkpoint
+from perceptiondlm_ros.runtime.locate import checkpoint_name, locate_checkpoint
 
 Box = tuple[float, float, float, float]
 """x0, y0, x1, y1 in pixels, the right and lower edge exclusive."""
@@ -79,7 +79,7 @@ class Captioner:
         self.description = backend.description
         self._backend, self._tokenizer = backend, tokenizer
         self._closed = False
-        _check_options(steps, caption_tokens, cache)
+        check_options(steps, caption_tokens, cache)
         if tokenizer.largest_id >= config.language.vocab_size:
             raise CheckpointError(
                 f"tokenizer.json of {name} has a token {tokenizer.largest_id}, expected less than "
@@ -121,13 +121,13 @@ class Captioner:
             BackendError: the backend or device isn't available, or has too little memory.
             InputError: an option is out of its range.
         """
-        _check_options(steps, caption_tokens, cache)  # before minutes of loading
+        check_options(steps, caption_tokens, cache)
         folder = locate_checkpoint(path)
         loaded = load_backend(folder, backend, device)
         return cls(
             loaded,
             CaptionTokenizer(folder, loaded.config.slots),
-            name="small" if path is None else str(path).rstrip("/").rpartition("/")[2],
+            name=checkpoint_name(path),
             steps=steps,
             caption_tokens=caption_tokens,
             cache=cache,
@@ -206,7 +206,12 @@ class Captioner:
                 yield index, Caption(text, min(confidence, 1.0), ids.tolist(), truncated)
 
 
-def _check_options(steps: int | None, caption_tokens: int | None, cache: str) -> None:
+def check_options(steps: int | None, caption_tokens: int | None, cache: str = "auto") -> None:
+    """Refuse options out of their range, before minutes of loading.
+
+    Raises:
+        InputError: names the option.
+    """
     if steps is not None:
         check_count("steps", steps, MOST_STEPS)
     if caption_tokens is not None:

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 
 _ALWAYS = {"numpy": "numpy", "PIL": "pillow", "tokenizers": "tokenizers"}
 _FOR_TORCH = {"torch": "torch", "safetensors": "safetensors"}
+_FOR_EXPORT = {"onnx": "onnx", "onnx_ir": "onnxscript", "onnxscript": "onnxscript"}
 """Names to import, and the distributions that hold them."""
 
 
@@ -20,7 +21,7 @@ def interpreter() -> str:
 def what_to_install(error: ImportError) -> str | None:
     """A sentence for a library that is missing or broken; None for any other module."""
     library = (error.name or "").partition(".")[0]
-    group = next((group for group in (_ALWAYS, _FOR_TORCH) if library in group), None)
+    group = next((group for group in (_ALWAYS, _FOR_TORCH, _FOR_EXPORT) if library in group), None)
     if group is None:
         return None
     # All at once, or a bare interpreter would have them asked for one after the other.
@@ -28,7 +29,7 @@ def what_to_install(error: ImportError) -> str | None:
     names = ", ".join(lacking)
     missing = isinstance(error, ModuleNotFoundError)
     problem = f"lacks {names}" if missing else f"can't load {names} ({error})"
-    distributions = " ".join(group[name] for name in lacking)
+    distributions = " ".join(sorted({group[name] for name in lacking}))
     return (
         f"this program runs in {interpreter()}, which {problem}; run "
         f"`{shlex.quote(sys.executable)} -m pip install {distributions}`, or start it as "

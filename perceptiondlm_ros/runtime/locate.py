@@ -9,6 +9,9 @@ from pathlib import Path
 from perceptiondlm_ros.errors import CheckpointError, InputError
 from perceptiondlm_ros.model.json_values import read_json, section
 
+PACKAGED = "small"
+"""Name of the checkpoint that comes with the package."""
+
 DEFAULT_CHECKPOINT = Path(__file__).parents[1] / "checkpoints" / "small"
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -20,7 +23,8 @@ def locate_checkpoint(path: str | Path | None, *, fetch: bool = True) -> Path:
 
     Args:
         path: a folder; a hub id such as `MSALab/PerceptionDLM`, which is looked for in the hub's
-            local cache first and fetched where that is allowed; None is the packaged default.
+            local cache first and fetched where that is allowed; None is the packaged default, as is
+            `small` where no folder has that name.
         fetch: whether to look beyond the local cache.
 
     Raises:
@@ -38,9 +42,16 @@ def locate_checkpoint(path: str | Path | None, *, fetch: bool = True) -> Path:
         folder = Path(path).expanduser()
     except RuntimeError:  # no such user; then the path is what it says
         folder = Path(path)
+    if path == PACKAGED and not folder.exists():
+        return _existing(DEFAULT_CHECKPOINT)
     if folder.exists() or not _HUB_ID.fullmatch(str(path)):
         return _existing(folder)
     return _from_hub(str(path), fetch)
+
+
+def checkpoint_name(path: str | Path | None) -> str:
+    """A short name for what `locate_checkpoint` is given."""
+    return PACKAGED if path is None else Path(path).name
 
 
 def _existing(folder: Path) -> Path:

@@ -10,14 +10,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import onnxruntime
 
 from perceptiondlm_ros.errors import BackendError
 from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.model.contract import Buckets, ModelInputs
-from perceptiondlm_ros.model.manifest import GraphRecord
+from perceptiondlm_ros.model.manifest import GraphRecord, Manifest
 from perceptiondlm_ros.runtime.backend import CacheMode, DenoisingState
 from perceptiondlm_ros.runtime.exported import open_exported
 from perceptiondlm_ros.runtime.feeds import (
@@ -33,25 +33,38 @@ from perceptiondlm_ros.runtime.onnx_devices import Device, session_options
 _STATE = ("caption_ids", "confidence", "step")
 
 
+class Graphs(NamedTuple):
+    """ONNX Runtime's sessions of the two graphs, and where they run."""
+
+    vision_encoder: onnxruntime.InferenceSession
+    denoiser: onnxruntime.InferenceSession
+    device: Device
+
+    @classmethod
+    def open(cls, folder: Path, manifest: Manifest, device: Device, own: bool = True) -> Graphs:
+        """Args:
+            own: whether a CPU takes the graphs made for it, or the portable ones.
+
+        Raises:
+            BackendError: the device can't run the export's precision, or has too little memory.
+        """
+        vision_encoder, denoiser = (
+            _open(folder, name, manifest.graphs[name], device, own)
+            for name in ("vision_encoder", "denoiser")
+        )
+        return cls(vision_encoder, denoiser, device)
+
+
 class OnnxBackend:
     """Args:
-    vision_encoder, denoiser: sessions of the two graphs.
-    description: the device and precision.
+    description: the library, the device and the precision.
     """
 
-    def __init__(
-        self,
-        config: ModelConfig,
-        vision_encoder: onnxruntime.InferenceSession,
-        denoiser: onnxruntime.InferenceSession,
-        device: Device,
-        description: str,
-    ) -> None:
+    def __init__(self, config: ModelConfig, graphs: Graphs, description: str) -> None:
         self.config = config
         self.description = description
         self.buckets: Buckets | None = None
-        self._device = device
-        self._graphs: tuple[Any, Any] | None = (vision_encoder, denoiser)
+        self._graphs: Graphs | None = graphs
 
     @classmethod
     def load(cls, folder: Path, device: str) -> OnnxBackend:
@@ -65,29 +78,20 @@ class OnnxBackend:
             CheckpointError: files are missing, damaged or not as exported.
         """
         manifest, config = open_exported(folder)
-        target = Device.resolve(device)
-        graphs = [
-            _open(folder, name, manifest.graphs[name], target)
-            for name in ("vision_encoder", "denoiser")
-        ]
-        provider = graphs[1].get_providers()[0].removesuffix("ExecutionProvider")
-        description = (
-            f"onnxruntime {onnxruntime.__version__} ({provider}) on {target}, {manifest.precision}"
-        )
-        return cls(config, graphs[0], graphs[1], target, description)
+        graphs = Graphs.open(folder, manifest, Device.resolve(device))
+        provider = graphs.denoiser.get_providers()[0].removesuffix("ExecutionProvider")
+        library = f"onnxruntime {onnxruntime.__version__} ({provider})"
+        return cls(config, graphs, f"{library} on {graphs.device}, {manifest.precision}")
 
     def start(self, inputs: ModelInputs, cache: CacheMode, steps: int) -> OnnxSession:
         if self._graphs is None:
             raise BackendError("the backend was closed, expected an open one; load another one")
-        with _failures_reported(self._device):
-            vision_encoder, denoiser = self._graphs
-            visual_rows = _encode(vision_encoder, inputs, self._device)
+        with _failures_reported(self._graphs.device):
+            visual_rows = _encode(self._graphs, inputs)
             feeds = [whole_rows(inputs, self.config, past=1)]
             if cache == "prefix":
-                length = inputs.layout.length
-                feeds.append(caption_rows(inputs, self.config, past=length))
-            state = first_state(inputs, steps)
-            return OnnxSession(denoiser, self._device, visual_rows, feeds, state, inputs)
+                feeds.append(caption_rows(inputs, self.config, past=inputs.layout.length))
+            return OnnxSession(self._graphs, visual_rows, feeds, first_state(inputs, steps), inputs)
 
     def close(self) -> None:
         """See `backend.Backend`. What a session still uses stays until that session is gone."""
@@ -103,26 +107,27 @@ class OnnxSession:
 
     def __init__(
         self,
-        denoiser: onnxruntime.InferenceSession,
-        device: Device,
+        graphs: Graphs,
         visual_rows: onnxruntime.OrtValue,
         feeds: list[RowsFeed],
         state: StateFeed,
         inputs: ModelInputs,
     ) -> None:
         self.steps = state.schedule.shape[1]
-        self._denoiser, self._device, self._feeds = denoiser, device, feeds
+        self._denoiser, self._device, self._feeds = graphs.denoiser, graphs.device, feeds
         self._shape = (len(inputs.regions), inputs.layout.slots, inputs.layout.caption_tokens)
-        self._past_names = [i.name for i in denoiser.get_inputs() if i.name.startswith("past_")]
+        self._past_names = [
+            i.name for i in self._denoiser.get_inputs() if i.name.startswith("past_")
+        ]
         self._constant = {
             "visual_rows": visual_rows,
-            "active": device.put(state.active),
-            "schedule": device.put(state.schedule),
+            "active": self._device.put(state.active),
+            "schedule": self._device.put(state.schedule),
         }
         self._states = [self._state_values(state) for _ in range(2)]
         self._best = {
-            "best_ids": device.put(state.caption_ids),
-            "best_confidence": device.put(state.confidence),
+            "best_ids": self._device.put(state.caption_ids),
+            "best_confidence": self._device.put(state.confidence),
         }
         self._step = 0
         self._bound: list[dict[str, Any]] = []
@@ -189,20 +194,19 @@ class OnnxSession:
         return {name: self._device.put(getattr(state, name)) for name in _STATE}
 
 
-def _encode(
-    vision_encoder: onnxruntime.InferenceSession, inputs: ModelInputs, device: Device
-) -> onnxruntime.OrtValue:
-    binding = vision_encoder.io_binding()
+def _encode(graphs: Graphs, inputs: ModelInputs) -> onnxruntime.OrtValue:
+    binding = graphs.vision_encoder.io_binding()
     feed = vision_feed(inputs)
-    for field in fields(feed):
-        binding.bind_ortvalue_input(field.name, device.put(getattr(feed, field.name)))
-    binding.bind_output("visual_rows", *device.place)
-    vision_encoder.run_with_iobinding(binding)
+    given = {f.name: graphs.device.put(getattr(feed, f.name)) for f in fields(feed)}
+    for name, value in given.items():
+        binding.bind_ortvalue_input(name, value)
+    binding.bind_output("visual_rows", *graphs.device.place)
+    graphs.vision_encoder.run_with_iobinding(binding)
     return binding.get_outputs()[0]
 
 
-def _open(folder: Path, name: str, graph: GraphRecord, device: Device) -> Any:
-    file = graph.cpu_file if device.kind == "cpu" and graph.cpu_file else graph.file
+def _open(folder: Path, name: str, graph: GraphRecord, device: Device, own: bool) -> Any:
+    file = graph.cpu_file if device.kind == "cpu" and graph.cpu_file and own else graph.file
     if file is None:
         raise BackendError(
             f"{folder} was exported for CPUs alone, and device is {device}; use device cpu, or "

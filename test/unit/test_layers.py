@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "export": {"processing", "model"},
     "drawing": {"captioner", "text"},
     "captioner": {"runtime", "processing"},
-    "runtime": {"model"},
+    "runtime": {"model", "export.engines"},
     "processing": {"model.contract", "model.config"},
     "model": set(),
     "text": set(),
@@ -38,7 +38,11 @@ ROS_LIBRARIES = {"rclpy", "launch", "launch_ros", "cv_bridge", "message_filters"
 # Parts that run on an exported model, where torch is not installed.
 WITHOUT_TORCH = (
     *("errors", "text", "model.contract", "model.config", "processing", "scenes"),
-    *("model.published", "model.tensor_headers"),
+    *("model.published", "model.tensor_headers", "model.manifest", "export.engines"),
+    *("runtime.device", "runtime.cuda_device", "runtime.engine_memory", "runtime.engine_program"),
+    *("runtime.tensorrt_session", "runtime.tensorrt_backend", "runtime.exported"),
+    *("runtime.onnx_backend", "runtime.onnx_devices", "runtime.feeds", "runtime.denoising"),
+    "runtime.loading",
     "drawing",
 )
 NEVER = {"transformers", "torchvision", "pickle"}

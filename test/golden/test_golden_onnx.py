@@ -1,0 +1,69 @@
+"""Parity of exported models with the published implementation, at every denoising step."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from exported_models import exported
+from golden_cases import CASES, GoldenCase
+
+from perceptiondlm_ros.model.config import ModelConfig
+from perceptiondlm_ros.model.manifest import Manifest
+from perceptiondlm_ros.runtime.backend import CacheMode, DenoisingState
+from perceptiondlm_ros.runtime.denoising import denoise
+from perceptiondlm_ros.runtime.onnx_backend import Graphs, OnnxBackend
+from perceptiondlm_ros.runtime.onnx_devices import Device
+
+CACHES: tuple[CacheMode, ...] = ("exact", "prefix")
+
+
+@cache
+def graphs(checkpoint: Path, dialect: str) -> Graphs:
+    """The CPU's own graphs or the portable ones, both on the CPU."""
+    folder = exported(checkpoint)
+    own = dialect == "cpu"
+    return Graphs.open(folder, Manifest.read(folder), Device.resolve("cpu"), own)
+
+
+def backend(checkpoint: Path, dialect: str) -> OnnxBackend:
+    config = ModelConfig.from_folder(checkpoint)
+    return OnnxBackend(config, graphs(checkpoint, dialect), dialect)
+
+
+@pytest.mark.parametrize("dialect", ["cpu", "portable"])
+def test_every_step_and_the_final_tokens(golden: GoldenCase, dialect: str) -> None:
+    session = backend(golden.checkpoint, dialect).start(
+        golden.inputs(), "exact", golden.case["steps"]
+    )
+    seen: list[DenoisingState] = []
+    result = denoise(session, dict.fromkeys(range(1, session.steps + 1), seen.append))
+    steps = np.stack([state.best_ids.reshape(-1) for state in seen])
+    np.testing.assert_array_equal(steps, golden.arrays["argmax_per_step"])
+    np.testing.assert_array_equal(result.token_ids[0], golden.arrays["caption_ids"])
+
+
+@pytest.mark.parametrize("dialect", ["cpu", "portable"])
+def test_prefix_gives_the_same_tokens_where_the_prefix_does_not_see_captions(
+    golden: GoldenCase, dialect: str
+) -> None:
+    loaded = backend(golden.checkpoint, dialect)
+    config = replace(loaded.config, prefix_sees_captions=False)
+    own = OnnxBackend(config, graphs(golden.checkpoint, dialect), "")
+    exact, prefix = (
+        denoise(own.start(golden.inputs(), cache, golden.case["steps"])) for cache in CACHES
+    )
+    np.testing.assert_array_equal(exact.token_ids, prefix.token_ids)
+
+
+def test_the_mask_matters_in_these_cases() -> None:
+    """Else the test above could not fail."""
+    golden = next(case for case in CASES if case.folder.name == "photo")
+    loaded = backend(golden.checkpoint, "cpu")
+    exact, prefix = (
+        denoise(loaded.start(golden.inputs(), cache, golden.case["steps"])) for cache in CACHES
+    )
+    assert (exact.token_ids != prefix.token_ids).any()
