@@ -18,6 +18,7 @@ from typing import Any
 import onnx
 from tensorrt_stand_in.api import make, state
 from tensorrt_stand_in.gpu import FakeGpu
+from tensorrt_stand_in.symbols import sizes_of
 
 MAGIC = b"stand-in plan\0"
 _DTYPES = {
@@ -248,25 +249,16 @@ def _problem(model: dict[str, Any], profiles: list[dict[str, Any]]) -> str | Non
                     return f"{shape} of a profile is no shape of {name}: {tensor['shape']}"
     for profile in profiles:
         for index in range(3):
-            if not _consistent(model["inputs"], profile, index):
-                return "sizes of one name differ between the inputs of a profile"
+            try:
+                sizes_of(model["inputs"], {name: shapes[index] for name, shapes in profile.items()})
+            except ValueError as error:
+                return f"a profile does not fit together: {error}"
     return None
 
 
 def _matches(shape: list[int], expected: list[int | str]) -> bool:
     return len(shape) == len(expected) and all(
         not isinstance(e, int) or s == e for s, e in zip(shape, expected, strict=True)
-    )
-
-
-def _consistent(inputs: dict[str, Any], profile: dict[str, Any], index: int) -> bool:
-    """Whether axes of one name have one size."""
-    sizes: dict[str, int] = {}
-    return all(
-        sizes.setdefault(symbol, size) == size
-        for name, tensor in inputs.items()
-        for symbol, size in zip(tensor["shape"], profile.get(name, [[]] * 3)[index], strict=False)
-        if isinstance(symbol, str)
     )
 
 

@@ -12,6 +12,7 @@ import onnxruntime
 from tensorrt_stand_in.api import make, state
 from tensorrt_stand_in.building import Script, unpack
 from tensorrt_stand_in.gpu import FakeGpuError, Work
+from tensorrt_stand_in.symbols import size_of, sizes_of
 
 _NUMPY = {"FLOAT": np.float32, "INT64": np.int64, "INT32": np.int32, "BOOL": np.bool_}
 _SCRATCH = 1000
@@ -98,10 +99,8 @@ def _context(trt: ModuleType, script: Script) -> type:
         def get_tensor_shape(self, name: str) -> Any:
             context = state(self)
             tensor = _tensors(context.engine)[name]
-            sizes = _symbols(context)
-            shape = context.shapes.get(name) or [
-                size if isinstance(size, int) else sizes.get(size, -1) for size in tensor["shape"]
-            ]
+            sizes = sizes_of(_inputs(context), context.shapes)
+            shape = context.shapes.get(name) or [size_of(axis, sizes) for axis in tensor["shape"]]
             return make(trt.Dims, sizes=tuple(shape))
 
         def update_device_memory_size_for_shapes(self) -> int:
@@ -197,15 +196,6 @@ def _tensors(engine: Any) -> dict[str, Any]:
 
 def _inputs(context: Any) -> dict[str, Any]:
     return state(context.engine).settings["inputs"]
-
-
-def _symbols(context: Any) -> dict[str, int]:
-    return {
-        symbol: size
-        for name, shape in context.shapes.items()
-        for symbol, size in zip(_inputs(context)[name]["shape"], shape, strict=True)
-        if isinstance(symbol, str)
-    }
 
 
 def _scratch(context: Any) -> int:

@@ -1,0 +1,97 @@
+"""What an engine depends on: a change in any of it makes another engine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from perceptiondlm_ros.export.engines.profiles import Profile
+
+_BUILDER = 1
+"""To be counted up when `build` sets other options, so that older engines are built anew."""
+
+
+@dataclass(frozen=True)
+class GpuInfo:
+    """The GPU that an engine is built on and runs on.
+
+    Attributes:
+        name: as the driver calls it.
+        compute: compute capability ("SM"), major and minor.
+        cuda: version of CUDA that the driver supports, such as `12.6`.
+        memory: bytes in all.
+        free: bytes that nothing used when this was asked.
+        shared: whether the CPU uses the same memory, as on a Jetson.
+    """
+
+    name: str
+    compute: tuple[int, int]
+    cuda: str
+    memory: int
+    free: int
+    shared: bool
+
+
+@dataclass(frozen=True)
+class EngineSpec:
+    """What to build.
+
+    Attributes:
+        name: the graph's: `vision_encoder` or `denoiser`.
+        onnx: its file; large weights lie beside it.
+        digest: of the graph and its weights.
+        weight_bytes: of the graph and its weights.
+        precision: `fp32`, `fp16` or `bf16`; the graph is typed so.
+        profiles: optimisation profiles.
+    """
+
+    name: str
+    onnx: Path
+    digest: str
+    weight_bytes: int
+    precision: str
+    profiles: tuple[Profile, ...]
+
+
+@dataclass(frozen=True)
+class EngineKey:
+    """Everything that decides whether an engine can be used."""
+
+    graph: str
+    model: str
+    precision: str
+    profiles: str
+    tensorrt: str
+    cuda: str
+    gpu: str
+    compute: str
+    builder: int = _BUILDER
+
+    @classmethod
+    def of(cls, spec: EngineSpec, gpu: GpuInfo, tensorrt: str) -> EngineKey:
+        """The key of an engine of this graph, on this GPU, with this version of TensorRT."""
+        return cls(
+            graph=spec.name,
+            model=spec.digest,
+            precision=spec.precision,
+            profiles=_digest(json.dumps(spec.profiles, sort_keys=True)),
+            tensorrt=tensorrt,
+            cuda=gpu.cuda,
+            gpu=gpu.name,
+            compute="{}.{}".format(*gpu.compute),
+        )
+
+    @property
+    def stem(self) -> str:
+        """Name of the engine's files, without their ending."""
+        return f"{self.graph}-{_digest(json.dumps(asdict(self), sort_keys=True))[:16]}"
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
