@@ -131,10 +131,10 @@ SPECS = (
     ),
     Spec(
         "reuse.max_turn",
-        0.25,
+        0.5,
         Applies.LIVE,
-        "Angle by which the direction to the nearest other region may change before a region is "
-        "captioned anew [rad]; from 3.15 on neighbours are not looked at.",
+        "Turn of the direction to the nearest other region up to which a caption is used again "
+        "[rad]; from 3.15 on neighbours are not looked at.",
         bounds=(0.0, 3.2),
     ),
     Spec(

@@ -20,8 +20,10 @@ from perceptiondlm_ros.ros.tracks import Held, Look, Neighbour, Sighting, Tracks
 if TYPE_CHECKING:
     from perceptiondlm_ros.captioner import Caption
 
-_REFRESH = 0.7  # share of the largest age from which a caption is renewed, before it has to go
-_NEARER = 1.1  # how much nearer another object must be to take the nearest one's place
+# Shares of a limit from which a caption is renewed, so that the new one is there before it has to go.
+_RENEW_CHANGED, _RENEW_OLD = 0.5, 0.7
+_FARTHER = 0.1  # share by which the neighbour of then may be farther away than the nearest one
+_LEAST = 1e-6
 
 
 class Urgency(IntEnum):
@@ -141,30 +143,31 @@ def _judge(scene: Scene, look: Look) -> tuple[Held | None, Urgency | None]:
     held = track.held if track.breaks == look.breaks else None
     if not limits.enabled or not scene.stamp_ns or held is None:
         return None, Urgency.CHANGED if track.captioned else Urgency.NEW
-    if difference(held.looks, look.sighting.looks) > limits.max_change:
-        return None, Urgency.CHANGED
-    if limits.max_turn < math.pi and _rearranged(held.neighbour, look, limits.max_turn):
-        return None, Urgency.CHANGED
-    age = (scene.stamp_ns - held.stamp_ns) / 1e9
-    return held if age <= limits.max_age else None, (
-        Urgency.OLD if age > _REFRESH * limits.max_age else None
-    )
+    change = difference(held.looks, look.sighting.looks) / max(limits.max_change, _LEAST)
+    if limits.max_turn < math.pi:
+        change = max(change, _rearrangement(held.neighbour, look, limits.max_turn))
+    age = (scene.stamp_ns - held.stamp_ns) / 1e9 / max(limits.max_age, _LEAST)
+    urgency = None
+    if change > _RENEW_CHANGED:
+        urgency = Urgency.CHANGED
+    elif age > _RENEW_OLD:
+        urgency = Urgency.OLD
+    return held if max(change, age) <= 1 else None, urgency
 
 
-def _rearranged(then: Neighbour | None, look: Look, max_turn: float) -> bool:
-    """Whether the nearest neighbour is another one, or lies in another direction."""
+def _rearrangement(then: Neighbour | None, look: Look, max_turn: float) -> float:
+    """How far the nearest neighbour has become another one, or turned away; from 1 on it has."""
     now = look.neighbour
     if then is None or now is None:
-        return then is not now
+        return 0.0 if then is now else math.inf
     seen = look.others.get(then.track)
     if seen is None:
-        return True
+        return math.inf
     centre = look.sighting.centre
-    nearest = look.others[now.track]
-    if math.dist(centre, seen.centre) > _NEARER * math.dist(centre, nearest.centre):
-        return True
+    nearest = math.dist(centre, look.others[now.track].centre)
+    farther = (math.dist(centre, seen.centre) / max(nearest, _LEAST) - 1) / _FARTHER
     present = direction(centre, seen)
     if then.direction is None or present is None:
-        return False
+        return farther
     turned = abs(present - then.direction)
-    return min(turned, 2 * math.pi - turned) > max_turn
+    return max(farther, min(turned, 2 * math.pi - turned) / max(max_turn, _LEAST))
