@@ -8,15 +8,22 @@ from pathlib import Path
 from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.model.manifest import Manifest
 
+_OF_GRAPHS = (".onnx", ".onnx.data")
 
-def open_exported(folder: Path) -> tuple[Manifest, ModelConfig]:
+
+def open_exported(folder: Path, *, graphs: bool = True) -> tuple[Manifest, ModelConfig]:
     """Read the manifest, hold every file against it, and read the config.
+
+    Args:
+        graphs: False leaves out the graphs and their weights, which take long to read, for who
+            runs engines that were built from them.
 
     Raises:
         CheckpointError: files are missing, damaged or not as exported.
     """
     manifest = Manifest.read(folder)
-    manifest.verify(folder)
+    kept = {n: r for n, r in manifest.files.items() if graphs or not n.endswith(_OF_GRAPHS)}
+    replace(manifest, files=kept).verify(folder)
     config = replace(
         ModelConfig.from_folder(folder),
         denoising_steps=manifest.steps,

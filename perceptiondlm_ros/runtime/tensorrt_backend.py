@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import weakref
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from perceptiondlm_ros.model.contract import Buckets, ModelInputs
 from perceptiondlm_ros.model.manifest import Manifest
 from perceptiondlm_ros.runtime.backend import CacheMode
 from perceptiondlm_ros.runtime.device import Device, open_device
+from perceptiondlm_ros.runtime.exported import open_exported
 from perceptiondlm_ros.runtime.tensorrt_session import Engines, TensorRTSession, Workspace
 
 _LOG = logging.getLogger(__name__)
@@ -84,12 +85,7 @@ class TensorRTBackend:
             CheckpointError: files are missing, damaged or not as exported.
         """
         module = import_tensorrt() if trt is None else trt
-        manifest = Manifest.read(folder)
-        config = replace(
-            ModelConfig.from_folder(folder),
-            denoising_steps=manifest.steps,
-            caption_tokens=manifest.caption_tokens,
-        )
+        manifest, config = open_exported(folder, graphs=False)
         specs = engine_specs(folder, manifest, config)
         opened = open_device(device) if isinstance(device, str) else device
         log = make_log(module)
