@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import array
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -11,26 +10,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from builtin_interfaces.msg import Time
-from numpy.typing import NDArray
-from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import BoundingBox2D, Detection2D
 
-from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.msg import RegionDescription
+from perceptiondlm_ros.ros.images import image_to_rgb as image_to_rgb
+from perceptiondlm_ros.ros.images import rgb_to_image as rgb_to_image
 from perceptiondlm_ros.text import one_line
 
 if TYPE_CHECKING:
     from perceptiondlm_ros.captioner import Box, Caption
-
-# For each encoding, the channels of a pixel that are red, green and blue.
-_RGB_CHANNELS: dict[str, tuple[int, tuple[int, int, int]]] = {
-    "rgb8": (3, (0, 1, 2)),
-    "bgr8": (3, (2, 1, 0)),
-    "rgba8": (4, (0, 1, 2)),
-    "bgra8": (4, (2, 1, 0)),
-    "mono8": (1, (0, 0, 0)),
-}
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)  # a detector's score is a float64
 
@@ -52,44 +41,6 @@ class Regions:
 
     kept: list[Region]
     dropped: Counter[str]  # reason → detections
-
-
-def image_to_rgb(message: Image) -> NDArray[np.uint8]:
-    """The image as uint8 [H, W, 3] RGB, an own copy without row padding.
-
-    Raises InputError for an encoding that is not known here, or data that don't fit their size.
-    """
-    if message.encoding not in _RGB_CHANNELS:
-        raise InputError(
-            f"image encoding: got {message.encoding!r}, expected one of "
-            f"{', '.join(_RGB_CHANNELS)}; convert the stream, for instance with image_proc"
-        )
-    channels, rgb = _RGB_CHANNELS[message.encoding]
-    height, width = int(message.height), int(message.width)
-    row, step = width * channels, int(message.step)
-    # The padding of the last row may be missing: some drivers don't send it.
-    needed = step * (height - 1) + row
-    if height == 0 or width == 0 or step < row or len(message.data) < needed:
-        raise InputError(
-            f"image data: got {width}x{height} {message.encoding} with step {step} and "
-            f"{len(message.data)} bytes, expected a step of at least {row} and at least "
-            f"{max(needed, 1)} bytes; check the driver that publishes it"
-        )
-    data = np.frombuffer(message.data, np.uint8, count=needed)
-    pixels = np.lib.stride_tricks.as_strided(
-        data, (height, width, channels), (step, channels, 1), writeable=False
-    )
-    return pixels[:, :, list(rgb)]
-
-
-def rgb_to_image(pixels: NDArray[np.uint8], header: Header) -> Image:
-    """An rgb8 message of uint8 [H, W, 3]."""
-    height, width = pixels.shape[:2]
-    data = array.array("B")
-    data.frombytes(np.ascontiguousarray(pixels).data)
-    return Image(
-        header=header, height=height, width=width, encoding="rgb8", step=3 * width, data=data
-    )
 
 
 def box_corners(box: BoundingBox2D) -> Box:

@@ -1,0 +1,339 @@
+"""Every encoding gives the right colours, with OpenCV, without it and as cv_bridge does."""
+
+from __future__ import annotations
+
+import array
+import tracemalloc
+import zlib
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ros_support import header
+from sensor_msgs.msg import CompressedImage, Image
+
+from perceptiondlm_ros.errors import InputError
+from perceptiondlm_ros.ros import colour_spaces, images
+from perceptiondlm_ros.ros.images import image_numbers, image_to_rgb, rgb_to_image
+
+RANDOM = np.random.default_rng(7)
+HEIGHT, WIDTH = 12, 18
+RGB = RANDOM.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+RGB16 = RANDOM.integers(0, 2**16, (HEIGHT, WIDTH, 3), np.uint16)
+BGR, BGR16 = RGB[:, :, ::-1], RGB16[:, :, ::-1]
+MOSAIC, MOSAIC16 = RGB[:, :, :1], RGB16[:, :, :1]
+PACKED = RANDOM.integers(0, 256, (HEIGHT, WIDTH, 2), np.uint8)
+# Brightness, then colours at half the resolution, as one array of rows.
+NV12 = RANDOM.integers(0, 256, (HEIGHT * 3 // 2, WIDTH, 1), np.uint8)
+
+
+def narrowed(pixels: np.ndarray) -> np.ndarray:
+    return np.rint(pixels * (255 / 65535)).astype(np.uint8)
+
+
+def alpha(pixels: np.ndarray) -> np.ndarray:
+    return np.concatenate([pixels, pixels[:, :, :1]], axis=2)
+
+
+def converted(pixels: np.ndarray, code: str) -> np.ndarray:
+    rgb = cv2.cvtColor(pixels, getattr(cv2, f"COLOR_{code}"))
+    return rgb if rgb.dtype == np.uint8 else narrowed(rgb)
+
+
+# What is sent, and what is to come of it.
+ENCODED = {
+    "rgb8": (RGB, RGB),
+    "bgr8": (BGR, RGB),
+    "rgba8": (alpha(RGB), RGB),
+    "bgra8": (alpha(BGR), RGB),
+    "mono8": (MOSAIC, MOSAIC.repeat(3, axis=2)),
+    "8UC1": (MOSAIC, MOSAIC.repeat(3, axis=2)),
+    "rgb16": (RGB16, narrowed(RGB16)),
+    "bgr16": (BGR16, narrowed(RGB16)),
+    "rgba16": (alpha(RGB16), narrowed(RGB16)),
+    "bgra16": (alpha(BGR16), narrowed(RGB16)),
+    "mono16": (MOSAIC16, narrowed(MOSAIC16).repeat(3, axis=2)),
+    "16UC1": (MOSAIC16, narrowed(MOSAIC16).repeat(3, axis=2)),
+    **{
+        f"bayer_{name}{bits}": (mosaic, converted(mosaic, f"Bayer{code}2RGB"))
+        for name, code in (("rggb", "BG"), ("grbg", "GB"), ("gbrg", "GR"), ("bggr", "RG"))
+        for bits, mosaic in ((8, MOSAIC), (16, MOSAIC16))
+    },
+    "yuv422": (PACKED, converted(PACKED, "YUV2RGB_UYVY")),
+    "uyvy": (PACKED, converted(PACKED, "YUV2RGB_UYVY")),
+    "yuv422_yuy2": (PACKED, converted(PACKED, "YUV2RGB_YUY2")),
+    "yuyv": (PACKED, converted(PACKED, "YUV2RGB_YUY2")),
+    "nv12": (NV12, converted(NV12, "YUV2RGB_NV12")),
+    "nv21": (NV12, converted(NV12, "YUV2RGB_NV21")),
+}
+# By cv_bridge too; of the others it knows no colours, or not as cameras send them.
+BRIDGED = [name for name in ENCODED if not name.startswith(("8U", "16U", "nv", "uyvy", "yuyv"))]
+
+
+def message(pixels: np.ndarray, encoding: str, padding: int = 0, big: bool = False) -> Image:
+    rows = np.ascontiguousarray(pixels.astype(pixels.dtype.newbyteorder(">" if big else "<")))
+    rows = np.pad(rows.view(np.uint8).reshape(len(rows), -1), ((0, 0), (0, padding)))
+    return Image(
+        height=HEIGHT,
+        width=WIDTH,
+        encoding=encoding,
+        step=rows.shape[1],
+        is_bigendian=big,
+        data=array.array("B", rows.tobytes()),
+    )
+
+
+@pytest.fixture(params=["OpenCV", "NumPy"], autouse=True)
+def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "NumPy":
+        monkeypatch.setattr(colour_spaces, "cv2", None)
+    return str(request.param)
+
+
+@pytest.mark.parametrize("big", [False, True], ids=["little", "big"])
+@pytest.mark.parametrize("padding", [0, 1, 8])
+@pytest.mark.parametrize("encoding", ENCODED)
+def test_every_encoding_padding_and_byte_order(encoding: str, padding: int, big: bool) -> None:
+    sent, expected = ENCODED[encoding]
+    result = image_to_rgb(message(sent, encoding, padding, big))
+    assert result.dtype == np.uint8
+    np.testing.assert_array_equal(result, expected)
+
+
+@pytest.mark.skipif(images.cv_bridge is None, reason="cv_bridge is not installed for this NumPy")
+@pytest.mark.parametrize("encoding", BRIDGED)
+def test_cv_bridge_gives_the_same(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent, expected = ENCODED[encoding]
+    np.testing.assert_array_equal(image_to_rgb(message(sent, encoding)), expected)
+    monkeypatch.setattr(images, "cv_bridge", None)
+    np.testing.assert_array_equal(image_to_rgb(message(sent, encoding)), expected)
+
+
+def test_cv_bridge_is_used_where_it_is_but_for_what_it_knows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    class CvBridge:
+        def imgmsg_to_cv2(self, sent: Image, encoding: str) -> np.ndarray:
+            asked.append((sent.encoding, encoding))
+            return RGB
+
+    monkeypatch.setattr(images, "cv_bridge", type("module", (), {"CvBridge": CvBridge}))
+    for encoding, (sent, expected) in ENCODED.items():
+        result = image_to_rgb(message(sent, encoding))
+        np.testing.assert_array_equal(result, RGB if encoding in BRIDGED else expected)
+    assert asked == [(encoding, "rgb8") for encoding in BRIDGED]
+
+
+@pytest.mark.parametrize("name", ["nv16", "nv61", "nv24", "nv42"])
+def test_colours_of_more_resolution_than_nv12(name: str) -> None:
+    """Where neighbours have one colour, the resolution of the colours makes no difference."""
+    y, small = NV12[:HEIGHT], NV12[HEIGHT:].reshape(HEIGHT // 2, WIDTH // 2, 2)
+    chroma = small.repeat(2, axis=0)
+    if name in ("nv24", "nv42"):
+        chroma = chroma.repeat(2, axis=1)
+    sent = message(y, name)
+    sent.data = array.array("B", y.tobytes() + chroma.tobytes())
+    expected = ENCODED["nv12" if name in ("nv16", "nv24") else "nv21"][1]
+    np.testing.assert_array_equal(image_to_rgb(sent), expected)
+
+
+@pytest.mark.parametrize("encoding", ["nv12", "nv16", "nv24", "yuv422", "yuyv", "bayer_rggb8"])
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (5, 3), (2, 7), (9, 2)])
+def test_odd_sizes(encoding: str, width: int, height: int) -> None:
+    step = 2 * width + 2
+    sent = Image(height=height, width=width, encoding=encoding, step=step)
+    sent.data = array.array("B", bytes(step * height * 3))
+    assert image_to_rgb(sent).shape == (height, width, 3)
+
+
+def test_the_last_rows_padding_may_be_missing() -> None:
+    sent = message(RGB, "rgb8", padding=5)
+    sent.data = sent.data[:-5]
+    np.testing.assert_array_equal(image_to_rgb(sent), RGB)
+
+
+def test_what_needs_no_conversion_is_not_copied() -> None:
+    sent = message(RGB, "rgb8")
+    result = image_to_rgb(sent)
+    assert np.shares_memory(result, np.frombuffer(sent.data, np.uint8))
+    with pytest.raises(ValueError, match="read-only"):
+        result[0, 0, 0] = 1
+
+
+@pytest.mark.parametrize("encoding", ["32FC1", "8UC3", "", "RGB8", "a\x00b"])
+def test_other_encodings_are_named_with_the_known_ones(encoding: str) -> None:
+    sent = message(RGB, encoding)
+    with pytest.raises(InputError, match=r"expected one of rgb8, bgr8, rgba8") as raised:
+        image_to_rgb(sent)
+    assert f"got {encoding!r}" in str(raised.value)
+
+
+@pytest.mark.parametrize("encoding", ["rgb8", "mono16", "nv12", "yuv422"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"step": 5},
+        {"height": 2 * HEIGHT},
+        {"width": 0},
+        {"height": 0},
+        {"data": array.array("B")},
+        {"width": 2**32 - 1, "height": 2**32 - 1, "step": 2**32 - 1},
+    ],
+    ids=str,
+)
+def test_data_that_do_not_fit_their_size_are_refused(
+    encoding: str, change: dict[str, object]
+) -> None:
+    sent = message(ENCODED[encoding][0], encoding)
+    for name, value in change.items():
+        setattr(sent, name, value)
+    with pytest.raises(InputError, match=r"image data: got .*, expected .*; check the driver"):
+        image_to_rgb(sent)
+
+
+def test_round_trip_keeps_pixels_and_header() -> None:
+    sent = rgb_to_image(RGB, header(123))
+    assert (sent.encoding, sent.step, sent.header) == ("rgb8", 3 * WIDTH, header(123))
+    np.testing.assert_array_equal(image_to_rgb(sent), RGB)
+
+
+def test_numbers_of_one_channel() -> None:
+    numbers = np.array([[1, -2, 3], [2**31 - 1, -(2**31), 0]], np.int32)
+    big = numbers.astype(">i4")
+    for rows, is_big in ((numbers, 0), (big, 1)):
+        sent = Image(height=2, width=3, step=12, is_bigendian=is_big)
+        sent.data = array.array("B", rows.tobytes())
+        result = image_numbers(sent, np.int32)
+        assert result.dtype == np.int32
+        np.testing.assert_array_equal(result, numbers)
+
+
+def test_8k_images_cost_their_pixels_and_no_more() -> None:
+    """33 megapixels: the message's 100 MB are looked at, not copied."""
+    data = array.array("B", bytes(7680 * 4320 * 3))
+    sent = Image(height=4320, width=7680, step=7680 * 3, encoding="rgb8")
+    sent._data = data  # the setter looks at each byte
+    tracemalloc.start()
+    try:
+        assert image_to_rgb(sent).shape == (4320, 7680, 3)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def attempt(sent: Image | CompressedImage) -> np.ndarray | None:
+    """The pixels, or None where they are refused with a reason."""
+    problem = ""
+    try:
+        return image_to_rgb(sent)
+    except InputError as error:
+        problem = str(error)
+    assert "got" in problem and "expected" in problem and "; " in problem
+    return None
+
+
+numbers_of_any_size = st.integers(0, 2**32 - 1) | st.integers(0, 9)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    height=numbers_of_any_size,
+    width=numbers_of_any_size,
+    step=numbers_of_any_size | st.integers(0, 40),
+    encoding=st.sampled_from(sorted(images._ENCODINGS)) | st.text(max_size=8),
+    big=st.integers(0, 255),
+    data=st.binary(max_size=400),
+)
+def test_any_image_message_is_converted_or_refused(
+    height: int, width: int, step: int, encoding: str, big: int, data: bytes
+) -> None:
+    sent = Image(height=height, width=width, step=step, encoding=encoding, is_bigendian=big)
+    sent.data = array.array("B", data)
+    result = attempt(sent)
+    if result is not None:
+        assert result.shape == (height, width, 3) and result.dtype == np.uint8
+        return
+    known = images._ENCODINGS.get(encoding)
+    channels = len(encoding.rstrip("168")) if encoding.startswith(("rgb", "bgr")) else 1
+    row = width * channels * (known.bits // 8 if known else 1)
+    simple = known and len(known.planes) == 1 and known.planes[0].across == 1
+    assert not (simple and row and height and step >= row and len(data) >= step * height)
+
+
+# ---- compressed ----
+
+
+def encoded(extension: str, pixels: np.ndarray, **fields: Any) -> CompressedImage:
+    done, data = cv2.imencode(extension, pixels)
+    assert done
+    return CompressedImage(data=array.array("B", data.tobytes()), **fields)
+
+
+def test_png_is_exact_and_jpeg_as_opencv_reads_it() -> None:
+    np.testing.assert_array_equal(image_to_rgb(encoded(".png", BGR, format="png")), RGB)
+    smooth = cv2.resize(BGR, (160, 120), interpolation=cv2.INTER_CUBIC)
+    sent = encoded(".jpg", smooth, format="rgb8; jpeg compressed bgr8")
+    expected = cv2.imdecode(np.frombuffer(sent.data, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
+    assert np.abs(image_to_rgb(sent).astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("grey", [MOSAIC, MOSAIC16], ids=["8 bit", "16 bit"])
+def test_grey_png(grey: np.ndarray) -> None:
+    expected = grey if grey.dtype == np.uint8 else narrowed(grey)
+    sent = encoded(".png", grey, format="mono16; png compressed mono16")
+    np.testing.assert_array_equal(image_to_rgb(sent), expected.repeat(3, axis=2))
+
+
+def test_alpha_is_left_out() -> None:
+    np.testing.assert_array_equal(image_to_rgb(encoded(".png", alpha(BGR))), RGB)
+
+
+def test_a_mosaic_in_a_png_is_interpolated() -> None:
+    sent = encoded(".png", MOSAIC, format="bayer_grbg8; png compressed ")
+    np.testing.assert_array_equal(image_to_rgb(sent), ENCODED["bayer_grbg8"][1])
+    sent.format = "bayer_grbg8; jpeg compressed mono8"
+    np.testing.assert_array_equal(image_to_rgb(sent), MOSAIC.repeat(3, axis=2))
+
+
+def test_broken_files_are_refused_with_the_reason() -> None:
+    good = encoded(".png", BGR, format="png")
+    for data in (b"", b"hello", bytes(good.data)[:60], b"GIF89a" + bytes(20)):
+        sent = CompressedImage(format="png", data=array.array("B", data))
+        with pytest.raises(InputError, match=r"got \d+ bytes of format 'png'.*expected jpeg or"):
+            image_to_rgb(sent)
+
+
+def test_depth_is_refused() -> None:
+    with pytest.raises(InputError, match="which is depth"):
+        image_to_rgb(CompressedImage(format="16UC1; compressedDepth png"))
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_few_bytes_that_claim_many_pixels_are_refused_undecoded() -> None:
+    def chunk(name: bytes, data: bytes) -> bytes:
+        check = zlib.crc32(name + data).to_bytes(4, "big")
+        return len(data).to_bytes(4, "big") + name + data + check
+
+    size = (12_000).to_bytes(4, "big") * 2
+    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size + b"\x08\x02\0\0\0") + chunk(b"IDAT", b"")
+    with pytest.raises(InputError, match="got 12000x12000 pixels"):
+        image_to_rgb(CompressedImage(format="png", data=array.array("B", data)))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    data=st.binary(max_size=100)
+    | st.integers(0, 400).map(lambda n: bytes(encoded(".jpg", BGR).data)[:n])
+    | st.tuples(st.integers(0, 300), st.binary(max_size=9)).map(
+        lambda cut: bytes(encoded(".png", BGR).data)[: cut[0]] + cut[1]
+    ),
+    form=st.text(max_size=30) | st.just("bayer_rggb8; png compressed "),
+)
+def test_any_compressed_message_is_converted_or_refused(data: bytes, form: str) -> None:
+    result = attempt(CompressedImage(format=form, data=array.array("B", data)))
+    assert result is None or (result.ndim == 3 and result.dtype == np.uint8)
