@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from perceptiondlm_ros.errors import CheckpointError
@@ -53,10 +53,16 @@ def check_tokenizer(folder: Path, config: ModelConfig) -> Finding:
     return _file("tokenizer", "ok", f"{largest + 1} tokens, all special tokens are there")
 
 
-def check_config(folder: Path) -> tuple[ModelConfig | None, Finding]:
-    """The config, None where it can't be used."""
+def check_config(
+    folder: Path, adapted: Callable[[ModelConfig], ModelConfig] = lambda config: config
+) -> tuple[ModelConfig | None, Finding]:
+    """The config, None where it can't be used.
+
+    Args:
+        adapted: makes of the checkpoint's config that of what was exported from it.
+    """
     try:
-        config = ModelConfig.from_folder(folder)
+        config = adapted(ModelConfig.from_folder(folder))
     except CheckpointError as error:
         return None, _file("config", "fail", str(error))
     language = config.language

@@ -24,7 +24,8 @@ def check_precision(device: Device, precision: str) -> Finding:
     def finding(status: Status, text: str) -> Finding:
         return Finding("device", "precision", status, text)
 
-    takes = ", ".join(name for name in device.precisions if name != "fp8")
+    elsewhere = ("fp8",) if device.compute is None else ("fp8", "int8")
+    takes = ", ".join(name for name in device.precisions if name not in elsewhere)
     if device.compute is None:
         if precision == "bf16":
             return finding("fail", f"ONNX Runtime has no bf16 on a CPU; export in {takes}")
@@ -97,7 +98,8 @@ def check_libraries(
     Args:
         here: whether the device is this machine's; else what is installed tells nothing about it.
     """
-    ready = [name for name in _BACKENDS[kind] if not _lacking(installed, name)]
+    usable = [name for name in _BACKENDS[kind] if name != "tensorrt" or device.compute is not None]
+    ready = [name for name in usable if not _lacking(installed, name)]
     for backend in _BACKENDS[kind]:
         yield _backend(installed, backend, device, here=here, needed=not ready)
     if kind == "checkpoint":

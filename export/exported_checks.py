@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +51,7 @@ def check_exported(folder: Path, device: Device) -> tuple[Exported | None, list[
         findings.append(
             _file("checksums", "ok", f"{counted(whole, 'file')}, {gigabytes(size)}, as exported")
         )
-    config, finding = check_config(folder)
+    config, finding = check_config(folder, partial(_as_exported, manifest))
     findings.append(finding)
     if config is not None:
         findings.append(check_tokenizer(folder, config))
@@ -60,6 +61,10 @@ def check_exported(folder: Path, device: Device) -> tuple[Exported | None, list[
         findings += found
         weights += taken
     return Exported(manifest.precision, config, tuple(weights)), findings
+
+
+def _as_exported(manifest: Manifest, config: ModelConfig) -> ModelConfig:
+    return replace(config, denoising_steps=manifest.steps, caption_tokens=manifest.caption_tokens)
 
 
 def _check_graph(

@@ -107,10 +107,9 @@ def kind_of(folder: Path) -> Kind:
         return "exported"
     if (folder / "config.json").is_file():
         return "checkpoint"
-    what = "holds neither" if folder.is_dir() else "is no folder that holds"
     raise CheckpointError(
-        f"{folder} {what} {MANIFEST} or config.json; expected what `perceptiondlm export` wrote, "
-        "or a checkpoint in the published layout"
+        f"{folder} holds neither {MANIFEST} nor config.json; expected what `perceptiondlm export` "
+        "wrote, or a checkpoint in the published layout"
     )
 
 

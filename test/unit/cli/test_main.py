@@ -13,7 +13,7 @@ import pytest
 from perceptiondlm_ros.captioner import Captioner
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-HEAVY = {"numpy", "PIL", "tokenizers", "safetensors", "torch", "rclpy"}
+HEAVY = {"numpy", "PIL", "tokenizers", "safetensors", "torch", "onnx", "onnxruntime", "rclpy"}
 
 
 def python(program: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -23,7 +23,10 @@ def python(program: str, *arguments: str | Path) -> subprocess.CompletedProcess[
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], ["caption", "--help"], ["caption", "a.png", "--box", "1"], []],
+    [
+        *(["--help"], ["--version"], [], ["caption", "--help"], ["check", "--help"]),
+        *(["caption", "a.png", "--box", "1"], ["check", "--precision", "fp4"]),
+    ],
     ids=" ".join,
 )
 def test_answers_without_importing_what_takes_long(arguments: list[str]) -> None:
