@@ -85,5 +85,5 @@ def test_people_see_pictures_and_markers(robot: Robot, tiny_checkpoint: Path) ->
     markers = next(array.markers for array in heard if array.markers)
     assert {marker.header.frame_id for marker in markers} == {"camera"}
     assert all(marker.action == Marker.ADD for marker in markers)
-    assert sum("7 · cup" in marker.text for marker in markers) == 1
+    assert sum("7 - cup" in marker.text for marker in markers) == 1
     assert not node.said("failed")

@@ -42,18 +42,18 @@ class Camera:
     def points(self, pixels: Points, depths: NDArray[np.float64]) -> Points:
         """Where `pixels` [N, 2] are in the optical frame at `depths` [N] along its z axis: [N, 3].
 
-        Everything in metres.
+        Everything in metres. Absurd calibrations lead to numbers that are not finite.
         """
         full = pixels * self.scale + self.offset
-        fx, fy = self.projection[0, 0], self.projection[1, 1]
-        if self.distortion.any():
-            rays = self._undistort(full)
-        else:
-            centre = self.projection[[0, 1], [2, 2]]
-            rays = (full - centre) / (fx, fy)
-        # A second camera's projection starts from the first one's frame, which is beside it.
-        beside = self.projection[:2, 3] / (fx, fy)
-        return np.concatenate([rays * depths[:, None] - beside, depths[:, None]], axis=1)
+        focal = self.projection[[0, 1], [0, 1]]
+        with np.errstate(over="ignore", invalid="ignore"):
+            if self.distortion.any():
+                rays = self._undistort(full)
+            else:
+                rays = (full - self.projection[:2, 2]) / focal
+            # A second camera's projection starts from the first one's frame, which is beside it.
+            beside = self.projection[:2, 3] / focal
+            return np.concatenate([rays * depths[:, None] - beside, depths[:, None]], axis=1)
 
     def _undistort(self, pixels: Points) -> Points:
         """x and y at depth 1: [N, 2]."""

@@ -104,12 +104,13 @@ def _loops(item: ShownRegion) -> list[NDArray[np.float64]]:
 def _texts(messages: ModuleType, item: ShownRegion, header: Header, size: float) -> Iterator[Any]:
     """A text each line, as Foxglove keeps a text on one line; the last one stands on the box."""
     red, green, blue = (value / 255 for value in item.colour)
-    lines = lines_of(item.heading, item.description.caption, _COLUMNS, _LINES)
+    heading = item.heading(" · ")
+    lines = lines_of(heading, item.description.caption, _COLUMNS, _LINES)
     # A box at the upper edge has no place above it.
     step = size * _LINE_HEIGHT
     bottom = max(item.box[1] - 0.25 * size, step * len(lines))
     for row, line in enumerate(lines):
-        colour = (red, green, blue, 1.0) if row == 0 and item.heading else _TEXT
+        colour = (red, green, blue, 1.0) if row == 0 and heading else _TEXT
         baseline = bottom - step * (len(lines) - 1 - row)
         yield messages.TextAnnotation(
             timestamp=header.stamp,

@@ -189,7 +189,8 @@ def _markers(
         points=[_point(corner) for corner in (*item.corners, item.corners[0])],
         **common,
     )
-    lines = lines_of(item.region.heading, item.region.description.caption, _COLUMNS, _LINES)
+    heading = item.region.heading(" - ")  # RViz has no letters beyond ASCII
+    lines = lines_of(heading, item.region.description.caption, _COLUMNS, _LINES)
     letter = size * distance
     place = item.corners[:2].mean(axis=0)  # the middle of the upper edge
     place[1] -= letter * (0.5 + _LINE_HEIGHT * len(lines) / 2)  # text is centred; y points down

@@ -41,13 +41,12 @@ class ShownRegion:
         """That of the annotated picture, in every output."""
         return track_colour(self.track, self.description.label, self.description.index)
 
-    @property
-    def heading(self) -> str:
+    def heading(self, separator: str) -> str:
         """Who it is, how sure the model was, and how old or provisional the caption is."""
         percent = f"{100 * self.description.confidence:.0f} %"
         state = "DRAFT" if self.draft else "" if self.age is None else age_text(self.age)
         parts = (one_line(self.description.id), one_line(self.description.label), percent, state)
-        return " · ".join(part for part in parts if part)
+        return separator.join(part for part in parts if part)
 
 
 def shown_regions(result: Result, width: int, height: int) -> Iterator[ShownRegion]:

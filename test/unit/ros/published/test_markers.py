@@ -112,6 +112,18 @@ def test_camera_info_and_depth_are_taken_only_while_somebody_looks(viewer: Viewe
     at.until(lambda: not viewer.takes_space, "none while inactive")
 
 
+def test_nothing_is_made_for_nobody(viewer: Viewer, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    render = viewer.at.output.render
+    monkeypatch.setattr(
+        viewer.at.output, "render", lambda given: (made.append(given.sequence), render(given))[1]
+    )
+    viewer.at.publish(result([region()], sequence=1))
+    viewer.look()
+    viewer.show(region(), sequence=2)
+    assert made == [2]
+
+
 def test_text_and_outline_stand_at_the_object_in_the_images_frame(viewer: Viewer) -> None:
     viewer.look()
     outline, text = viewer.show(region((120, 80, 200, 160)))
@@ -129,7 +141,7 @@ def test_text_and_outline_stand_at_the_object_in_the_images_frame(viewer: Viewer
     assert text.pose.position.y < -0.4, "above it: y points down"
     assert text.pose.position.z == pytest.approx(2)
     assert text.scale.z == pytest.approx(0.06)
-    assert text.text.splitlines()[0] == "7 · cup · 75 %"
+    assert text.text.splitlines()[0] == "7 - cup - 75 %"
     assert " ".join(text.text.splitlines()[1:]) == CAPTION
 
 
@@ -209,5 +221,5 @@ def test_a_lifetime_is_well_over_the_time_between_results() -> None:
 
 def test_lines_are_wrapped_and_a_loss_is_shown() -> None:
     assert lines_of("7", "one two three", 8, 4) == ["7", "one two", "three"]
-    assert lines_of("", "word " * 90, 20, 2)[-1].endswith("…")
+    assert lines_of("", "word " * 90, 20, 2)[-1].endswith("...")
     assert lines_of("", "", 20, 2) == []
