@@ -1,4 +1,4 @@
-"""A camera with a detector, as a process of its own: images and detections at 10 Hz.
+"""A camera with a detector, as a process of its own: images, calibration, detections at 10 Hz.
 
 The detector is blind to everything but places: it calls each thing an "object" and leaves it to
 the captioner to say what it is.
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
 
@@ -31,6 +31,7 @@ from perceptiondlm_ros.scenes.scene import Scene
 PERIOD_NS: Final = 100_000_000
 FRAME_ID: Final = "camera_optical_frame"
 LABEL: Final = "object"
+_FOCAL: Final = 1.0  # in widths of the image: it sees 53 degrees
 
 
 class Camera(Node):
@@ -42,6 +43,7 @@ class Camera(Node):
         quality = QoSProfile(depth=5)  # reliable: best effort may lose images of this size
         self._images = self.create_publisher(Image, "image", quality)
         self._detections = self.create_publisher(Detection2DArray, "detections", quality)
+        self._infos = self.create_publisher(CameraInfo, "camera_info", quality)
         self._last_tick = 0
         self._skipped = 0
         # Looks ten times a period for the next tick, so that stamps keep to the grid without drift.
@@ -63,7 +65,23 @@ class Camera(Node):
         stamp = Time(sec=stamp_ns // 10**9, nanosec=stamp_ns % 10**9)
         header = Header(stamp=stamp, frame_id=FRAME_ID)
         self._images.publish(rgb_to_image(picture.image, header))
+        self._infos.publish(calibration(scene.width, scene.height, header))
         self._detections.publish(detections(scene, picture.boxes, header))
+
+
+def calibration(width: int, height: int, header: Header) -> CameraInfo:
+    """That of a camera without distortion: the scenes are flat, so any focal length is true."""
+    focal, x, y = _FOCAL * width, (width - 1) / 2, (height - 1) / 2
+    return CameraInfo(
+        header=header,
+        width=width,
+        height=height,
+        distortion_model="plumb_bob",
+        d=[0.0] * 5,
+        k=[focal, 0.0, x, 0.0, focal, y, 0.0, 0.0, 1.0],
+        r=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+        p=[focal, 0.0, x, 0.0, 0.0, focal, y, 0.0, 0.0, 0.0, 1.0, 0.0],
+    )
 
 
 def detections(scene: Scene, boxes: NDArray[np.float32], header: Header) -> Detection2DArray:

@@ -7,9 +7,10 @@ import pytest
 from builtin_interfaces.msg import Time
 from std_msgs.msg import Header
 
-from perceptiondlm_ros.demo.camera import detections
+from perceptiondlm_ros.demo.camera import calibration, detections
 from perceptiondlm_ros.demo.world import World
 from perceptiondlm_ros.ros.conversions import box_corners
+from perceptiondlm_ros.ros.published.camera import camera_of
 from perceptiondlm_ros.scenes.render import render
 
 
@@ -32,3 +33,13 @@ def test_hidden_object_is_not_detected() -> None:
     boxes = render(scene, masks=False).boxes
     boxes[1] = np.zeros(4)
     assert [found.id for found in detections(scene, boxes, Header()).detections] == ["1", "3"]
+
+
+@pytest.mark.parametrize("rectified", [False, True])
+def test_the_calibration_is_one_that_places_things(rectified: bool) -> None:
+    header = Header(frame_id="camera_optical_frame")
+    info = calibration(640, 480, header)
+    assert info.header == header
+    camera = camera_of(info, 640, 480, rectified)
+    pixels = np.array([(319.5, 239.5), (639.5, 239.5)])
+    assert camera.points(pixels, np.full(2, 2.0)).tolist() == [[0, 0, 2], [1, 0, 2]]
