@@ -1,13 +1,14 @@
 """A camera of 1280x720 at 30 Hz with a detector, as a process of its own.
 
 Each image carries its stamp in its first pixels too, so that whoever is given only pixels can tell
-how old they are. Each detection is new, so that every frame has something to caption.
+how old they are.
 """
 
 from __future__ import annotations
 
 import argparse
 import array
+import math
 import sys
 import time
 from typing import Final
@@ -27,6 +28,7 @@ WIDTH: Final = 1280
 HEIGHT: Final = 720
 RATE: Final = 30.0
 _REGIONS: Final = 6
+_SWING_S: Final = 5.0
 _MARK: Final = 0x5CA1AB1E
 _LINE = np.dtype([("mark", "<u4"), ("stamp", "<u8")])  # 12 bytes are four pixels
 
@@ -36,11 +38,10 @@ class Camera(Node):
 
     def __init__(self) -> None:
         super().__init__("camera")
-        quality = QoSProfile(depth=1)  # reliable: best effort may lose images of this size
+        quality = QoSProfile(depth=5)  # reliable: best effort may lose images of this size
         self._images = self.create_publisher(Image, "image", quality)
         self._detections = self.create_publisher(Detection2DArray, "detections", quality)
         self._pixels = np.random.default_rng(0).integers(0, 255, HEIGHT * WIDTH * 3, np.uint8)
-        self._number = 0
         self._due = time.monotonic()
         self._timer = self.create_timer(1 / RATE / 20, self._look)
 
@@ -68,13 +69,13 @@ class Camera(Node):
         self._detections.publish(self._found(header))
 
     def _found(self, header: Header) -> Detection2DArray:
+        """Objects side by side that swing up and down, each under the id of its track."""
         found = []
-        for _ in range(_REGIONS):
-            self._number += 1
-            x = 100.0 + self._number * 37 % (WIDTH - 300)
-            y = 100.0 + self._number * 91 % (HEIGHT - 300)
-            detection = Detection2D(header=header, id=str(self._number))
-            detection.bbox.center.position.x, detection.bbox.center.position.y = x, y
+        for track in range(_REGIONS):
+            phase = 2 * math.pi * (time.monotonic() / _SWING_S + track / _REGIONS)
+            detection = Detection2D(header=header, id=str(track))
+            detection.bbox.center.position.x = WIDTH * (track + 0.5) / _REGIONS
+            detection.bbox.center.position.y = HEIGHT * (0.5 + 0.3 * math.sin(phase))
             detection.bbox.size_x, detection.bbox.size_y = 120.0, 90.0
             result = ObjectHypothesisWithPose()
             result.hypothesis.class_id, result.hypothesis.score = "object", 0.9

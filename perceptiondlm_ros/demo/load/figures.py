@@ -36,21 +36,21 @@ class Measured:
     """The samples behind the figures. Times are in seconds since the start of the measurement.
 
     callbacks: name → seconds that each call took.
-    started: float64 [N, 3], a row for each captioned frame: when its captioning started, its age
-        then, and its age when it was matched and handed over [s].
-    newer: int64 [N], how many newer frames had been handed over by then.
+    started: float64 [N, 2], for each captioned frame when its captioning started, and its age then.
+    newer: int64 [N], how many newer frames waited for the model by then.
+    waiting: float64 [H], ages of all frames when they were matched, looked at, and waited for the
+        model [s].
     publishing: seconds from captions that are ready to their publication, for each pass.
     frames: stamps of the captioned frames in their order [ns].
-    handed: how many matched frames there were.
     memory: float64 [M, 2], when it was looked at, and the resident memory of the node [MB].
     """
 
     callbacks: dict[str, NDArray[np.float64]]
     started: NDArray[np.float64]
     newer: NDArray[np.int64]
+    waiting: NDArray[np.float64]
     publishing: NDArray[np.float64]
     frames: list[int]
-    handed: int
     memory: NDArray[np.float64]
 
     @property
@@ -75,11 +75,14 @@ def measure(records: Iterable[Record], memory: Sequence[tuple[int, float]]) -> M
     looks = [((time_ns - begin) / 1e9, size) for time_ns, size in memory if time_ns >= begin]
     return Measured(
         callbacks={name: np.array(values) for name, values in sorted(callbacks.items())},
-        started=np.array([_row(r, handed, begin) for r in started], np.float64).reshape(-1, 3),
+        started=np.array(
+            [((r.time_ns - begin) / 1e9, (r.time_ns - r.stamp_ns) / 1e9) for r in started],
+            np.float64,
+        ).reshape(-1, 2),
         newer=np.array([_newer(r, handed) for r in started], np.int64),
+        waiting=np.array([(t - s) / 1e9 for s, t in handed if t >= begin], np.float64),
         publishing=np.array([r.seconds for r in kept if r.event == "published"]),
         frames=[r.stamp_ns for r in started],
-        handed=int((handed[:, 1] >= begin).sum()),
         memory=np.array(looks, np.float64).reshape(-1, 2),
     )
 
@@ -101,19 +104,21 @@ def growth(memory: NDArray[np.float64]) -> float:
 
 def figures(measured: Measured, rate: float) -> list[Figure]:
     """rate: of the camera [Hz]."""
-    age, matched = 1e3 * measured.started[:, 1], 1e3 * measured.started[:, 2]
+    age, waiting = 1e3 * measured.started[:, 1], 1e3 * measured.waiting
     publishing = 1e3 * measured.publishing
     after = "after the first minute" if measured.seconds >= 3 * MINUTE_S else "of a short run"
-    every = [Figure("matched frames a second", measured.handed / measured.seconds, "Hz")]
-    every += [
-        Figure("captioned frames a second", len(measured.frames) / measured.seconds, "Hz"),
-        Figure("age of a frame when matched, p50", _quantile(matched, 0.5), "ms"),
-        Figure("age at the start of captioning, p50", _quantile(age, 0.5), "ms"),
-        Figure("age at the start of captioning, p99", _quantile(age, 0.99), "ms"),
-        Figure("  of it beyond matching, p50", _quantile(age - matched, 0.5), "ms"),
-        Figure("  of it beyond matching, p99", _quantile(age - matched, 0.99), "ms", 1e3 / rate),
-        Figure("  of it beyond matching, most", _quantile(age - matched, 1.0), "ms"),
-        Figure("newer frames passed over, most", _quantile(measured.newer, 1.0), "frames"),
+    # A frame is captioned at the latest when the next one is there.
+    oldest = 1e3 / rate + _quantile(waiting, 0.99)
+    starting = "age of a frame when its captioning starts"
+    every = [
+        Figure("frames a second", len(waiting) / measured.seconds, "Hz"),
+        Figure("captioned frames a second", len(age) / measured.seconds, "Hz"),
+        Figure("age of a frame once matched and looked at, p50", _quantile(waiting, 0.5), "ms"),
+        Figure("age of a frame once matched and looked at, p99", _quantile(waiting, 0.99), "ms"),
+        Figure(f"{starting}, p50", _quantile(age, 0.5), "ms"),
+        Figure(f"{starting}, p99", _quantile(age, 0.99), "ms", oldest),
+        Figure(f"{starting}, most", _quantile(age, 1.0), "ms"),
+        Figure("newer frames that waited by then, most", _quantile(measured.newer, 1.0), "frames"),
     ]
     for name, values in measured.callbacks.items():
         every.append(Figure(f"callback {name}, p99", _quantile(1e3 * values, 0.99), "ms", 5.0))
@@ -136,14 +141,6 @@ def table(every: Sequence[Figure]) -> list[str]:
             line += "✓" if figure.within else "✗"
         lines.append(line)
     return lines
-
-
-def _row(record: Record, handed: NDArray[np.int64], begin: int) -> tuple[float, float, float]:
-    place = np.searchsorted(handed[:, 0], record.stamp_ns)
-    found = place < len(handed) and handed[place, 0] == record.stamp_ns
-    matched = (handed[place, 1] - record.stamp_ns) / 1e9 if found else float("nan")
-    age = (record.time_ns - record.stamp_ns) / 1e9
-    return (record.time_ns - begin) / 1e9, age, matched
 
 
 def _newer(record: Record, handed: NDArray[np.int64]) -> int:

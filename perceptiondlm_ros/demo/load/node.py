@@ -1,5 +1,5 @@
-"""The real node over a model that takes a set time, with a stopwatch at its callbacks, its mailbox
-and its publisher."""
+"""The real node over a model that takes a set time, with a stopwatch at its callbacks, between its
+threads, and at its publisher."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from rclpy.executors import ExternalShutdownException
 from perceptiondlm_ros.captioner import Caption
 from perceptiondlm_ros.demo.load.camera import stamp_in
 from perceptiondlm_ros.demo.load.records import Record, Recorder
+from perceptiondlm_ros.ros.captioning import Pending
 from perceptiondlm_ros.ros.conversions import nanoseconds
 from perceptiondlm_ros.ros.mailbox import Mailbox
 from perceptiondlm_ros.ros.region_captioner import RegionCaptioner
@@ -106,16 +107,16 @@ class MeasuredNode(RegionCaptioner):
 
 
 def time_handing_over(record: Callable[[Record], None]) -> None:
-    """Put a stopwatch at the mailbox that matched pairs go through, in this process only."""
-    put = Mailbox.put
+    """Put a stopwatch at the desk of the thread with the model, in this process only."""
+    exchange = Mailbox.exchange
 
-    def timed(self: Mailbox[Any], item: Any) -> bool:
-        image = getattr(item, "image", None)
-        if image is not None:
-            record(Record("handed", time.time_ns(), nanoseconds(image.header.stamp)))
-        return put(self, item)
+    def timed(self: Mailbox[Any], item: Any) -> Any:
+        if isinstance(item, Pending):
+            stamp = nanoseconds(item.observation.frame.image.header.stamp)
+            record(Record("handed", time.time_ns(), stamp))
+        return exchange(self, item)
 
-    Mailbox.put = timed  # type: ignore[method-assign]
+    Mailbox.exchange = timed  # type: ignore[method-assign]
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 Event = Literal["callback", "handed", "started", "ready", "published"]
-"""A callback ended, a matched pair was handed over, its captioning started, its captions were
-ready, they were published."""
+"""A callback ended; a frame that was matched and looked at waits for the model; its captioning
+started; its captions were ready; they were published."""
 
 
 @dataclass(frozen=True)

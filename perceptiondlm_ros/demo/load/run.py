@@ -30,6 +30,7 @@ from perceptiondlm_ros.demo.processes import Processes
 
 _START_LIMIT_S: Final = 120.0
 _LOOK_S: Final = 0.5
+_PROFILE: Final = "fastdds_large_images.xml"
 _CHILDREN: Final = ("camera", "node")
 
 
@@ -75,14 +76,19 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 def _run(options: argparse.Namespace, records: Path) -> list[tuple[int, float]]:
     """Memory of the node [MB] by time [ns], looked at until the time is over."""
-    environment = os.environ | {
-        "ROS_DOMAIN_ID": str(random.randint(0, 101)),
-        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
-        "PYTHONUNBUFFERED": "1",
-    }
+    environment = (
+        _large_images()
+        | os.environ
+        | {
+            "ROS_DOMAIN_ID": str(random.randint(0, 101)),
+            "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+            "PYTHONUNBUFFERED": "1",
+        }
+    )
     memory: list[tuple[int, float]] = []
     with Processes(options.output, environment) as processes:
         given = [f"--records={records}", f"--pass-seconds={options.pass_seconds}"]
+        given += ["--ros-args", "-p", "reuse.enabled:=false"]  # every frame wants a pass
         processes.start("node", "perceptiondlm_ros.demo.load.node", *given)
         processes.start("camera", "perceptiondlm_ros.demo.load.camera")
         _wait_for_captions(processes, records)
@@ -94,7 +100,17 @@ def _run(options: argparse.Namespace, records: Path) -> list[tuple[int, float]]:
                 memory.append((time.time_ns(), resident_mb(pid)))
                 bar.set_postfix_str(f"node {memory[-1][1]:.1f} MB, load {os.getloadavg()[0]:.1f}")
                 bar.update(max(options.seconds - left, 0.0) - bar.n)
+            bar.update(options.seconds - bar.n)
     return memory
+
+
+def _large_images() -> dict[str, str]:
+    """Variables that let Fast DDS carry such images in one piece, under its old and new name."""
+    prefixes = os.environ.get("AMENT_PREFIX_PATH", sys.prefix).split(os.pathsep)
+    paths = [Path(prefix, "share/perceptiondlm_ros/config", _PROFILE) for prefix in prefixes]
+    profile = next(path for path in paths if path.exists())
+    names = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+    return dict.fromkeys(names, str(profile))
 
 
 _BAR: Final = "{desc}{percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s{postfix}"
