@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from perceptiondlm_ros.captioner import Caption
 
 _MOST_REQUESTS = 8  # that may wait; more are refused at once
+_TOO_MANY = "the requests that came meanwhile fill the queue, or the node ends; ask again"
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,15 @@ class Pending:
 
 
 class Request(Protocol):
-    """Something that needs the model once; exactly one of these is called, and must not raise."""
+    """Something else that needs the model. It must not raise."""
 
-    def serve(self, captioner: Describes) -> None: ...
+    def serve(self, captioner: Describes) -> bool:
+        """Take a turn; False if another one is needed."""
+        ...
 
-    def refuse(self, reason: str) -> None: ...
+    def refuse(self, reason: str) -> None:
+        """No (further) turn will come."""
+        ...
 
 
 class Captioning:
@@ -80,10 +85,11 @@ class Captioning:
 
     def stop(self, timeout: float) -> bool:
         """End the threads, the model is freed when its last pass is over; see `Worker.stop`."""
+        self.desk.close()
+        self.refuse_requests("the model is being unloaded; configure and activate the node")
         self._looking.stop(0)
         ended = self._passing.stop(timeout)
         self.withdraw_frame()
-        self.refuse_requests("the model was unloaded; configure and activate the node")
         return ended
 
     # ---- the thread that looks ----
@@ -115,8 +121,8 @@ class Captioning:
     def _work(self, item: Pending | Request) -> None:
         if isinstance(item, Pending):
             self._caption(item)
-        else:
-            item.serve(self._captioner)
+        elif not item.serve(self._captioner) and not self.desk.ask(item):
+            item.refuse(_TOO_MANY)
 
     def _caption(self, pending: Pending) -> None:
         observation = pending.observation

@@ -32,6 +32,8 @@ class Counters:
     frames_discarded: int = 0  # workers
     frames_skipped: int = 0  # workers; waited for the model when a newer one came
     frames_late: int = 0  # workers; older than one before them
+    requests_served: int = 0
+    requests_refused: int = 0
     regions_captioned: int = 0  # workers
     regions_reused: int = 0  # workers
     regions_dropped: int = 0  # workers
@@ -65,6 +67,7 @@ _CAUSES = {
     "frames_failed": "frames with an unreadable image or a failed pass",
     "frames_discarded": "frames not published because the node was deactivated meanwhile",
     "frames_late": "frames older than one that came before them",
+    "requests_refused": "requests to describe refused",
     "regions_dropped": "regions without a caption",
     "unset_stamps": "messages without a stamp",
     "backward_stamps": "messages older than the one before",

@@ -65,11 +65,12 @@ class Desk(Mailbox[Item], Generic[Item, Request]):
         self._places = places
         self._requests: deque[Request] = deque()
         self._request_next = True
+        self._closed = False
 
     def ask(self, request: Request) -> bool:
-        """Queue a request; False if the queue is full."""
+        """Queue a request; False if the queue is full or was closed."""
         with self._changed:
-            if len(self._requests) >= self._places:
+            if len(self._requests) >= self._places or self._closed:
                 return False
             self._requests.append(request)
             self._changed.notify()
@@ -95,3 +96,8 @@ class Desk(Mailbox[Item], Generic[Item, Request]):
             requests = list(self._requests)
             self._requests.clear()
             return requests
+
+    def close(self) -> None:
+        """Take no more requests: the worker ends."""
+        with self._changed:
+            self._closed = True

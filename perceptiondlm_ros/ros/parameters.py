@@ -16,6 +16,8 @@ from rcl_interfaces.msg import (
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from perceptiondlm_ros.ros.boxes import FITS
+
 Value = str | int | float | bool
 Kind = TypeVar("Kind", str, int, float, bool)
 
@@ -89,6 +91,13 @@ SPECS = (
         choices=("auto", "exact", "prefix"),
     ),
     Spec(
+        "enabled",
+        True,
+        Applies.LIVE,
+        "Take frames while the node is active; the service ~/enable sets it. ~/describe works "
+        "either way.",
+    ),
+    Spec(
         "prompt",
         "",
         Applies.LIVE,
@@ -144,6 +153,49 @@ SPECS = (
         "Most regions captioned in a pass while captions are used again; the others follow in the "
         "next pass, new ones first, then changed ones, then the oldest.",
         bounds=(1, 1000),
+    ),
+    Spec(
+        "detections.min_score",
+        0.0,
+        Applies.LIVE,
+        "Least score of a detection's best hypothesis; 0 takes all, whatever their scores mean.",
+        bounds=(0.0, 1.0),
+    ),
+    Spec(
+        "detections.classes",
+        "",
+        Applies.LIVE,
+        "Class ids to caption, separated by commas, as the detector writes them; empty is all.",
+    ),
+    Spec(
+        "detections.excluded_classes",
+        "",
+        Applies.LIVE,
+        "Class ids not to caption, separated by commas, as the detector writes them.",
+    ),
+    Spec(
+        "detections.image_width",
+        0,
+        Applies.LIVE,
+        "Width of the image that boxes are given in [px], where it is the detector's own size; 0 "
+        "follows from the height, and both 0 are the image's.",
+        bounds=(0, 100_000),
+    ),
+    Spec(
+        "detections.image_height",
+        0,
+        Applies.LIVE,
+        "Height of the image that boxes are given in [px], see detections.image_width.",
+        bounds=(0, 100_000),
+    ),
+    Spec(
+        "detections.image_fit",
+        "stretch",
+        Applies.LIVE,
+        "How the detector brings images to its own size: stretch scales each side by itself, "
+        "letterbox both alike with padding on opposite sides, corner with padding on the right or "
+        "below.",
+        choices=FITS,
     ),
     Spec(
         "matching.tolerance",

@@ -20,7 +20,9 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 
 from perceptiondlm_ros.ros import parameters
 from perceptiondlm_ros.ros.captioning import Captioning
+from perceptiondlm_ros.ros.control import Switch
 from perceptiondlm_ros.ros.counters import Counters, LossLog
+from perceptiondlm_ros.ros.describing import DescribeService
 from perceptiondlm_ros.ros.diagnostics import Diagnostics
 from perceptiondlm_ros.ros.frames import Describes
 from perceptiondlm_ros.ros.inputs import Inputs
@@ -49,7 +51,6 @@ class RegionCaptioner(LifecycleNode):
     ) -> None:
         super().__init__("region_captioner", **node_options)
         parameters.declare(self)
-        self.add_on_set_parameters_callback(self._check_parameters)
         self.counters = Counters()
         self.status = Status()
         self._load = load
@@ -65,6 +66,10 @@ class RegionCaptioner(LifecycleNode):
             self._now_ns,
             self._warn,
         )
+        self._active = False
+        self._describing = DescribeService(self, self._monitor)
+        self._switch = Switch(self, lambda: self._active, self._follow_switch)
+        self.add_on_set_parameters_callback(self._check_parameters)
         self.diagnostics = Diagnostics(self, self.counters, self.status, self.inputs)
 
     # ---- lifecycle: rclpy swallows what these raise, so each failure is told here ----
@@ -83,21 +88,23 @@ class RegionCaptioner(LifecycleNode):
         return self._transition("activate", lambda: self._activate(state), Activity.INACTIVE)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        return self._transition("deactivate", lambda: self._deactivate(state), Activity.STREAMING)
+        return self._transition("deactivate", lambda: self._deactivate(state))
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        return self._transition("cleanup", self._clean_up, Activity.INACTIVE)
+        return self._transition("cleanup", self._clean_up)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        return self._transition("shutdown", self.close, Activity.UNCONFIGURED)
+        return self._transition("shutdown", self.close, Activity.FINALIZED)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        return self._transition("error handling", self.close, Activity.UNCONFIGURED)
+        return self._transition("error handling", self._recover, Activity.FINALIZED)
 
     def close(self) -> None:
         """Stop taking frames and free the model; for every way in which the node may end."""
-        self._stop_taking()
-        self._free()
+        try:
+            self._stop_taking()
+        finally:
+            self._free()
         self.status.enter(Activity.FINALIZED)
 
     def destroy_node(self) -> None:
@@ -105,16 +112,18 @@ class RegionCaptioner(LifecycleNode):
         super().destroy_node()
 
     def _transition(
-        self, name: str, act: Callable[[], None], otherwise: Activity
+        self, name: str, act: Callable[[], None], otherwise: Activity | None = None
     ) -> TransitionCallbackReturn:
+        """otherwise: where a failure leaves the node; None: nobody knows, so everything is freed"""
         try:
             act()
         except Exception as error:  # noqa: BLE001  (a backend may raise anything)
-            line = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            self.get_logger().error(f"{name} failed: {line}")
-            self.status.enter(otherwise)
-            self.status.failed(f"{name} failed: {line}")
-            return TransitionCallbackReturn.FAILURE
+            line = f"{name} failed: {type(error).__name__}: {' '.join(str(error).split())}"
+            self.get_logger().error(line)
+            self.status.enter(otherwise or self.status.snapshot().activity)
+            self.status.failed(line)
+            known = otherwise is not None
+            return TransitionCallbackReturn.FAILURE if known else TransitionCallbackReturn.ERROR
         return TransitionCallbackReturn.SUCCESS
 
     def _configure(self) -> None:
@@ -130,12 +139,15 @@ class RegionCaptioner(LifecycleNode):
     def _activate(self, state: LifecycleState) -> None:
         if self._captioning is None:
             raise RuntimeError("there is no model, expected a configured node")
-        super().on_activate(state)
-        activation = self.outputs.open()
-        self.inputs.open(self._captioning.mailbox, activation)
-        self.status.enter(Activity.STREAMING)
-        topics = f"{self.inputs.detections.topic} on {self.inputs.images.topic}"
-        self.get_logger().info(f"captioning the detections of {topics}")
+        try:
+            super().on_activate(state)
+            self._active = True
+            self._describing.open(self._captioning)
+            self._follow_switch()
+        except BaseException:
+            self._stop_taking()
+            super().on_deactivate(state)
+            raise
 
     def _deactivate(self, state: LifecycleState) -> None:
         self._stop_taking()
@@ -147,11 +159,39 @@ class RegionCaptioner(LifecycleNode):
         self._free()
         self.status.enter(Activity.UNCONFIGURED)
 
-    def _stop_taking(self) -> None:
+    def _recover(self) -> None:
+        """After a transition that failed halfway: back to `unconfigured`, its reason still told."""
+        self.close()
+        self.status.enter(Activity.UNCONFIGURED)
+        self.status.failed(self.status.snapshot().last_error)
+
+    # ---- taking frames ----
+
+    def _follow_switch(self) -> None:
+        """Take frames, or don't, as the parameter `enabled` says; only an active node does."""
+        if self._active and self._captioning:
+            if self._switch.on and not self.outputs.activation:
+                self._start_stream(self._captioning)
+            elif not self._switch.on:
+                self._stop_stream()
+                self.status.enter(Activity.DISABLED)
+
+    def _start_stream(self, captioning: Captioning) -> None:
+        self.inputs.open(captioning.mailbox, self.outputs.open())
+        self.status.enter(Activity.STREAMING)
+        topics = f"{self.inputs.detections.topic} on {self.inputs.images.topic}"
+        self.get_logger().info(f"captioning the detections of {topics}")
+
+    def _stop_stream(self) -> None:
         self.outputs.close()
         self.inputs.close()
         if self._captioning:
             self._captioning.withdraw_frame()
+
+    def _stop_taking(self) -> None:
+        self._active = False
+        self._describing.close()
+        self._stop_stream()
 
     def _free(self) -> None:
         """End the worker, which frees the model when its last pass is over."""
@@ -164,7 +204,10 @@ class RegionCaptioner(LifecycleNode):
         self._losses.at_the_end()
 
     def _check_parameters(self, changes: list[Parameter[Any]]) -> SetParametersResult:
-        return parameters.check(changes, loaded=self._captioning is not None)
+        result = parameters.check(changes, loaded=self._captioning is not None)
+        if result.successful:
+            self._switch.noticed(changes)
+        return result
 
     def _now_ns(self) -> int:
         return int(self.get_clock().now().nanoseconds)

@@ -20,7 +20,7 @@ from perceptiondlm_ros.ros.tracks import Held, Look, Neighbour, Sighting, Tracks
 if TYPE_CHECKING:
     from perceptiondlm_ros.captioner import Caption
 
-# Shares of a limit from which a caption is renewed, so that the new one is there before it has to go.
+# Shares of a limit from which a caption is renewed: the new one is there before this one has to go.
 _RENEW_CHANGED, _RENEW_OLD = 0.5, 0.7
 _FARTHER = 0.1  # share by which the neighbour of then may be farther away than the nearest one
 _LEAST = 1e-6

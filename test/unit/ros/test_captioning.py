@@ -349,9 +349,10 @@ class Asked:
         self.refused = ""
         self.done = threading.Event()
 
-    def serve(self, captioner: Any) -> None:
+    def serve(self, captioner: Any) -> bool:
         self.order.append(self.name)
         self.done.set()
+        return True
 
     def refuse(self, reason: str) -> None:
         self.refused = reason

@@ -8,7 +8,8 @@ from perceptiondlm_ros.ros.counters import Counters, LossLog
 
 LOSSES = {
     *("unmatched", "replaced", "withdrawn", "frames_failed", "frames_discarded"),
-    *("frames_late", "frames_skipped", "regions_dropped", "unset_stamps", "backward_stamps"),
+    *("frames_late", "frames_skipped", "requests_refused", "regions_dropped"),
+    *("unset_stamps", "backward_stamps"),
 }
 
 

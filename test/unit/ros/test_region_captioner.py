@@ -3,103 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from lifecycle_msgs.msg import State
-from rclpy.lifecycle import TransitionCallbackReturn
-from rclpy.node import Node
 from rclpy.parameter import Parameter
-from ros_support import (
-    FakeCaptioner,
-    Spinner,
-    detections,
-    header,
-    image,
-    ros_context,
-    taken_reliably,
-)
-from sensor_msgs.msg import Image
-from vision_msgs.msg import Detection2DArray
+from ros_robot import FAILURE, SUCCESS, Robot, running_robot
+from ros_support import FakeCaptioner, detections, header, image
 
 from perceptiondlm_ros.errors import BackendError, CheckpointError
-from perceptiondlm_ros.msg import RegionDescriptionArray
 from perceptiondlm_ros.ros.loading import load_captioner
 from perceptiondlm_ros.ros.parameters import LoadSettings
-from perceptiondlm_ros.ros.region_captioner import RegionCaptioner
-
-SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
-
-
-class Robot:
-    """The node, with a camera, a detector and a listener beside it."""
-
-    def __init__(self, context: Any) -> None:
-        self.captioner = FakeCaptioner()
-        self.load: Callable[[LoadSettings], Any] = lambda settings: self.captioner
-        self.settings: list[LoadSettings] = []
-        self.node = RegionCaptioner(load=self._load, context=context)
-        self.warnings: list[str] = []
-        self.node._warn._write = self.warnings.append
-        self.losses: list[str] = []
-        self.node._losses._write = self.losses.append
-        self.peer = Node("peer", context=context)
-        self.images = self.peer.create_publisher(Image, "image", 10)
-        self.found = self.peer.create_publisher(Detection2DArray, "detections", 10)
-        self.received: list[RegionDescriptionArray] = []
-        self.peer.create_subscription(
-            RegionDescriptionArray, "region_captioner/descriptions", self.received.append, 10
-        )
-        self.spinner = Spinner(context, self.node, self.peer)
-        self.until = self.spinner.until
-
-    def _load(self, settings: LoadSettings) -> Any:
-        self.settings.append(settings)
-        return self.load(settings)
-
-    def start(self) -> None:
-        assert self.node.trigger_configure() == SUCCESS
-        assert self.node.trigger_activate() == SUCCESS
-        self.until_subscribed()
-        found = self.peer.count_publishers
-        self.until(lambda: found("/region_captioner/descriptions") > 0, "listener matched")
-
-    def until_subscribed(self) -> None:
-        self.until(
-            lambda: (
-                taken_reliably(self.peer, "/image", "/detections")
-                and self.images.get_subscription_count() > 0
-                and self.found.get_subscription_count() > 0
-            ),
-            "image and detections subscribed",
-        )
-
-    def until_unsubscribed(self) -> None:
-        publishers = (self.images, self.found)
-        self.until(
-            lambda: not any(publisher.get_subscription_count() for publisher in publishers),
-            "image and detections unsubscribed",
-        )
-
-    def frame(self, nanoseconds: int, value: int = 90) -> None:
-        self.images.publish(image(nanoseconds, value))
-        self.found.publish(detections(nanoseconds))
-
-    @property
-    def state(self) -> int:
-        return int(self.node._state_machine.current_state[0])
 
 
 @pytest.fixture
 def robot() -> Iterator[Robot]:
-    with ros_context() as context:
-        robot = Robot(context)
+    with running_robot() as robot:
         yield robot
-        robot.captioner.gate.set()
-        robot.node.close()
-        robot.node.destroy_node()
-        robot.peer.destroy_node()
 
 
 def test_a_frame_is_captioned_under_its_own_header(robot: Robot) -> None:
@@ -135,10 +56,7 @@ def test_the_newest_frame_wins_while_a_pass_runs(robot: Robot) -> None:
 
 def test_callbacks_go_on_while_a_pass_runs(robot: Robot) -> None:
     robot.start()
-    robot.captioner.started.clear()
-    robot.captioner.gate.clear()
-    robot.frame(1_000_000_000)
-    robot.until(robot.captioner.started.is_set, "the pass")
+    robot.hold(1_000_000_000)
     (result,) = robot.node.set_parameters([Parameter("prompt", value="What?")])
     assert result.successful
     robot.captioner.gate.set()
@@ -171,10 +89,7 @@ def test_the_model_is_kept_by_deactivate_and_freed_by_cleanup(robot: Robot) -> N
 
 def test_a_pass_that_ends_after_deactivation_is_not_published(robot: Robot) -> None:
     robot.start()
-    robot.captioner.started.clear()
-    robot.captioner.gate.clear()
-    robot.frame(1_000_000_000)
-    robot.until(robot.captioner.started.is_set, "the pass")
+    robot.hold(1_000_000_000)
     robot.frame(2_000_000_000)
     robot.until(lambda: robot.node.counters.matched_exact == 2, "the second frame")
     assert robot.node.trigger_deactivate() == SUCCESS
@@ -189,17 +104,9 @@ def test_a_pass_that_ends_after_deactivation_is_not_published(robot: Robot) -> N
     assert len(robot.losses) == 2, "nothing new"
 
 
-def hold(robot: Robot, nanoseconds: int) -> None:
-    """Send a frame whose pass goes on until the gate is set."""
-    robot.captioner.started.clear()
-    robot.captioner.gate.clear()
-    robot.frame(nanoseconds)
-    robot.until(robot.captioner.started.is_set, "the pass")
-
-
 def test_a_pass_of_an_earlier_activation_is_not_published_in_the_next(robot: Robot) -> None:
     robot.start()
-    hold(robot, 1_000_000_000)
+    robot.hold(1_000_000_000)
     assert robot.node.trigger_deactivate() == SUCCESS
     robot.until_unsubscribed()
     assert robot.node.trigger_activate() == SUCCESS
@@ -218,7 +125,7 @@ def test_a_worker_that_outlives_its_cleanup_shares_nothing_with_the_next(
 ) -> None:
     monkeypatch.setattr("perceptiondlm_ros.ros.region_captioner._STOP_TIMEOUT", 0.01)
     robot.start()
-    hold(robot, 1_000_000_000)
+    robot.hold(1_000_000_000)
     old, robot.captioner = robot.captioner, FakeCaptioner()
     try:
         assert robot.node.trigger_deactivate() == SUCCESS

@@ -1,0 +1,150 @@
+"""The service `~/describe`: captions for an image that is sent along, beside the stream.
+
+A request waits in the queue of the thread that has the model, never in a callback. Frames and
+requests take turns there, and a request with many regions takes several turns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.task import Future
+
+from perceptiondlm_ros.errors import InputError
+from perceptiondlm_ros.msg import RegionDescriptionArray
+from perceptiondlm_ros.ros import parameters
+from perceptiondlm_ros.ros.conversions import (
+    Region,
+    description,
+    detections_to_regions,
+    image_to_rgb,
+)
+from perceptiondlm_ros.ros.frames import Describes
+from perceptiondlm_ros.ros.monitor import Monitor
+from perceptiondlm_ros.ros.outputs import latency
+from perceptiondlm_ros.srv import DescribeRegions
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
+
+    from perceptiondlm_ros.captioner import Caption
+    from perceptiondlm_ros.ros.captioning import Captioning
+
+
+class DescribeService:
+    """Takes requests while the node is active, whether its stream is enabled or not."""
+
+    def __init__(self, node: Node, monitor: Monitor) -> None:
+        self._node = node
+        self._monitor = monitor
+        self._captioning: Captioning | None = None
+        # Reentrant, as a callback that awaits would hold back everything else of its group.
+        self._service = node.create_service(
+            DescribeRegions,
+            "~/describe",
+            self._on_request,
+            callback_group=ReentrantCallbackGroup(),
+        )
+
+    def open(self, captioning: Captioning) -> None:
+        self._captioning = captioning
+
+    def close(self) -> None:
+        """Refuse what waits, and all that comes until the next `open`."""
+        captioning, self._captioning = self._captioning, None
+        if captioning:
+            captioning.refuse_requests("the node was deactivated; activate it and ask again")
+
+    async def _on_request(self, request: Any, response: Any) -> Any:
+        answer: Future[Any] = Future()
+        asked = Asked(request, self._node, self._monitor, partial(self._finish, answer))
+        if self._captioning is None:
+            asked.refuse(
+                "the node is not active, expected an active one; configure and activate it"
+            )
+        elif not self._captioning.desk.ask(asked):
+            asked.refuse("too many requests wait already; ask again when one was answered")
+        return await answer
+
+    def _finish(self, answer: Future[Any], response: Any) -> None:
+        """Called in a worker's thread mostly; the executor sleeps and has to be told."""
+        answer.set_result(response)
+        executor = self._node.executor
+        if executor is not None:
+            executor.wake()
+
+
+@dataclass
+class Asked:
+    """One request: the captions that it has so far, and how to answer it."""
+
+    request: Any
+    node: Node
+    monitor: Monitor
+    finish: Callable[[Any], None]
+    _pixels: NDArray[np.uint8] | None = None
+    _regions: Sequence[Region] = ()
+    _captions: list[Caption] = field(default_factory=list)
+
+    def serve(self, captioner: Describes) -> bool:
+        """Caption some of the regions; True when the request is answered."""
+        try:
+            if self._pixels is None:
+                self._pixels = image_to_rgb(self.request.image)
+                self._regions = self._look(*self._pixels.shape[:2])
+            self._caption_some(captioner, self._pixels)
+            if len(self._captions) < len(self._regions):
+                return False
+            descriptions = self._describe(captioner.name)
+        except InputError as error:
+            self.refuse(str(error))
+        except Exception as error:  # noqa: BLE001  (a backend may raise anything)
+            self.refuse(f"captioning failed: {type(error).__name__}: {error}")
+        else:
+            self.monitor.count(requests_served=1)
+            self.finish(DescribeRegions.Response(success=True, descriptions=descriptions))
+        return True
+
+    def refuse(self, reason: str) -> None:
+        """Answer without captions."""
+        self.monitor.count(requests_refused=1)
+        self.monitor.warn("describe", f"~/describe refused: {reason}")
+        descriptions = RegionDescriptionArray(
+            header=self.request.image.header, dropped=len(self.request.detections.detections)
+        )
+        self.finish(
+            DescribeRegions.Response(success=False, message=reason, descriptions=descriptions)
+        )
+
+    def _look(self, height: int, width: int) -> Sequence[Region]:
+        most = parameters.read(self.node, "max_regions", int)
+        return detections_to_regions(self.request.detections.detections, width, height, most).kept
+
+    def _caption_some(self, captioner: Describes, pixels: NDArray[np.uint8]) -> None:
+        prompt = parameters.read(self.node, "prompt", str)
+        first = len(self._captions)
+        some = self._regions[first : first + parameters.read(self.node, "reuse.budget", int)]
+        if some:
+            with self.monitor.status.passing():
+                self._captions += captioner.describe(
+                    pixels, [region.box for region in some], prompt or None
+                )
+
+    def _describe(self, model: str) -> RegionDescriptionArray:
+        header = self.request.image.header
+        return RegionDescriptionArray(
+            header=header,
+            regions=[
+                description(region, caption, header)
+                for region, caption in zip(self._regions, self._captions, strict=True)
+            ],
+            dropped=len(self.request.detections.detections) - len(self._regions),
+            model=model,
+            latency=latency(header.stamp, self.node.get_clock().now().nanoseconds),
+        )

@@ -1,0 +1,116 @@
+"""The node in a test's own process, with a camera, a detector and a listener beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.node import Node
+from ros_support import (
+    FakeCaptioner,
+    Spinner,
+    detections,
+    image,
+    ros_context,
+    taken_reliably,
+)
+from sensor_msgs.msg import Image
+from vision_msgs.msg import Detection2DArray
+
+from perceptiondlm_ros.msg import RegionDescriptionArray
+from perceptiondlm_ros.ros.parameters import LoadSettings
+from perceptiondlm_ros.ros.region_captioner import RegionCaptioner
+
+SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+ERROR = TransitionCallbackReturn.ERROR
+
+
+class Robot:
+    """load: makes the captioner, a fake one unless it is replaced."""
+
+    def __init__(self, context: Any) -> None:
+        self.captioner = FakeCaptioner()
+        self.load: Callable[[LoadSettings], Any] = lambda settings: self.captioner
+        self.settings: list[LoadSettings] = []
+        self.node = RegionCaptioner(load=self._load, context=context)
+        self.warnings: list[str] = []
+        self.node._warn._write = self.warnings.append
+        self.losses: list[str] = []
+        self.node._losses._write = self.losses.append
+        self.peer = Node("peer", context=context)
+        self.images = self.peer.create_publisher(Image, "image", 10)
+        self.found = self.peer.create_publisher(Detection2DArray, "detections", 10)
+        self.received: list[RegionDescriptionArray] = []
+        self.peer.create_subscription(
+            RegionDescriptionArray, "region_captioner/descriptions", self.received.append, 10
+        )
+        self.spinner = Spinner(context, self.node, self.peer)
+        self.until = self.spinner.until
+
+    def _load(self, settings: LoadSettings) -> Any:
+        self.settings.append(settings)
+        return self.load(settings)
+
+    def start(self) -> None:
+        assert self.node.trigger_configure() == SUCCESS
+        assert self.node.trigger_activate() == SUCCESS
+        self.until_subscribed()
+        found = self.peer.count_publishers
+        self.until(lambda: found("/region_captioner/descriptions") > 0, "listener matched")
+
+    def until_subscribed(self) -> None:
+        self.until(
+            lambda: (
+                taken_reliably(self.peer, "/image", "/detections")
+                and self.images.get_subscription_count() > 0
+                and self.found.get_subscription_count() > 0
+            ),
+            "image and detections subscribed",
+        )
+
+    def until_unsubscribed(self) -> None:
+        publishers = (self.images, self.found)
+        self.until(
+            lambda: not any(publisher.get_subscription_count() for publisher in publishers),
+            "image and detections unsubscribed",
+        )
+
+    def frame(self, nanoseconds: int, value: int = 90) -> None:
+        self.images.publish(image(nanoseconds, value))
+        self.found.publish(detections(nanoseconds))
+
+    def hold(self, nanoseconds: int) -> None:
+        """Send a frame whose pass goes on until the gate is set."""
+        self.captioner.started.clear()
+        self.captioner.gate.clear()
+        self.frame(nanoseconds)
+        self.until(self.captioner.started.is_set, "the pass")
+
+    def call(self, kind: Any, name: str, request: Any) -> Any:
+        """Ask a service of the node and wait for its answer."""
+        return self.spinner.result(self.ask(kind, name, request), f"an answer of {name}")
+
+    def ask(self, kind: Any, name: str, request: Any) -> Any:
+        """Ask a service of the node; the future of its answer."""
+        client = self.peer.create_client(kind, f"region_captioner/{name}")
+        self.until(client.service_is_ready, f"the service {name}")
+        return client.call_async(request)
+
+    @property
+    def state(self) -> int:
+        return int(self.node._state_machine.current_state[0])
+
+
+@contextmanager
+def running_robot() -> Iterator[Robot]:
+    with ros_context() as context:
+        robot = Robot(context)
+        try:
+            yield robot
+        finally:
+            robot.captioner.gate.set()
+            robot.node.close()
+            robot.node.destroy_node()
+            robot.peer.destroy_node()
