@@ -20,6 +20,9 @@ BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1}
 BUILD_LEAST, BUILD_MOST = 2.0, 2.5
 """What building an engine takes, in multiples of the weights."""
 
+_IN_FP32 = ("embedding", "embed_tokens", "lm_head")
+"""Matrices that an int8 model keeps in fp32; vectors it keeps too."""
+
 _TEXT_TOKENS = 64
 """Positions of the fixed texts and a usual prompt; a tokenizer decides how many exactly."""
 
@@ -47,11 +50,11 @@ class MemoryNeed:
 
 
 def part_bytes(config: ModelConfig, precision: str) -> tuple[int, int]:
-    """Weights of the vision encoder and of the denoiser. In int8 vectors stay fp32."""
+    """Weights of the vision encoder and of the denoiser."""
     parts = [0, 0]
     for name, shape in published_shapes(config).items():
-        vector = len(shape) == 1
-        width = 4 if precision == "int8" and vector else BYTES[precision]
+        stays = precision == "int8" and (len(shape) == 1 or any(key in name for key in _IN_FP32))
+        width = BYTES["fp32" if stays else precision]
         parts[name.startswith("language_model.")] += math.prod(shape) * width
     return parts[0], parts[1]
 

@@ -48,7 +48,14 @@ def test_weights_are_those_of_the_model() -> None:
     language = sum(p.numel() for n, p in model.named_parameters() if n.startswith("language."))
     assert part_bytes(tiny_config(), "fp32") == (4 * (count - language), 4 * language)
     assert sum(part_bytes(tiny_config(), "fp16")) == 2 * count
-    assert count < sum(part_bytes(tiny_config(), "int8")) < 2 * count
+    assert count < sum(part_bytes(tiny_config(), "int8")) < 4 * count
+
+
+def test_int8_keeps_embeddings_and_head_in_fp32() -> None:
+    vocabulary = 126464 * 4096
+    assert sum(part_bytes(PUBLISHED, "int8")) == pytest.approx(
+        sum(part_bytes(PUBLISHED, "fp16")) / 2 + 2 * 3 * vocabulary, rel=0.01
+    )
 
 
 def test_the_published_model_takes_17_gb_and_half_a_megabyte_a_position() -> None:

@@ -1,0 +1,75 @@
+"""The commands of docs/export.md run, in their order, and its tables say what the code says."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from perceptiondlm_ros.export.jetpack import JETPACKS
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
+ELSEWHERE = ("sudo", "python3", "source", "pip")
+"""Commands that need a robot or a network."""
+
+NEEDS_A_DOWNLOAD = ("MSALab/PerceptionDLM", "published-bf16")
+
+
+def commands() -> list[list[str]]:
+    lines = "\n".join(re.findall(r"```bash\n(.*?)```", TEXT, flags=re.DOTALL)).splitlines()
+    return [shlex.split(line, comments=True) for line in lines if line.strip()]
+
+
+def rows(heading: str) -> list[list[str]]:
+    """The cells of the table whose heading begins so."""
+    table = TEXT[TEXT.index(f"| {heading} |") :].partition("\n\n")[0]
+    lines = table.splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+@pytest.mark.timeout(600)
+def test_commands_that_need_no_robot_run_one_after_the_other(tmp_path: Path) -> None:
+    """The first exports, the others use what it wrote."""
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
+    program = Path(sys.executable).parent / "perceptiondlm"
+    run = 0
+    for command in commands():
+        if command[0] != "perceptiondlm":
+            assert command[0] in ELSEWHERE, (
+                f"{command[0]} is neither run nor known to run elsewhere"
+            )
+        elif not any(name in command for name in NEEDS_A_DOWNLOAD):
+            done = subprocess.run(
+                [program, *command[1:]],
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+                timeout=300,
+                check=False,
+            )
+            assert done.returncode == 0, (command, done.stdout, done.stderr)
+            run += 1
+    assert run >= 7
+
+
+def test_jetpacks_are_those_that_are_known() -> None:
+    told = {(row[0], row[2], row[3]) for row in rows("JetPack")}
+    assert told == {(jetpack.name, jetpack.tensorrt, jetpack.cuda) for jetpack in JETPACKS}
+    for row, jetpack in zip(rows("JetPack"), JETPACKS, strict=True):
+        assert (row[4] == "too old") == (not jetpack.usable)
+
+
+def test_every_backend_says_whether_it_was_run() -> None:
+    for row in rows("backend"):
+        assert row[3].startswith(("yes, 20", "not run")), row
+        assert row[3].startswith("not run") or row[4], f"{row} names no versions"
+
+
+def test_linked_files_exist() -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", TEXT)
+    assert not [name for name in links if "://" not in name and not (ROOT / "docs" / name).exists()]
