@@ -76,7 +76,7 @@ class Situation:
     matched, unmatched: detections that lately found their image, and that did not.
     gap: from the last unmatched detections to the nearest image; None where there was none.
     dropped: why no region at all was captioned lately although there were some; empty if not so.
-    captions_rate: frames a second; caption_age: since the last was done, None before the first.
+    published_rate: frames a second; published_age: since the last was, None before the first.
     stale_after: an input that was silent for longer has stopped.
     """
 
@@ -94,8 +94,8 @@ class Situation:
     gap: float | None = None
     tolerance: float = 0.0
     dropped: str = ""
-    captions_rate: float = 0.0
-    caption_age: float | None = None
+    published_rate: float = 0.0
+    published_age: float | None = None
     stale_after: float = 5.0
 
 
@@ -238,12 +238,12 @@ def _partly_deaf(seen: Situation) -> Health | None:
 
 
 def _well(seen: Situation) -> Health:
-    if seen.caption_age is None:
+    if seen.published_age is None:
         line = "images and detections arrive, no frame is captioned yet"
-    elif seen.captions_rate:
-        line = f"captioning {seen.captions_rate:.1f} frames a second"
+    elif seen.published_rate:
+        line = f"captioning, {seen.published_rate:.1f} frames a second are published"
     else:
-        line = f"captioning, the last frame was done {seen.caption_age:.0f} s ago"
+        line = f"captioning, the last frame was published {seen.published_age:.0f} s ago"
     return Health(Level.OK, Condition.OK, line)
 
 

@@ -74,8 +74,8 @@ class Watch:
             gap=self._counters.last_gap,
             tolerance=limits.tolerance,
             dropped=self._why_nothing_is_captioned(),
-            captions_rate=rates.rate("frames_captioned"),
-            caption_age=now - published if published is not None else None,
+            published_rate=rates.rate("published"),
+            published_age=now - published if published is not None else None,
             stale_after=limits.stale_after,
         )
 
@@ -93,7 +93,7 @@ class Watch:
         if snapshot.failures:
             return one_line(snapshot.last_error)
         rates = self._rates
-        only_failed = rates.grown("frames_failed") and not rates.grown("frames_captioned")
+        only_failed = rates.grown("frames_failed") and not rates.grown("published")
         return one_line(self._counters.last_error) if only_failed else ""
 
     def _why_nothing_is_captioned(self) -> str:
@@ -120,18 +120,22 @@ class Watch:
             "detections topic": seen.detections.topic,
             "detections publishers": str(seen.detections.publishers),
             "detections rate [Hz]": _number(rates.rate("detections"), 1),
-            "captioned frames rate [Hz]": _number(seen.captions_rate, 2),
+            "published frames rate [Hz]": _number(seen.published_rate, 2),
+            "captioned frames rate [Hz]": _number(rates.rate("frames_captioned"), 2),
             "latency p50 [s]": _number(quantile(latencies, 0.5), 3),
             "latency p95 [s]": _number(quantile(latencies, 0.95), 3),
             "pass p50 [s]": _number(quantile(passes, 0.5), 3),
             "pass p95 [s]": _number(quantile(passes, 0.95), 3),
             "reused captions [%]": _number(reused, 1),
-            "age of the last captions [s]": _number(seen.caption_age, 1),
+            "age of the last descriptions [s]": _number(seen.published_age, 1),
             "last stamp gap [s]": _number(counters.last_gap, 3),
             "failures in a row": str(seen.failures),
             "last error": one_line(snapshot.last_error or counters.last_error),
             "frames captioned": str(counters.frames_captioned),
+            "frames with reused captions alone": str(counters.frames_reused),
             "regions captioned": str(counters.regions_captioned),
+            "regions reused": str(counters.regions_reused),
+            "requests served": str(counters.requests_served),
             **{f"lost: {words}": str(count) for words, count in counters.by_cause().items()},
             **{f"dropped regions: {why}": str(n) for why, n in list(counters.drop_reasons.items())},
         }
@@ -142,8 +146,11 @@ def _counts(counters: Counters) -> dict[str, int]:
         *("images", "detections", "unmatched", "frames_captioned", "frames_failed"),
         *("regions_captioned", "regions_reused", "regions_dropped"),
     )
-    matched = counters.matched_exact + counters.matched_nearest
-    return {"matched": matched, **{name: getattr(counters, name) for name in names}}
+    return {
+        "matched": counters.matched_exact + counters.matched_nearest,
+        "published": counters.frames_captioned + counters.frames_reused,
+        **{name: getattr(counters, name) for name in names},
+    }
 
 
 def _number(value: float | None, digits: int) -> str:

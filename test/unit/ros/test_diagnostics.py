@@ -158,11 +158,11 @@ def test_it_is_well_with_rates_latencies_and_losses_by_cause(robot: Robot) -> No
     assert status.name == "front/region_captioner: captioning" and status.hardware_id
     values = robot.values()
     assert values["image topic"] == "/front/image" and values["image publishers"] == "1"
-    for rate in ("detections rate [Hz]", "captioned frames rate [Hz]"):
+    for rate in ("detections rate [Hz]", "published frames rate [Hz]"):
         assert 0.5 < float(values[rate]) < 30
     assert 0 <= float(values["pass p50 [s]"]) <= float(values["pass p95 [s]"]) < 20
     assert float(values["latency p95 [s]"]) > 1e6, "the stamps are of 1970"
-    assert 0 <= float(values["age of the last captions [s]"]) < 20
+    assert 0 <= float(values["age of the last descriptions [s]"]) < 20
     assert int(values["lost: regions without a caption"]) > 0
     assert int(values["dropped regions: outside the 64x48 image"]) > 0
     assert values["lost: messages without a stamp"] == "0"
@@ -179,7 +179,7 @@ def test_what_stops_is_stale_and_its_publisher_missed(robot: Robot) -> None:
     robot.hear(STALE, ", its publisher is gone")
     robot.images = robot.publish(Image, "image")
     robot.hear(OK, "captioning", again=robot.frame)
-    assert float(robot.values()["age of the last captions [s]"]) < 20
+    assert float(robot.values()["age of the last descriptions [s]"]) < 20
 
 
 def test_the_gap_of_stamps_is_told_against_the_tolerance(robot: Robot) -> None:

@@ -18,7 +18,9 @@ from perceptiondlm_ros.ros.status import Activity
 
 IMAGES = Input("/camera/image", publishers=1, age=0.1)
 FOUND = Input("/detections", publishers=1, age=0.1)
-WELL = Situation(Activity.STREAMING, IMAGES, FOUND, matched=5, captions_rate=2.13, caption_age=0.4)
+WELL = Situation(
+    Activity.STREAMING, IMAGES, FOUND, matched=5, published_rate=2.13, published_age=0.4
+)
 DEAF = "QoS of /camera/image incompatible (reliability): …"
 NONE = Input("/camera/image")
 
@@ -32,15 +34,15 @@ def found(**changes: object) -> dict[str, object]:
 
 
 TABLE: list[tuple[dict[str, object], Level, Condition, str]] = [
-    ({}, Level.OK, Condition.OK, "captioning 2.1 frames a second"),
+    ({}, Level.OK, Condition.OK, "captioning, 2.1 frames a second are published"),
     (
-        {"captions_rate": 0.0, "caption_age": 14.4},
+        {"published_rate": 0.0, "published_age": 14.4},
         Level.OK,
         Condition.OK,
-        "captioning, the last frame was done 14 s ago",
+        "captioning, the last frame was published 14 s ago",
     ),
     (
-        {"captions_rate": 0.0, "caption_age": None},
+        {"published_rate": 0.0, "published_age": None},
         Level.OK,
         Condition.OK,
         "images and detections arrive, no frame is captioned yet",
