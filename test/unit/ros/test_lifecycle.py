@@ -1,0 +1,201 @@
+"""Every transition of the lifecycle, those that fail included."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from lifecycle_msgs.msg import State
+from ros_robot import ERROR, FAILURE, SUCCESS, Robot, running_robot
+from ros_support import FakeCaptioner
+
+from perceptiondlm_ros.errors import BackendError
+from perceptiondlm_ros.ros.status import Activity
+
+UNCONFIGURED = State.PRIMARY_STATE_UNCONFIGURED
+INACTIVE = State.PRIMARY_STATE_INACTIVE
+ACTIVE = State.PRIMARY_STATE_ACTIVE
+FINALIZED = State.PRIMARY_STATE_FINALIZED
+
+
+@pytest.fixture
+def robot() -> Iterator[Robot]:
+    with running_robot() as robot:
+        yield robot
+
+
+def stands(robot: Robot, state: int, activity: Activity) -> None:
+    assert robot.state == state
+    assert robot.node.status.snapshot().activity is activity
+
+
+def works(robot: Robot, stamp: int) -> None:
+    """An active node captions what comes."""
+    robot.until_subscribed()
+    before = len(robot.received)
+    robot.until(
+        lambda: robot.peer.count_publishers("/region_captioner/descriptions") > 0, "descriptions"
+    )
+    robot.frame(stamp)
+    robot.until(lambda: len(robot.received) > before, "captions")
+
+
+def fail(*_: object, **__: object) -> None:
+    raise RuntimeError("on purpose")
+
+
+def test_the_usual_round(robot: Robot) -> None:
+    node = robot.node
+    stands(robot, UNCONFIGURED, Activity.UNCONFIGURED)
+    for turn in range(1, 3):
+        robot.captioner = FakeCaptioner()
+        assert node.trigger_configure() == SUCCESS
+        stands(robot, INACTIVE, Activity.INACTIVE)
+        for _ in range(2):
+            assert node.trigger_activate() == SUCCESS
+            stands(robot, ACTIVE, Activity.STREAMING)
+            works(robot, turn * 10**9)
+            assert node.trigger_deactivate() == SUCCESS
+            stands(robot, INACTIVE, Activity.INACTIVE)
+            robot.until_unsubscribed()
+            assert not robot.captioner.closed.is_set(), "deactivate keeps the weights"
+        assert len(robot.settings) == turn, "activate loads nothing"
+        assert node.trigger_cleanup() == SUCCESS
+        stands(robot, UNCONFIGURED, Activity.UNCONFIGURED)
+        assert robot.captioner.closed.is_set(), "cleanup frees them"
+        robot.received.clear()
+
+
+@pytest.mark.parametrize("steps", [[], ["configure"], ["configure", "activate"]])
+def test_shutdown_from_every_state_frees_the_model_and_is_final(
+    robot: Robot, steps: list[str]
+) -> None:
+    for step in steps:
+        assert getattr(robot.node, f"trigger_{step}")() == SUCCESS
+    assert robot.node.trigger_shutdown() == SUCCESS
+    stands(robot, FINALIZED, Activity.FINALIZED)
+    assert robot.captioner.closed.is_set() == bool(steps)
+    robot.until_unsubscribed()
+    assert robot.node.trigger_configure() == ERROR, "there is no way back"
+
+
+@pytest.mark.parametrize(
+    ("steps", "refused"),
+    [
+        ([], ["activate", "deactivate", "cleanup"]),
+        (["configure"], ["configure", "deactivate"]),
+        (["configure", "activate"], ["configure", "activate", "cleanup"]),
+    ],
+)
+def test_what_a_state_does_not_offer_is_refused_and_changes_nothing(
+    robot: Robot, steps: list[str], refused: list[str]
+) -> None:
+    for step in steps:
+        assert getattr(robot.node, f"trigger_{step}")() == SUCCESS
+    before = robot.state, robot.node.status.snapshot().activity
+    for step in refused:
+        assert getattr(robot.node, f"trigger_{step}")() == ERROR
+        assert (robot.state, robot.node.status.snapshot().activity) == before
+    assert len(robot.settings) == bool(steps) and not robot.captioner.closed.is_set()
+
+
+def test_a_failed_configure_can_be_tried_again(robot: Robot) -> None:
+    load = robot.load
+
+    def missing(settings: Any) -> Any:
+        raise BackendError("no such device")
+
+    robot.load = missing
+    for _ in range(2):
+        assert robot.node.trigger_configure() == FAILURE
+        stands(robot, UNCONFIGURED, Activity.UNCONFIGURED)
+        assert "configure failed: BackendError: no such device" in (
+            robot.node.status.snapshot().last_error
+        )
+    robot.load = load
+    assert robot.node.trigger_configure() == SUCCESS
+    assert robot.node.trigger_activate() == SUCCESS
+    works(robot, 10**9)
+
+
+@pytest.mark.parametrize("part", ["inputs", "outputs"])
+def test_a_failed_activate_leaves_an_inactive_node_that_takes_nothing(
+    robot: Robot, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert robot.node.trigger_configure() == SUCCESS
+    with monkeypatch.context() as patch:
+        patch.setattr(getattr(robot.node, part), "open", fail)
+        assert robot.node.trigger_activate() == FAILURE
+    stands(robot, INACTIVE, Activity.INACTIVE)
+    assert "activate failed: RuntimeError: on purpose" in robot.node.status.snapshot().last_error
+    robot.until_unsubscribed()
+    assert not robot.captioner.closed.is_set()
+    assert robot.node.trigger_activate() == SUCCESS
+    works(robot, 10**9)
+
+
+@pytest.mark.parametrize("part", ["inputs", "outputs"])
+def test_a_deactivate_that_fails_halfway_ends_unconfigured_with_nothing_held(
+    robot: Robot, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    robot.start()
+    close = getattr(robot.node, part).close
+    failing = iter([True])
+
+    def fail_once() -> None:
+        if next(failing, False):
+            raise RuntimeError("on purpose")
+        close()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(getattr(robot.node, part), "close", fail_once)
+        assert robot.node.trigger_deactivate() == ERROR
+    stands(robot, UNCONFIGURED, Activity.UNCONFIGURED)
+    snapshot = robot.node.status.snapshot()
+    assert "deactivate failed: RuntimeError: on purpose" in snapshot.last_error
+    assert snapshot.failures, "the reason is still to be seen"
+    assert robot.captioner.closed.is_set()
+    robot.until_unsubscribed()
+    robot.captioner = FakeCaptioner()
+    assert robot.node.trigger_configure() == SUCCESS
+    assert robot.node.trigger_activate() == SUCCESS
+    works(robot, 10**9)
+
+
+def test_a_node_that_can_not_recover_is_finalized(
+    robot: Robot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    robot.start()
+    with monkeypatch.context() as patch:
+        patch.setattr(robot.node.inputs, "close", fail)
+        assert robot.node.trigger_deactivate() == ERROR
+        stands(robot, FINALIZED, Activity.FINALIZED)
+    assert robot.captioner.closed.is_set(), "freed all the same"
+
+
+def test_a_cleanup_that_fails_ends_unconfigured(
+    robot: Robot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert robot.node.trigger_configure() == SUCCESS
+    with monkeypatch.context() as patch:
+        failing = iter([True])
+        told = robot.node._losses.at_the_end
+        patch.setattr(
+            robot.node._losses, "at_the_end", lambda: fail() if next(failing, False) else told()
+        )
+        assert robot.node.trigger_cleanup() == ERROR
+    stands(robot, UNCONFIGURED, Activity.UNCONFIGURED)
+    assert robot.captioner.closed.is_set()
+
+
+def test_a_shutdown_that_fails_is_final_and_told(
+    robot: Robot, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    robot.start()
+    with monkeypatch.context() as patch:
+        patch.setattr(robot.node.inputs, "close", fail)
+        assert robot.node.trigger_shutdown() == FAILURE
+    assert robot.state == FINALIZED
+    assert robot.captioner.closed.is_set()
+    assert "shutdown failed: RuntimeError: on purpose" in capfd.readouterr().err
