@@ -47,6 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
     except RuntimeError as error:
         print(f"load: {error}", file=sys.stderr)
         return 2
+    lines = [f"{time_ns} {size:.3f}\n" for time_ns, size in memory]
+    (options.output / "memory.txt").write_text("".join(["# time [ns], memory [MB]\n", *lines]))
     return _conclude(measure(read(records), memory), options.output)
 
 

@@ -1,0 +1,102 @@
+"""The node under load for a few seconds: how it behaves. Times are judged by `make load`.
+
+A busy machine makes everything late, so nothing here is about how late.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from perceptiondlm_ros.demo.load.figures import Measured, growth, measure
+from perceptiondlm_ros.demo.load.records import Record, read
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
+
+SECONDS, PASS_SECONDS = 6.0, 0.2
+
+
+class Run:
+    """One load, with what it printed and left."""
+
+    def __init__(self, output: Path) -> None:
+        self.output = output
+        self.process = subprocess.run(
+            [
+                *(sys.executable, "-m", "perceptiondlm_ros.demo.load.run"),
+                f"--seconds={SECONDS}",
+                f"--pass-seconds={PASS_SECONDS}",
+                f"--output={output}",
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=200,
+        )
+        self.said = self.process.stdout + self.process.stderr
+        self.records: list[Record] = list(read(output / "records.jsonl"))
+        self.memory = np.loadtxt(output / "memory.txt", ndmin=2)
+        self.measured: Measured = measure(
+            self.records, [(int(time), size) for time, size in self.memory]
+        )
+
+    def stamps(self, event: str) -> list[int]:
+        return [record.stamp_ns for record in self.records if record.event == event]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return Run(tmp_path_factory.mktemp("load") / "out")
+
+
+def test_it_lasts_and_captions_while_many_more_frames_come(run: Run) -> None:
+    assert run.process.returncode in (0, 1), run.said
+    started, handed = run.stamps("started"), run.stamps("handed")
+    assert len(started) >= 3, run.said
+    assert len(set(handed)) > len(started), "the model was never too slow"
+
+
+def test_the_newest_frame_wins_and_none_is_captioned_twice_or_out_of_order(run: Run) -> None:
+    # One may come in the moment between the choice of a frame and the start of its pass.
+    assert run.measured.newer.max() <= 1
+    for event in ("started", "ready", "published"):
+        stamps = run.stamps(event)
+        assert stamps == sorted(set(stamps)), event
+
+
+def test_no_frame_waits_behind_another(run: Run) -> None:
+    """A queue would show as passes on every frame, or on the oldest ones; see also the newest."""
+    handed = run.stamps("handed")
+    waited = [handed.index(stamp) for stamp in run.stamps("started")]
+    skipped = np.diff(waited) - 1
+    assert skipped.max() >= 1, "frames were left out for newer ones"
+
+
+def test_each_pass_is_published(run: Run) -> None:
+    ready, published = run.stamps("ready"), run.stamps("published")
+    assert set(published) <= set(ready)
+    assert len(published) >= len(ready) - 1, "the last may end with the node"
+
+
+def test_memory_shows_no_trend(run: Run) -> None:
+    """A kept image is 2.8 MB, over one percent of the node; this many would be several times it."""
+    assert len(run.measured.memory) >= 8
+    assert growth(run.measured.memory) < 15
+
+
+def test_the_figures_are_printed_judged_and_drawn(run: Run) -> None:
+    every = json.loads((run.output / "figures.json").read_text())
+    limited = {figure["name"]: figure for figure in every if figure["limit"] is not None}
+    assert len(limited) >= 6
+    for name, figure in limited.items():
+        assert figure["within"] == (figure["value"] <= figure["limit"])
+        assert name in run.said
+    assert (run.process.returncode == 0) == all(figure["within"] for figure in every)
+    with Image.open(run.output / "load.png") as picture:
+        assert picture.size[0] > 1000
