@@ -95,7 +95,7 @@ def build_sequence(
     layout = SequenceLayout(
         length=len(ids),
         image_start=image_start,
-        image_tokens=shape.image_tokens,
+        image_tokens=shape.image_places,
         roi_starts=tuple(roi_starts),
         roi_tokens=shape.roi_tokens,
         prompt_start=prompt_start,

@@ -1,0 +1,135 @@
+"""Exporting a checkpoint: what is written, what is refused, and that it is never half there."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import onnx
+import pytest
+from exported_models import exported
+from tiny_checkpoint import save_checkpoint, tiny_config
+
+from perceptiondlm_ros.errors import ExportError, InputError
+from perceptiondlm_ros.export.exporter import ExportOptions, buckets_of, export
+from perceptiondlm_ros.model.manifest import Manifest
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("checkpoint")
+    save_checkpoint(folder)
+    return folder
+
+
+class TestWritten:
+    def test_the_folder_holds_what_its_manifest_says(self, checkpoint: Path) -> None:
+        folder = exported(checkpoint)
+        manifest = Manifest.read(folder)
+        manifest.verify(folder)
+        assert {*manifest.files, "manifest.json"} == {path.name for path in folder.iterdir()}
+        assert (manifest.steps, manifest.caption_tokens, manifest.slots) == (6, 6, 6)
+        assert manifest.precision == "fp32" and manifest.prompt and manifest.made_with["torch"]
+
+    def test_weights_are_there_once(self, checkpoint: Path) -> None:
+        folder = exported(checkpoint)
+        for name in ("vision_encoder", "denoiser"):
+            data = (folder / f"{name}.onnx.data").stat().st_size
+            assert (folder / f"{name}_cpu.onnx").stat().st_size < max(data, 100_000)
+            own = onnx.load(folder / f"{name}_cpu.onnx", load_external_data=False)
+            places = {
+                entry.value
+                for tensor in own.graph.initializer
+                for entry in tensor.external_data
+                if entry.key == "location"
+            }
+            assert places == {f"{name}.onnx.data"}
+
+    def test_nothing_tells_of_the_machine_that_exported(self, checkpoint: Path) -> None:
+        for path in exported(checkpoint).glob("*.onnx"):
+            assert str(Path(__file__).parents[3]).encode() not in path.read_bytes()
+
+    @pytest.mark.parametrize("precision", ["fp16", "bf16"])
+    def test_half_precision_is_written_into_the_graphs(
+        self, checkpoint: Path, precision: str
+    ) -> None:
+        manifest = Manifest.read(exported(checkpoint, precision))
+        dtype = {"fp16": "float16", "bf16": "bfloat16"}[precision]
+        assert manifest.graphs["vision_encoder"].outputs["visual_rows"].dtype == dtype
+        assert manifest.graphs["denoiser"].inputs["past_keys_0"].dtype == dtype
+        assert all(graph.cpu_file is None for graph in manifest.graphs.values())
+
+    def test_int8_is_for_cpus_alone(self, checkpoint: Path) -> None:
+        folder = exported(checkpoint, "int8")
+        manifest = Manifest.read(folder)
+        assert all(graph.file is None for graph in manifest.graphs.values())
+        graph = onnx.load(folder / "denoiser_cpu.onnx").graph
+        kinds = [node.op_type for node in graph.node]
+        assert "MatMulInteger" in kinds or "DynamicQuantizeMatMul" in kinds
+        assert len([kind for kind in kinds if kind == "MatMul"]) >= 1, "the head stays in fp32"
+
+
+def test_buckets_hold_every_tile_count_of_a_camera() -> None:
+    assert buckets_of(tiny_config()).tiles == (1, 3, 4, 5, 6, 7)
+    assert buckets_of(tiny_config()).slots == (1, 2, 4, 6)
+    assert buckets_of(tiny_config(prompt_numbers=3)).slots == (1, 2, 3)
+
+
+class TestRefused:
+    def test_a_precision_that_does_not_exist(self, checkpoint: Path, tmp_path: Path) -> None:
+        with pytest.raises(ExportError, match=r"precision is 'fp8', expected one of fp32"):
+            export(checkpoint, tmp_path / "out", ExportOptions("fp8"), name="tiny")
+
+    def test_an_exported_model(self, checkpoint: Path, tmp_path: Path) -> None:
+        with pytest.raises(ExportError, match="is an exported model already"):
+            export(exported(checkpoint), tmp_path / "out", ExportOptions(), name="tiny")
+
+    def test_a_prompt_with_a_special_token(self, checkpoint: Path, tmp_path: Path) -> None:
+        options = ExportOptions(prompt="a <|mdm_mask|>")
+        with pytest.raises(InputError, match=r"special token '<\|mdm_mask\|>'"):
+            export(checkpoint, tmp_path / "out", options, name="tiny")
+        assert not (tmp_path / "out").exists()
+
+
+def test_an_export_that_is_killed_leaves_nothing_that_loads_and_can_be_made_again(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from perceptiondlm_ros.export.exporter import ExportOptions, export\n"
+        "export(Path(sys.argv[1]), Path(sys.argv[2]), ExportOptions('int8'), name='tiny',\n"
+        "       progress=lambda stage: print(stage, flush=True))\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(checkpoint), str(output)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("quantising"):
+            break
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait(20)
+    assert not output.exists()
+    assert list(tmp_path.glob(".out.partial-*")), "the test is about what a killed export leaves"
+    options = ExportOptions(precision="int8", steps=3, caption_tokens=4, prompt="What?")
+    manifest = export(checkpoint, output, options, name="tiny")
+    assert not list(tmp_path.glob(".out.partial-*"))
+    manifest.verify(output)
+    assert manifest == Manifest.read(output)
+    assert (manifest.steps, manifest.caption_tokens, manifest.prompt) == (3, 4, "What?")
+
+
+def test_json_of_the_manifest_is_readable_by_others(checkpoint: Path) -> None:
+    document = json.loads((exported(checkpoint) / "manifest.json").read_text())
+    assert document["format_version"] == 1
+    assert document["graphs"]["denoiser"]["inputs"]["class_columns"] == {
+        "dtype": "bool",
+        "shape": ["groups", "kinds", "past + rows"],
+    }

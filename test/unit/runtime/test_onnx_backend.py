@@ -1,0 +1,207 @@
+"""The ONNX Runtime backend: groups, caches, devices, failures, and the shipped checkpoint."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from exported_models import exported
+from tiny_checkpoint import picture, rectangles, save_checkpoint, tiny_tokenizer
+
+from perceptiondlm_ros.captioner import Captioner
+from perceptiondlm_ros.errors import BackendError, CheckpointError
+from perceptiondlm_ros.model.contract import Buckets, ModelInputs
+from perceptiondlm_ros.processing.inputs import prepare_inputs
+from perceptiondlm_ros.runtime.backend import CacheMode
+from perceptiondlm_ros.runtime.denoising import denoise
+from perceptiondlm_ros.runtime.locate import DEFAULT_CHECKPOINT
+from perceptiondlm_ros.runtime.onnx_backend import OnnxBackend
+from perceptiondlm_ros.runtime.onnx_devices import Device
+from perceptiondlm_ros.runtime.torch_backend import TorchBackend
+from perceptiondlm_ros.scenes.render import render
+from perceptiondlm_ros.scenes.sample import sample_scene
+
+HEIGHT, WIDTH, STEPS = 60, 80, 6
+MASKS = list(rectangles(HEIGHT, WIDTH, 7))
+CACHES: tuple[CacheMode, ...] = ("exact", "prefix")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("checkpoint")
+    save_checkpoint(folder, prefix_sees_captions=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def backend(checkpoint: Path) -> OnnxBackend:
+    return OnnxBackend.load(exported(checkpoint), "cpu")
+
+
+def inputs(
+    backend: OnnxBackend, groups: list[list[np.ndarray]], buckets: Buckets | None = None
+) -> ModelInputs:
+    return prepare_inputs(
+        picture(HEIGHT, WIDTH),
+        groups,
+        config=backend.config,
+        tokenizer=tiny_tokenizer(),
+        prompt="what?",
+        caption_tokens=6,
+        buckets=buckets,
+    )
+
+
+@pytest.mark.parametrize("cache", CACHES)
+@pytest.mark.parametrize("groups", [[MASKS[:1]], [MASKS[:5]], [MASKS[:4], MASKS[4:]]])
+def test_captions_are_those_of_torch(
+    backend: OnnxBackend, checkpoint: Path, cache: CacheMode, groups: list[list[np.ndarray]]
+) -> None:
+    of = inputs(backend, groups)
+    torch_backend = TorchBackend.load(checkpoint, backend.config, "cpu")
+    expected = denoise(torch_backend.start(of, cache, STEPS))
+    actual = denoise(backend.start(of, cache, STEPS))
+    active = of.active
+    np.testing.assert_array_equal(actual.token_ids[active], expected.token_ids[active])
+    np.testing.assert_allclose(actual.confidence[active], expected.confidence[active], atol=1e-4)
+
+
+@pytest.mark.parametrize("cache", CACHES)
+def test_padding_to_buckets_changes_nothing(backend: OnnxBackend, cache: CacheMode) -> None:
+    of = inputs(backend, [MASKS[:3]])
+    padded = inputs(backend, [MASKS[:3]], Buckets(tiles=(8,), slots=(2, 6)))
+    assert (len(padded.tiles), padded.layout.slots) == (8, 6)
+    expected = denoise(backend.start(of, cache, STEPS))
+    actual = denoise(backend.start(padded, cache, STEPS))
+    np.testing.assert_array_equal(actual.token_ids[:, :3], expected.token_ids)
+    np.testing.assert_allclose(actual.confidence[:, :3], expected.confidence, atol=1e-5)
+
+
+def test_a_state_is_not_changed_by_later_steps(backend: OnnxBackend) -> None:
+    session = backend.start(inputs(backend, [MASKS[:3]]), "prefix", STEPS)
+    session.step()
+    early = session.state()
+    kept = early.token_ids.copy(), early.best_confidence.copy()
+    for _ in range(STEPS - 1):
+        session.step()
+    np.testing.assert_array_equal(early.token_ids, kept[0])
+    np.testing.assert_array_equal(early.best_confidence, kept[1])
+    assert (session.state().token_ids != kept[0]).any()
+
+
+def test_sessions_do_not_share_anything_that_changes(backend: OnnxBackend) -> None:
+    both = [inputs(backend, [MASKS[:2]]), inputs(backend, [MASKS[2:5]])]
+    expected = [denoise(backend.start(of, "prefix", STEPS)).token_ids for of in both]
+    sessions = [backend.start(of, "prefix", STEPS) for of in both]
+    for _ in range(STEPS):
+        for session in sessions[::-1]:
+            session.step()
+    for session, ids in zip(sessions, expected, strict=True):
+        np.testing.assert_array_equal(session.state().token_ids, ids)
+
+
+def test_the_past_is_not_copied(backend: OnnxBackend) -> None:
+    session = backend.start(inputs(backend, [MASKS[:3]]), "prefix", STEPS)
+    for _ in range(3):
+        session.step()
+    given = session._first.get_outputs()[-len(session._past_names) :]
+    places = [value.data_ptr() for value in given]
+    for turn in range(2):
+        past = [session._bound[1 + turn][name].data_ptr() for name in session._past_names]
+        assert past == places
+
+
+class TestShippedCheckpoint:
+    @staticmethod
+    @cache
+    def captioner(cache: str) -> Captioner:
+        return Captioner.load(exported(DEFAULT_CHECKPOINT), cache=cache)
+
+    def test_prefix_and_exact_give_the_tokens_of_torch(self) -> None:
+        torch_captioner = Captioner.load()
+        for seed in range(6):
+            drawn = render(sample_scene(seed, objects=seed + 1), masks=False)
+            expected = [c.token_ids for c in torch_captioner.describe(drawn.image, drawn.boxes)]
+            for cache_mode in CACHES:
+                found = self.captioner(cache_mode).describe(drawn.image, drawn.boxes)
+                assert [caption.token_ids for caption in found] == expected
+
+
+def test_torch_is_not_needed(checkpoint: Path) -> None:
+    program = (
+        "import sys; sys.modules.update(torch=None, safetensors=None, onnx=None)\n"
+        "import numpy as np\n"
+        "from perceptiondlm_ros.captioner import Captioner\n"
+        f"captioner = Captioner.load({str(exported(checkpoint))!r})\n"
+        "print(len(captioner.describe(np.zeros((60, 80, 3), np.uint8), [(1, 1, 30, 30)])))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == "1", done.stderr
+
+
+class TestDevices:
+    def test_auto_is_a_device_that_is_there(self) -> None:
+        has_cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+        assert Device.resolve("auto").kind == ("cuda" if has_cuda else "cpu")
+
+    @pytest.mark.parametrize("device", ["gpu", "", "cuda:x", "cuda:", "CPU", None])
+    def test_others_are_refused_by_name(self, device: Any) -> None:
+        with pytest.raises(BackendError, match="device is "):
+            Device.resolve(device)
+
+    def test_a_missing_cuda_says_what_to_install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        only = ["CPUExecutionProvider"]
+        monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: only)
+        with pytest.raises(BackendError, match=r"no CUDA provider.*install onnxruntime-gpu"):
+            Device.resolve("cuda")
+
+    def test_tensorrt_comes_first_where_it_is_installed(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        there = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+        monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: there)
+        found = "perceptiondlm_ros.runtime.onnx_devices.find_spec"
+        for installed, count in ((object(), 3), (None, 2)):
+            monkeypatch.setattr(found, lambda name, spec=installed: spec)
+            providers = Device.resolve("cuda:1").providers(tmp_path)
+            assert len(providers) == count
+            assert providers[-2] == ("CUDAExecutionProvider", {"device_id": 1})
+
+
+class TestFailures:
+    def test_a_closed_backend_says_so(self, checkpoint: Path) -> None:
+        loaded = OnnxBackend.load(exported(checkpoint), "cpu")
+        of = inputs(loaded, [MASKS[:2]])
+        loaded.close()
+        loaded.close()
+        with pytest.raises(BackendError, match="the backend was closed"):
+            loaded.start(of, "exact", STEPS)
+
+    def test_what_the_library_raises_becomes_a_backend_error(self, backend: OnnxBackend) -> None:
+        of = inputs(backend, [MASKS[:2]])
+        object.__setattr__(of, "roi_matrix", of.roi_matrix[..., :-1])
+        with pytest.raises(BackendError, match="cpu failed while running"):
+            backend.start(of, "exact", STEPS)
+
+    def test_a_state_before_the_first_step_is_refused(self, backend: OnnxBackend) -> None:
+        session = backend.start(inputs(backend, [MASKS[:2]]), "exact", STEPS)
+        with pytest.raises(BackendError, match="no denoising step was run yet"):
+            session.state()
+
+    def test_a_damaged_file_is_named(self, checkpoint: Path, tmp_path: Path) -> None:
+        for path in exported(checkpoint).iterdir():
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+        weights = tmp_path / "denoiser.onnx.data"
+        data = bytearray(weights.read_bytes())
+        data[len(data) // 2] ^= 1
+        weights.write_bytes(data)
+        with pytest.raises(CheckpointError, match=r"denoiser\.onnx\.data has another checksum"):
+            OnnxBackend.load(tmp_path, "cpu")
