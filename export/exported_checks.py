@@ -38,6 +38,7 @@ def check_exported(folder: Path, device: Device) -> tuple[Exported | None, list[
     """Files, then graphs; a graph whose file is damaged is not looked into."""
     try:
         manifest = Manifest.read(folder)
+        manifest.refuse_foreign(folder)
     except CheckpointError as error:
         return None, [_file(MANIFEST, "fail", str(error))]
     made_with = ", ".join(f"{name} {version}" for name, version in manifest.made_with.items())

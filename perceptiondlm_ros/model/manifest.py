@@ -26,6 +26,7 @@ PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 SCHEDULES = ("linear",)
 GRAPHS = ("vision_encoder", "denoiser")
 
+_OPTIONAL = "processor_config.json"
 _BLOCK = 1 << 20  # bytes
 
 
@@ -172,6 +173,18 @@ class Manifest:
     ) -> dict[str, str]:
         """Every file that is not the one that was exported, with what is wrong with it."""
         return dict(self._problems(folder, progress))
+
+    def refuse_foreign(self, folder: Path) -> None:
+        """Hold against the manifest what is read where it is there, and isn't missed where not.
+
+        Raises:
+            CheckpointError: the folder has one that the export did not write.
+        """
+        if _OPTIONAL not in self.files and (folder / _OPTIONAL).exists():
+            raise CheckpointError(
+                f"{folder / _OPTIONAL} is not of this export, and would change what the model "
+                "sees; remove it, or export the checkpoint again"
+            )
 
     def _problems(
         self, folder: Path, progress: Callable[[int], None] | None

@@ -22,6 +22,7 @@ def open_exported(folder: Path, *, graphs: bool = True) -> tuple[Manifest, Model
         CheckpointError: files are missing, damaged or not as exported.
     """
     manifest = Manifest.read(folder)
+    manifest.refuse_foreign(folder)
     kept = {n: r for n, r in manifest.files.items() if graphs or not n.endswith(_OF_GRAPHS)}
     replace(manifest, files=kept).verify(folder)
     config = replace(

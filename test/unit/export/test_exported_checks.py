@@ -92,6 +92,16 @@ def test_a_missing_file_is_named(name: str, damaged: Path) -> None:
     assert name in subjects(damaged)
 
 
+def test_a_file_that_the_export_did_not_write_is_told_where_it_would_be_read(
+    damaged: Path,
+) -> None:
+    (damaged / "processor_config.json").write_text('{"max_sub_img": 2}')
+    (finding,) = failures(damaged)
+    assert "processor_config.json is not of this export" in finding.text
+    exported_folder.rewrite(damaged, Manifest.read(damaged))
+    assert not failures(damaged)
+
+
 def test_swapped_files_are_named(damaged: Path) -> None:
     first, second = damaged / "vision_encoder.onnx", damaged / "denoiser.onnx"
     contents = first.read_bytes(), second.read_bytes()
