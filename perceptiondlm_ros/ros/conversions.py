@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+import array
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from builtin_interfaces.msg import Time
+from numpy.typing import NDArray
+from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2D
 
+from perceptiondlm_ros.messages import regions
+from perceptiondlm_ros.messages.boxes import box_corners as box_corners
+from perceptiondlm_ros.messages.boxes import box_in_image as box_in_image
+from perceptiondlm_ros.messages.descriptions import description_values
+from perceptiondlm_ros.messages.descriptions import nanoseconds as nanoseconds
+from perceptiondlm_ros.messages.images import image_to_rgb as image_to_rgb
+from perceptiondlm_ros.messages.regions import Region as Region
 from perceptiondlm_ros.msg import RegionDescription
-from perceptiondlm_ros.ros import regions
-from perceptiondlm_ros.ros.boxes import box_corners as box_corners
-from perceptiondlm_ros.ros.boxes import box_in_image as box_in_image
-from perceptiondlm_ros.ros.images import image_to_rgb as image_to_rgb
-from perceptiondlm_ros.ros.images import rgb_to_image as rgb_to_image
-from perceptiondlm_ros.ros.regions import Region as Region
-from perceptiondlm_ros.text import one_line
 
 if TYPE_CHECKING:
     from perceptiondlm_ros.captioner import Caption
 
-_FLOAT32_MAX = float(np.finfo(np.float32).max)  # a detector's score is a float64
+
+def rgb_to_image(pixels: NDArray[np.uint8], header: Header) -> Image:
+    """An rgb8 message of uint8 [H, W, 3]."""
+    height, width = pixels.shape[:2]
+    data = array.array("B")
+    data.frombytes(np.ascontiguousarray(pixels).data)
+    return Image(
+        header=header, height=height, width=width, encoding="rgb8", step=3 * width, data=data
+    )
 
 
 def detections_to_regions(
@@ -36,20 +46,5 @@ def detections_to_regions(
 
 def description(region: Region, caption: Caption, header: Header) -> RegionDescription:
     """The message for a region captioned on the image with this header."""
-    return RegionDescription(
-        id=region.detection.id,
-        index=region.index,
-        bbox=region.bbox,
-        label=region.label,
-        score=min(max(region.score, -_FLOAT32_MAX), _FLOAT32_MAX),
-        caption=one_line(caption.text),
-        confidence=float(caption.confidence),
-        truncated=bool(caption.truncated),
-        source=RegionDescription.FRESH,
-        caption_stamp=header.stamp,
-    )
-
-
-def nanoseconds(stamp: Time) -> int:
-    """A stamp in ns since the epoch."""
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+    values = description_values(region, caption, header.stamp)
+    return RegionDescription(source=RegionDescription.FRESH, **values)

@@ -16,7 +16,7 @@ from rcl_interfaces.msg import (
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from perceptiondlm_ros.ros.boxes import FITS
+from perceptiondlm_ros.messages.boxes import FITS
 
 Value = str | int | float | bool
 Kind = TypeVar("Kind", str, int, float, bool)

@@ -15,13 +15,18 @@ PACKAGE = "perceptiondlm_ros"
 MAY_IMPORT = {
     "demo": {
         *("ros", "msg", "srv", "cli", "training", "scenes", "drawing", "captioner"),
-        *("export", "runtime", "processing", "model", "text"),
+        *("export", "runtime", "processing", "model", "text", "offline", "messages"),
     },
-    "ros": {"captioner", "drawing", "msg", "srv", "text"},
+    "ros": {"captioner", "drawing", "messages", "msg", "srv", "text"},
     "cli": {
-        *("training", "scenes", "drawing", "captioner"),
+        *("offline", "messages", "training", "scenes", "drawing", "captioner"),
         *("export", "runtime", "processing", "model", "text"),
     },
+    # Captions bags, with no ROS around.
+    "offline": {"messages", "captioner", "text"},
+    # What messages hold. Read by the names of their fields, so that those of ROS and those of bags
+    # are read by the same code.
+    "messages": {"captioner", "text"},
     "benchmark": {"captioner", "runtime", "processing", "model", "export", "scenes"},
     "training": {"scenes", "captioner", "processing", "model"},
     "scenes": {"captioner", "processing", "model"},

@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
 from perceptiondlm_ros.errors import InputError
-from perceptiondlm_ros.ros.colour_spaces import FIRST_RED, grey_to_rgb, mosaic_to_rgb
+from perceptiondlm_ros.messages.colour_spaces import FIRST_RED, grey_to_rgb, mosaic_to_rgb
 
 MOST_PIXELS = 2**27
 """More is taken for a mistake: 134 megapixels. Few bytes may claim to hold very many pixels."""

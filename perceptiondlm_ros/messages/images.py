@@ -1,8 +1,7 @@
-"""Image messages as RGB pixels, and back. Raises InputError, logs nothing."""
+"""Image messages as RGB pixels. Raises InputError, logs nothing."""
 
 from __future__ import annotations
 
-import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -10,11 +9,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sensor_msgs.msg import CompressedImage, Image
-from std_msgs.msg import Header
 
 from perceptiondlm_ros.errors import InputError
-from perceptiondlm_ros.ros.colour_spaces import (
+from perceptiondlm_ros.messages.colour_spaces import (
     FIRST_RED,
     grey_to_rgb,
     mosaic_to_rgb,
@@ -23,7 +20,7 @@ from perceptiondlm_ros.ros.colour_spaces import (
     pick_rgb,
     semiplanar_to_rgb,
 )
-from perceptiondlm_ros.ros.compressed import MOST_PIXELS, compressed_to_rgb
+from perceptiondlm_ros.messages.compressed import MOST_PIXELS, compressed_to_rgb
 
 # One that was built for NumPy 1 ends the process under NumPy 2.
 cv_bridge = optional_module("cv_bridge") if np.lib.NumpyVersion(np.__version__) < "2.0.0" else None
@@ -97,16 +94,19 @@ _ENCODINGS = {
 """By the names of sensor_msgs and, for nv12 and its kin, of V4L2."""
 
 
-def image_to_rgb(message: Image | CompressedImage) -> NDArray[np.uint8]:
+def image_to_rgb(message: Any) -> NDArray[np.uint8]:
     """The image as uint8 [H, W, 3] RGB, to be read only: rgb8 is not copied.
 
     Numbers of 16 bits are brought to 8 over their full range; YUV is taken as BT.601 of limited
     range, Bayer mosaics are interpolated.
 
+    Args:
+        message: an Image or a CompressedImage.
+
     Raises:
         InputError: an encoding that is not known here, or data that don't fit their size.
     """
-    if isinstance(message, CompressedImage):
+    if hasattr(message, "format"):  # as only a CompressedImage has
         return compressed_to_rgb(message.format, message.data)
     encoding = _ENCODINGS.get(message.encoding)
     if encoding is None:
@@ -120,17 +120,7 @@ def image_to_rgb(message: Image | CompressedImage) -> NDArray[np.uint8]:
     return encoding.to_rgb(*planes)[:, : message.width]
 
 
-def rgb_to_image(pixels: NDArray[np.uint8], header: Header) -> Image:
-    """An rgb8 message of uint8 [H, W, 3]."""
-    height, width = pixels.shape[:2]
-    data = array.array("B")
-    data.frombytes(np.ascontiguousarray(pixels).data)
-    return Image(
-        header=header, height=height, width=width, encoding="rgb8", step=3 * width, data=data
-    )
-
-
-def image_numbers(message: Image, dtype: type[np.generic]) -> NDArray[Any]:
+def image_numbers(message: Any, dtype: type[np.generic]) -> NDArray[Any]:
     """The numbers of an image of one channel, [H, W], to be read only.
 
     Raises:
@@ -139,7 +129,7 @@ def image_numbers(message: Image, dtype: type[np.generic]) -> NDArray[Any]:
     return _planes(message, (_GREY,), np.dtype(dtype))[0][:, :, 0]
 
 
-def _planes(message: Image, planes: tuple[_Plane, ...], dtype: np.dtype[Any]) -> list[NDArray[Any]]:
+def _planes(message: Any, planes: tuple[_Plane, ...], dtype: np.dtype[Any]) -> list[NDArray[Any]]:
     """The planes, [rows, columns, channels] each; copied only where it must be."""
     width, height, step = int(message.width), int(message.height), int(message.step)
     sent = dtype.newbyteorder(">" if message.is_bigendian else "<")

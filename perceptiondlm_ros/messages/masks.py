@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sensor_msgs.msg import Image
 
 from perceptiondlm_ros.errors import InputError
-from perceptiondlm_ros.ros.boxes import Fit
-from perceptiondlm_ros.ros.images import image_numbers
+from perceptiondlm_ros.messages.boxes import Fit
+from perceptiondlm_ros.messages.images import image_numbers
 
 if TYPE_CHECKING:
     from perceptiondlm_ros.captioner import Box
@@ -24,11 +23,11 @@ _KINDS: dict[str, type[np.generic]] = {
 }
 
 
-def instance_ids(message: Image, width: int, height: int, fit: Fit) -> NDArray[Any]:
+def instance_ids(message: Any, width: int, height: int, fit: Fit) -> NDArray[Any]:
     """The ids of the pixels of a width x height image, integers [H, W], to be read only.
 
     Args:
-        message: an image of that size, or of the size that the detector sees.
+        message: an Image of that size, or of the size that the detector sees.
         fit: how the image was fitted into what the detector sees.
 
     Raises:

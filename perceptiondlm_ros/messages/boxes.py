@@ -1,14 +1,17 @@
-"""Boxes of detectors: rotated, in an image of another size, beyond its edges. In pixels, [rad]."""
+"""Boxes of detectors: rotated, in an image of another size, beyond its edges. In pixels, [rad].
+
+A box is a BoundingBox2D of vision_msgs.
+"""
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from vision_msgs.msg import BoundingBox2D
 
 if TYPE_CHECKING:
     from perceptiondlm_ros.captioner import Box
@@ -37,16 +40,15 @@ class Fit:
     def changes_nothing(self) -> bool:
         return self.scale == (1.0, 1.0) and self.offset == (0.0, 0.0)
 
-    def to_image(self, box: BoundingBox2D) -> BoundingBox2D:
+    def to_image(self, box: Any) -> Any:
         """The box on the image itself; a rotated one on a stretched image only nearly."""
         if self.changes_nothing or not _finite(box):
             return box
         scale_x, scale_y = self.scale
         cosine, sine = math.cos(box.center.theta), math.sin(box.center.theta)
-        moved = BoundingBox2D(
-            size_x=box.size_x * math.hypot(cosine / scale_x, sine / scale_y),
-            size_y=box.size_y * math.hypot(sine / scale_x, cosine / scale_y),
-        )
+        moved = copy.deepcopy(box)
+        moved.size_x = box.size_x * math.hypot(cosine / scale_x, sine / scale_y)
+        moved.size_y = box.size_y * math.hypot(sine / scale_x, cosine / scale_y)
         moved.center.theta = math.atan2(sine / scale_y, cosine / scale_x)
         moved.center.position.x = (box.center.position.x - self.offset[0]) / scale_x
         moved.center.position.y = (box.center.position.y - self.offset[1]) / scale_y
@@ -71,7 +73,7 @@ def fit_image(kind: str, seen_width: int, seen_height: int, width: int, height: 
     return Fit((seen_x, seen_y), (least, least), offset)
 
 
-def box_corners(box: BoundingBox2D) -> Box:
+def box_corners(box: Any) -> Box:
     """Corners of the box; of a rotated one, of the smallest upright box that holds it."""
     cosine, sine = abs(math.cos(box.center.theta)), abs(math.sin(box.center.theta))
     half_width = (box.size_x * cosine + box.size_y * sine) / 2
@@ -80,13 +82,13 @@ def box_corners(box: BoundingBox2D) -> Box:
     return x - half_width, y - half_height, x + half_width, y + half_height
 
 
-def box_in_image(box: BoundingBox2D, width: int, height: int) -> Box:
+def box_in_image(box: Any, width: int, height: int) -> Box:
     """The part of a box of finite numbers inside the image; x0 >= x1 or y0 >= y1: there is none."""
     x0, y0, x1, y1 = box_corners(box)
     return max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))
 
 
-def check_box(box: BoundingBox2D, width: int, height: int) -> tuple[str, Box]:
+def check_box(box: Any, width: int, height: int) -> tuple[str, Box]:
     """Why the box can't be captioned (empty: it can), and its part inside the image."""
     if not _finite(box):
         return "with NaN or infinite numbers", NOTHING
@@ -98,12 +100,12 @@ def check_box(box: BoundingBox2D, width: int, height: int) -> tuple[str, Box]:
     return "", (x0, y0, x1, y1)
 
 
-def is_rotated(box: BoundingBox2D) -> bool:
+def is_rotated(box: Any) -> bool:
     """Whether the box leaves corners of its upright hull free."""
     return abs(math.sin(2 * box.center.theta)) > 2 * _UPRIGHT
 
 
-def rotated_mask(box: BoundingBox2D, width: int, height: int) -> NDArray[np.bool_]:
+def rotated_mask(box: Any, width: int, height: int) -> NDArray[np.bool_]:
     """The pixels whose centres lie in a rotated box that `check_box` has passed, bool [H, W]."""
     x0, y0, x1, y1 = box_in_image(box, width, height)
     columns, rows = slice(math.floor(x0), math.ceil(x1)), slice(math.floor(y0), math.ceil(y1))
@@ -117,7 +119,7 @@ def rotated_mask(box: BoundingBox2D, width: int, height: int) -> NDArray[np.bool
     return mask
 
 
-def _finite(box: BoundingBox2D) -> bool:
+def _finite(box: Any) -> bool:
     centre = box.center.position
     numbers = (centre.x, centre.y, box.center.theta, box.size_x, box.size_y)
     return all(map(math.isfinite, numbers))
