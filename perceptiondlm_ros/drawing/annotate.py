@@ -7,6 +7,7 @@ scalable font, so no font has to be installed; it holds Latin letters only.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from perceptiondlm_ros.drawing.colours import track_colour
-from perceptiondlm_ros.drawing.layout import MAX_TEXT, Label, lay_out
+from perceptiondlm_ros.drawing.geometry import gap, leader
+from perceptiondlm_ros.drawing.layout import MAX_TEXT, Label, Memory, lay_out
 from perceptiondlm_ros.drawing.pens import (
     draw_box,
     draw_contour,
@@ -24,7 +26,7 @@ from perceptiondlm_ros.drawing.pens import (
     draw_plate,
     tint_mask,
 )
-from perceptiondlm_ros.drawing.placement import BESIDE, gap, leader
+from perceptiondlm_ros.drawing.placement import BESIDE
 from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.text import one_line
 
@@ -59,10 +61,13 @@ class Annotation:
     mask: NDArray[np.bool_] | None = None
 
 
-def annotate(image: NDArray[np.uint8], annotations: Sequence[Annotation]) -> NDArray[np.uint8]:
+def annotate(
+    image: NDArray[np.uint8], annotations: Sequence[Annotation], memory: Memory | None = None
+) -> NDArray[np.uint8]:
     """Return a copy of `image` with the annotations drawn on it.
 
     image: uint8 [H, W, 3] RGB. Returns the same shape and dtype; `image` is left as it is.
+    memory: for the pictures of a stream, on which plates then stay where they are at their objects.
     Raises InputError for an image of another kind, a box that is not finite, or a mask of another
     size.
     """
@@ -73,7 +78,7 @@ def annotate(image: NDArray[np.uint8], annotations: Sequence[Annotation]) -> NDA
         return pixels
     boxes = np.array([_clip(item.box, width, height) for item in annotations], dtype=np.float64)
     labels = [Label(_heading(item), _badge(item), item.text) for item in annotations]
-    plates, places = lay_out(labels, boxes, width, height)
+    plates, places = lay_out(labels, boxes, width, height, memory, _keys(annotations))
     unit = max(1, round(height / 600))
     colours = [
         track_colour(item.track or item.id, item.label, _index(item, number))
@@ -104,6 +109,17 @@ def age_text(seconds: float) -> str:
     if seconds < 9.95:
         return f"{max(seconds, 0.0):.1f} s ago"
     return f"{seconds:.0f} s ago" if seconds < 119.5 else f"{seconds / 60:.0f} min ago"
+
+
+def _keys(annotations: Sequence[Annotation]) -> list[str]:
+    """What each object is known by on the next picture; a name that comes again is counted."""
+    counts: Counter[tuple[str, str]] = Counter()
+    keys = []
+    for number, item in enumerate(annotations):
+        name = (item.track or item.id or str(_index(item, number)), item.label)
+        counts[name] += 1
+        keys.append(f"{name[0]}\n{name[1]}\n{counts[name]}")
+    return keys
 
 
 def _index(item: Annotation, number: int) -> int:

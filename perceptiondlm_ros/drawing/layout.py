@@ -6,7 +6,7 @@ What a plate looks like is for `pens`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Final
 
@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ImageFont
 
-from perceptiondlm_ros.drawing.placement import Places, Rects, place
+from perceptiondlm_ros.drawing.geometry import Rects
+from perceptiondlm_ros.drawing.placement import Places, Spot, place
 from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.text import one_line
 
@@ -26,14 +27,9 @@ _HEADING: Final = 1.4  # it may be this much wider than the caption, since it is
 
 # What is tried until plates stand apart and objects stay visible: the size of the text, the lines
 # of a caption, and by how much the strain of the places has to become less for it.
-_ATTEMPTS: Final = (
-    (1.0, 4, 0.0),
-    (0.86, 4, 0.03),
-    (0.75, 4, 0.06),
-    (0.75, 3, 0.12),
-    (0.75, 2, 0.2),
-    (0.75, 1, 0.35),
-)
+_ATTEMPTS: Final = ((1.0, 4), (0.86, 4), (0.75, 4), (0.75, 3), (0.75, 2), (0.75, 1))
+_PRICES: Final = (0.0, 0.03, 0.06, 0.12, 0.2, 0.35)
+_STAY: Final = 0.08  # by how much another attempt has to be better than that of the last picture
 
 
 @dataclass(frozen=True)
@@ -58,33 +54,54 @@ class Plate:
     height: int
 
 
+@dataclass
+class Memory:
+    """How the last picture of a stream was laid out, so that the next one looks like it.
+
+    spots: of each object's plate, by the object's key. attempt: which one it was; none at first.
+    """
+
+    spots: dict[str, Spot] = field(default_factory=dict)
+    attempt: int | None = None
+
+
 def lay_out(
-    labels: Sequence[Label], boxes: Rects, width: int, height: int
+    labels: Sequence[Label],
+    boxes: Rects,
+    width: int,
+    height: int,
+    memory: Memory | None = None,
+    keys: Sequence[str] = (),
 ) -> tuple[list[Plate], Rects]:
     """Plates and their places [K, 4]; smaller and shorter text is tried before plates overlap.
 
-    boxes: [K, 4], of the labels' objects. width, height: of the picture.
+    boxes: [K, 4], of the labels' objects. width, height: of the picture. memory: is followed, and
+    then holds this layout. keys: what the objects are known by in the memory.
     """
-    best: tuple[tuple[bool, float], list[Plate], Places] | None = None
+    memory = memory or Memory()
+    keys = keys or [str(number) for number in range(len(labels))]
+    before = [memory.spots.get(key) for key in keys]
+    prices = [price - (number == memory.attempt) * _STAY for number, price in enumerate(_PRICES)]
+    best: tuple[tuple[bool, float], int, list[Plate], Places] | None = None
     tried: list[tuple[int, int]] = []
-    for scale, lines, price in _ATTEMPTS:
-        if best and not best[0][0] and best[0][1] <= price:
-            break  # this one can't be better
+    for number, (scale, lines) in enumerate(_ATTEMPTS):
+        if best and not best[0][0] and best[0][1] <= min(prices[number:]):
+            break  # no further one can be better
         font = load_font(text_size(height) * scale)
         plates = _fit_all(labels, boxes, font, lines, 0.27 * width)
         sizes = [(plate.width, plate.height) for plate in plates]
-        if sizes == tried:
-            continue
         full = sum(w * h for w, h in sizes) > _FULL * width * height
-        if full and lines > 1:
+        if sizes == tried or (full and lines > 1):
             continue
         tried = sizes
-        places = place(sizes, boxes, width, height)
-        worth = (places.overlapping, places.strain + price)
+        places = place(sizes, boxes, width, height, before)
+        worth = (places.overlapping, places.strain + prices[number])
         if best is None or worth < best[0]:
-            best = worth, plates, places
+            best = worth, number, plates, places
     assert best is not None, "the last attempt is always made"
-    return best[1], best[2].rects
+    _, memory.attempt, plates, places = best
+    memory.spots = dict(zip(keys, places.spots, strict=True))
+    return plates, places.rects
 
 
 def text_size(height: int) -> float:

@@ -15,6 +15,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from perceptiondlm_ros.drawing.annotate import Annotation, annotate
+from perceptiondlm_ros.drawing.layout import Memory
 from perceptiondlm_ros.ros import parameters
 from perceptiondlm_ros.ros.conversions import rgb_to_image
 from perceptiondlm_ros.ros.frames import Result
@@ -27,6 +28,7 @@ class AnnotatedImage(Output):
 
     def __init__(self, node: LifecycleNode) -> None:
         self._node = node
+        self._memory = Memory()
         self.raw = publisher(node, Image, "~/annotated_image", QoSProfile(depth=1))
         self.compressed = publisher(
             node, CompressedImage, "~/annotated_image/compressed", QoSProfile(depth=1)
@@ -38,7 +40,7 @@ class AnnotatedImage(Output):
     def render(self, result: Result) -> Iterable[Outgoing]:
         if result.pixels is None:
             return
-        drawn = annotated_pixels(result.pixels, result)
+        drawn = annotated_pixels(result.pixels, result, self._memory)
         header = result.message.header
         if self.raw.get_subscription_count():
             yield self.raw, rgb_to_image(drawn, header)
@@ -46,11 +48,18 @@ class AnnotatedImage(Output):
             quality = parameters.read(self._node, "annotated_image.jpeg_quality", int)
             yield self.compressed, jpeg(drawn, header, quality)
 
+    def clear(self) -> Iterable[Outgoing]:
+        self._memory = Memory()
+        return ()
 
-def annotated_pixels(pixels: NDArray[np.uint8], result: Result) -> NDArray[np.uint8]:
+
+def annotated_pixels(
+    pixels: NDArray[np.uint8], result: Result, memory: Memory | None = None
+) -> NDArray[np.uint8]:
     """The image, uint8 [H, W, 3] RGB, with the captions of `result` drawn on it."""
     height, width = pixels.shape[:2]
-    return annotate(pixels, [_annotation(item) for item in shown_regions(result, width, height)])
+    annotations = [_annotation(item) for item in shown_regions(result, width, height)]
+    return annotate(pixels, annotations, memory)
 
 
 def jpeg(pixels: NDArray[np.uint8], header: Header, quality: int) -> CompressedImage:

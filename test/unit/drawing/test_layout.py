@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from perceptiondlm_ros.captioner import Box
-from perceptiondlm_ros.drawing.layout import Label, Plate, lay_out
-from perceptiondlm_ros.drawing.placement import gap
+from perceptiondlm_ros.drawing.geometry import gap
+from perceptiondlm_ros.drawing.layout import Label, Memory, Plate, lay_out
 
 TEXT = "a large striped red circle, left of a small plain blue star"
 
@@ -86,3 +86,46 @@ def test_a_heading_makes_room_for_its_badge() -> None:
     boxes = np.array([(10.0, 10.0, 60.0, 60.0)])
     (plate,), _ = lay_out([Label("102 · traffic light · 34 %", "DRAFT", "green")], boxes, 640, 480)
     assert (plate.heading, plate.badge) == ("102 · traffic light · 34 %", "DRAFT")
+
+
+def jumps(memory: Memory | None) -> int:
+    """How often a plate changes its place at its object, while eight objects drift about."""
+    rng = np.random.default_rng(2)
+    centres, speeds = rng.uniform((60, 60), (580, 420), (8, 2)), rng.uniform(-4, 4, (8, 2))
+    keys = [str(number) for number in range(8)]
+    labels = [Label(key, "", TEXT) for key in keys]
+    count, before = 0, None
+    for _ in range(30):
+        centres = (centres + speeds).clip((30, 30), (610, 450))
+        boxes = np.concatenate([centres - 28, centres + 28], axis=1)
+        _, places = lay_out(labels, boxes, 640, 480, memory, keys)
+        assert not any(area_in_common(a, b) for a, b in itertools.combinations(places, 2))
+        offsets = (places[:, :2] + places[:, 2:]) / 2 - centres
+        if before is not None:
+            count += int((np.linalg.norm(offsets - before, axis=1) > 24).sum())
+        before = offsets
+    return count
+
+
+def test_plates_stay_at_their_objects_from_picture_to_picture() -> None:
+    assert jumps(Memory()) < 0.5 * jumps(None)
+
+
+def test_a_still_scene_is_laid_out_the_same_again() -> None:
+    rng = np.random.default_rng(7)
+    corners = rng.uniform((0, 0), (560, 400), (12, 2))
+    boxes = np.concatenate([corners, corners + 60], axis=1)
+    labels = [Label(str(number), "", TEXT) for number in range(12)]
+    memory = Memory()
+    first = lay_out(labels, boxes, 640, 480, memory)[1]
+    for _ in range(3):
+        again = lay_out(labels, boxes, 640, 480, memory)[1]
+    assert np.abs(again - first).max() < 30 and np.median(np.abs(again - first)) == 0
+
+
+def test_the_memory_holds_only_what_was_seen_last() -> None:
+    memory = Memory()
+    for key in ("a", "b"):
+        box = np.array([(300.0, 220.0, 340.0, 260.0)])
+        lay_out([Label(key, "", TEXT)], box, 640, 480, memory, [key])
+    assert list(memory.spots) == ["b"]
