@@ -1,0 +1,259 @@
+"""Which detections become regions: limits, filters, masks, and every reason told."""
+
+from __future__ import annotations
+
+import array
+import math
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from ros_support import detection, detections, image, ros_context
+from sensor_msgs.msg import Image
+from vision_msgs.msg import Detection2D, ObjectHypothesisWithPose
+
+from perceptiondlm_ros.messages.boxes import FITS
+from perceptiondlm_ros.messages.regions import (
+    RegionSettings,
+    detections_to_regions,
+    frame_regions,
+    mask_regions,
+)
+from perceptiondlm_ros.processing.boundary import region_masks
+from perceptiondlm_ros.ros import parameters
+from perceptiondlm_ros.ros.frames import Frame
+from perceptiondlm_ros.ros.regions import region_settings
+
+
+def test_boxes_are_clipped_to_the_image_and_keep_their_place() -> None:
+    regions = detections_to_regions(
+        [detection(-5, 2, 5, 8, "a", "cup", 0.9), detection(90, 40, 200, 90, "b")],
+        100,
+        50,
+        RegionSettings(),
+    )
+    assert [r.box for r in regions.kept] == [(0, 2, 5, 8), (90, 40, 100, 50)]
+    assert [(r.index, r.label, r.score) for r in regions.kept] == [(0, "cup", 0.9), (1, "", 0.5)]
+    assert not regions.dropped
+
+
+@pytest.mark.parametrize(
+    ("box", "reason"),
+    [
+        ((math.nan, 0, 5, 5), "with NaN or infinite numbers"),
+        ((0, 0, math.inf, 5), "with NaN or infinite numbers"),
+        ((5, 5, 5, 9), "of no or negative size"),
+        ((5, 5, 2, 9), "of no or negative size"),
+        ((100, 0, 120, 10), "outside the 100x50 image"),
+        ((-20, -20, -1, -1), "outside the 100x50 image"),
+    ],
+)
+def test_boxes_that_cannot_be_captioned_are_dropped_with_the_reason(
+    box: tuple[float, float, float, float], reason: str
+) -> None:
+    regions = detections_to_regions(
+        [detection(*box), detection(1, 1, 9, 9)], 100, 50, RegionSettings()
+    )
+    assert [region.index for region in regions.kept] == [1]
+    assert dict(regions.dropped) == {reason: 1}
+
+
+def test_above_the_limit_the_best_scores_are_kept_in_order() -> None:
+    items = [
+        detection(0, 0, 9, 9, str(n), score=s) for n, s in enumerate([0.1, 0.9, math.nan, 0.5])
+    ]
+    regions = detections_to_regions(items, 100, 50, RegionSettings(most=2))
+    assert [region.index for region in regions.kept] == [1, 3]
+    assert dict(regions.dropped) == {"above the limit of 2 regions": 2}
+
+
+def test_the_best_hypothesis_is_echoed() -> None:
+    item = detection(0, 0, 9, 9)
+    item.results = []
+    for name, score in (("cat", 0.2), ("dog", 0.7), ("cow", math.nan)):
+        result = ObjectHypothesisWithPose()
+        result.hypothesis.class_id, result.hypothesis.score = name, score
+        item.results.append(result)
+    (region,) = detections_to_regions([item], 100, 50, RegionSettings()).kept
+    assert (region.label, region.score) == ("dog", 0.7)
+    item.results = []
+    (region,) = detections_to_regions([item], 100, 50, RegionSettings()).kept
+    assert (region.label, region.score) == ("", 0.0)
+
+
+CUP, MUG, NAMELESS = (
+    detection(0, 0, 9, 9, "1", "cup", 0.9),
+    detection(0, 0, 9, 9, "2", "mug", 0.4),
+    detection(0, 0, 9, 9, "3", "", math.nan),
+)
+
+
+@pytest.mark.parametrize(
+    ("filters", "kept", "reason"),
+    [
+        ({"min_score": 0.5}, [0], "with a score below 0.5"),
+        ({"classes": {"mug", "bowl"}}, [1], "of classes that are not in detections.classes"),
+        ({"excluded_classes": {"mug", ""}}, [0], "of classes in detections.excluded_classes"),
+    ],
+)
+def test_what_is_filtered_out_is_counted_apart(
+    filters: dict[str, object], kept: list[int], reason: str
+) -> None:
+    found = detections_to_regions([CUP, MUG, NAMELESS], 100, 50, RegionSettings(**filters))
+    assert [region.index for region in found.kept] == kept
+    assert dict(found.unwanted) == {reason: 3 - len(kept)}
+    assert not found.dropped
+
+
+def test_the_settings_are_the_nodes_parameters() -> None:
+    values = {
+        "max_regions": 3,
+        "detections.min_score": 0.25,
+        "detections.classes": " traffic light,cup,, ",
+        "detections.excluded_classes": "mug",
+        "detections.image_width": 640,
+        "detections.image_height": 320,
+        "detections.image_fit": "letterbox",
+    }
+    with ros_context() as context:
+        node = Node("node", context=context)
+        parameters.declare(node)
+        assert region_settings(node) == RegionSettings()
+        node.set_parameters([Parameter(name, value=value) for name, value in values.items()])
+        assert region_settings(node) == RegionSettings(
+            *(3, 0.25, frozenset({"traffic light", "cup"}), frozenset({"mug"})),
+            *("letterbox", 640, 320),
+        )
+        node.destroy_node()
+
+
+def test_boxes_on_the_detectors_image_are_told_on_the_cameras() -> None:
+    found = detections_to_regions(
+        [detection(10, 10, 20, 20), detection(60, 5, 70, 9)],
+        200,
+        100,
+        RegionSettings(seen_width=50, seen_height=50),
+    )
+    (region,) = found.kept
+    assert region.box == (40, 20, 80, 40)
+    assert (region.bbox.center.position.x, region.bbox.size_x) == (60, 40)
+    assert dict(found.dropped) == {"outside the 200x100 image": 1}
+
+
+def test_a_rotated_box_is_captioned_by_its_own_pixels() -> None:
+    turned = detection(30, 20, 70, 24)
+    turned.bbox.center.theta = math.pi / 4
+    upright = detection(30, 20, 70, 24)
+    first, second = detections_to_regions([turned, upright], 100, 50, RegionSettings()).kept
+    assert second.mask is None and second.shape == (30, 20, 70, 24)
+    assert first.mask is not None and first.shape is first.mask
+    assert 140 <= np.count_nonzero(first.mask) <= 180  # 40 x 4 pixels
+    x0, y0, x1, y1 = first.box
+    assert (x1 - x0, y1 - y0) == pytest.approx((31, 31), abs=1.5)
+    assert first.bbox == turned.bbox
+
+
+def id_image(ids: np.ndarray) -> Image:
+    sent = image(0, width=ids.shape[1], height=ids.shape[0])
+    sent.encoding, sent.step = "mono8", ids.shape[1]
+    sent.data = array.array("B", ids.astype(np.uint8).tobytes())
+    return sent
+
+
+IDS = np.zeros((50, 100), np.uint8)
+IDS[10:20, 30:50] = 1
+IDS[12:15, 40:90] = 3
+
+
+def test_masks_take_the_place_of_boxes_where_they_have_pixels() -> None:
+    nowhere = detection(math.nan, 0, 9, 9)
+    items = [detection(5, 5, 60, 40), detection(1, 1, 9, 9), nowhere, nowhere]
+    found = frame_regions(
+        Frame(image(0), detections(0, items), masks=id_image(IDS)), 100, 50, RegionSettings()
+    )
+    assert [region.index for region in found.kept] == [0, 1, 2]
+    masked, boxed, only_masked = found.kept
+    np.testing.assert_array_equal(masked.mask, IDS == 1)
+    assert masked.box == (30, 10, 50, 20) and masked.bbox == items[0].bbox
+    assert boxed.mask is None and boxed.box == (1, 1, 9, 9)
+    np.testing.assert_array_equal(only_masked.mask, IDS == 3)
+    bbox = only_masked.bbox
+    assert (bbox.center.position.x, bbox.center.position.y) == (65, 13.5)
+    assert (bbox.size_x, bbox.size_y) == (50, 3)
+    assert dict(found.dropped) == {"with NaN or infinite numbers": 1}
+    assert not found.masks_problem
+
+
+def test_masks_that_cannot_be_read_leave_the_boxes_and_say_why() -> None:
+    wrong = id_image(IDS[:, :50])
+    found = detections_to_regions([CUP], 100, 50, RegionSettings(), wrong)
+    assert found.kept[0].mask is None
+    assert "masks: got 50x50 pixels, expected the image's 100x50" in found.masks_problem
+
+
+def test_masks_alone_are_regions_with_their_values_as_indices() -> None:
+    found = mask_regions(id_image(IDS), 100, 50, RegionSettings(), Detection2D())
+    assert [region.index for region in found.kept] == [0, 2]
+    np.testing.assert_array_equal(found.kept[1].mask, IDS == 3)
+    assert found.kept[1].bbox.size_x == 50
+    found = mask_regions(id_image(IDS), 100, 50, RegionSettings(most=1), Detection2D())
+    assert [region.index for region in found.kept] == [0]
+    assert dict(found.dropped) == {"above the limit of 1 regions": 1}
+
+
+def test_ten_thousand_impossible_boxes_with_masks_are_soon_done() -> None:
+    items = [detection(math.nan, 0, 9, 9)] * 10_000
+    ids = np.zeros((1080, 1920), np.uint8)
+    started = time.perf_counter()
+    found = detections_to_regions(items, 1920, 1080, RegionSettings(), id_image(ids))
+    assert found.dropped.total() == 10_000
+    assert time.perf_counter() - started < 5, "a look at all pixels for each takes half a minute"
+
+
+numbers = st.floats() | st.floats(-200, 200)
+
+
+@st.composite
+def any_detection(draw: st.DrawFn) -> Detection2D:
+    item = Detection2D(id=draw(st.text(max_size=5)))
+    item.bbox.center.position.x, item.bbox.center.position.y = draw(numbers), draw(numbers)
+    item.bbox.center.theta = draw(numbers)
+    item.bbox.size_x, item.bbox.size_y = draw(numbers), draw(numbers)
+    for score in draw(st.lists(numbers, max_size=2)):
+        result = ObjectHypothesisWithPose()
+        result.hypothesis.score = score
+        item.results.append(result)
+    return item
+
+
+@settings(max_examples=100)
+@given(
+    items=st.lists(any_detection(), max_size=6),
+    some=st.builds(
+        RegionSettings,
+        most=st.integers(1, 3),
+        min_score=st.sampled_from([0.0, 0.5]),
+        classes=st.sampled_from([frozenset(), frozenset({""})]),
+        fit=st.sampled_from(FITS),
+        seen_width=st.sampled_from([0, 32, 1000]),
+    ),
+    masked=st.booleans(),
+)
+def test_any_detections_are_kept_inside_the_image_or_counted(
+    items: list[Detection2D], some: RegionSettings, masked: bool
+) -> None:
+    masks = id_image(np.arange(48 * 64).reshape(48, 64) // 900) if masked else None
+    regions = detections_to_regions(items, 64, 48, some, masks)
+    counted = regions.dropped.total() + regions.unwanted.total()
+    assert len(regions.kept) + counted == len(items)
+    assert len(regions.kept) <= some.most
+    assert not regions.masks_problem
+    for region in regions.kept:
+        x0, y0, x1, y1 = region.box
+        assert 0 <= x0 < x1 <= 64 and 0 <= y0 < y1 <= 48
+    shapes = [region.shape for region in regions.kept]
+    assert len(region_masks(shapes, 48, 64)) == len(shapes)
