@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import onnxruntime
 
 from perceptiondlm_ros.errors import BackendError
+from perceptiondlm_ros.export.engines.exported import engine_specs, engines_folder
 from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.model.contract import Buckets, ModelInputs
-from perceptiondlm_ros.model.manifest import GraphRecord, Manifest
+from perceptiondlm_ros.model.manifest import GRAPHS, GraphRecord, Manifest
 from perceptiondlm_ros.runtime.backend import CacheMode, DenoisingState
 from perceptiondlm_ros.runtime.exported import open_exported
 from perceptiondlm_ros.runtime.feeds import (
@@ -41,16 +43,18 @@ class Graphs(NamedTuple):
     device: Device
 
     @classmethod
-    def open(cls, folder: Path, manifest: Manifest, device: Device, own: bool = True) -> Graphs:
-        """Args:
-            own: whether a CPU takes the graphs made for it, or the portable ones.
-
-        Raises:
-            BackendError: the device can't run the export's precision, or has too little memory.
+    def open(cls, folder: Path, manifest: Manifest, config: ModelConfig, device: Device) -> Graphs:
+        """Raises:
+        BackendError: the device can't run the export's precision, or has too little memory.
         """
+        files = {name: _file(folder, manifest.graphs[name], device) for name in GRAPHS}
+        providers = dict.fromkeys(GRAPHS, device.providers())
+        if device.kind != "cpu" and find_spec("tensorrt") is not None:
+            place = engines_folder(folder)
+            for name, spec in engine_specs(folder, manifest, config).items():
+                providers[name] = [device.tensorrt(place, spec.profiles), *providers[name]]
         vision_encoder, denoiser = (
-            _open(folder, name, manifest.graphs[name], device, own)
-            for name in ("vision_encoder", "denoiser")
+            _session(folder / files[name], providers[name], device) for name in GRAPHS
         )
         return cls(vision_encoder, denoiser, device)
 
@@ -78,7 +82,7 @@ class OnnxBackend:
             CheckpointError: files are missing, damaged or not as exported.
         """
         manifest, config = open_exported(folder)
-        graphs = Graphs.open(folder, manifest, Device.resolve(device))
+        graphs = Graphs.open(folder, manifest, config, Device.resolve(device))
         provider = graphs.denoiser.get_providers()[0].removesuffix("ExecutionProvider")
         library = f"onnxruntime {onnxruntime.__version__} ({provider})"
         return cls(config, graphs, f"{library} on {graphs.device}, {manifest.precision}")
@@ -205,21 +209,23 @@ def _encode(graphs: Graphs, inputs: ModelInputs) -> onnxruntime.OrtValue:
     return binding.get_outputs()[0]
 
 
-def _open(folder: Path, name: str, graph: GraphRecord, device: Device, own: bool) -> Any:
-    file = graph.cpu_file if device.kind == "cpu" and graph.cpu_file and own else graph.file
+def _file(folder: Path, graph: GraphRecord, device: Device) -> str:
+    """The ONNX file that the device runs best."""
+    file = graph.cpu_file or graph.file if device.kind == "cpu" else graph.file
     if file is None:
         raise BackendError(
             f"{folder} was exported for CPUs alone, and device is {device}; use device cpu, or "
             "export with precision fp16"
         )
+    return file
+
+
+def _session(path: Path, providers: list[Any], device: Device) -> Any:
     try:
-        return onnxruntime.InferenceSession(
-            str(folder / file), session_options(), providers=device.providers(folder)
-        )
+        return onnxruntime.InferenceSession(str(path), session_options(), providers=providers)
     except Exception as error:  # onnxruntime's errors have no common base
         raise BackendError(
-            f"{device} can't load the {name} of {folder} with onnxruntime "
-            f"{onnxruntime.__version__}: {error}"
+            f"{device} can't load {path} with onnxruntime {onnxruntime.__version__}: {error}"
         ) from error
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import onnxruntime
 
 from perceptiondlm_ros.errors import BackendError
+from perceptiondlm_ros.export.engines.profiles import Profile
 
 _DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 _BFLOAT16 = 16  # onnx.TensorProto.BFLOAT16, written as a number so that onnx isn't needed
@@ -57,19 +58,27 @@ class Device:
             )
         return cls("cuda", int(number or 0))
 
-    def providers(self, folder: Path) -> list[Any]:
-        """Providers in order of preference: TensorRT where its library is, CUDA, CPU."""
+    def providers(self) -> list[Any]:
+        """Providers in order of preference."""
         if self.kind == "cpu":
             return ["CPUExecutionProvider"]
-        found: list[Any] = []
-        available = onnxruntime.get_available_providers()
-        if "TensorrtExecutionProvider" in available and find_spec("tensorrt") is not None:
-            found.append(("TensorrtExecutionProvider", self._tensorrt_options(folder)))
-        return [
-            *found,
-            ("CUDAExecutionProvider", {"device_id": self.index}),
-            "CPUExecutionProvider",
-        ]
+        return [("CUDAExecutionProvider", {"device_id": self.index}), "CPUExecutionProvider"]
+
+    def tensorrt(self, engines: Path, profiles: Sequence[Profile]) -> tuple[str, dict[str, Any]]:
+        """The provider that builds engines.
+
+        Args:
+            engines: where it keeps what it builds.
+            profiles: the shapes that it builds for.
+        """
+        options = {
+            "device_id": self.index,
+            "trt_engine_cache_enable": True,
+            "trt_engine_cache_path": str(engines),
+            "trt_timing_cache_enable": True,
+            "trt_timing_cache_path": str(engines),
+        }
+        return "TensorrtExecutionProvider", {**options, **_profile_options(profiles)}
 
     def put(self, array: np.ndarray) -> Any:
         """A copy of the array in the device's memory, as an OrtValue."""
@@ -84,15 +93,22 @@ class Device:
             )
         return self.put(np.zeros(shape, dtype=_DTYPES[kind]))
 
-    def _tensorrt_options(self, folder: Path) -> dict[str, Any]:
-        cache = str(folder / "engines")
-        return {
-            "device_id": self.index,
-            "trt_engine_cache_enable": True,
-            "trt_engine_cache_path": cache,
-            "trt_timing_cache_enable": True,
-            "trt_timing_cache_path": cache,
+
+def _profile_options(profiles: Sequence[Profile]) -> dict[str, str]:
+    """One range of shapes that holds all profiles, as the TensorRT provider takes it."""
+    options = {}
+    for place, key in enumerate(("min", "opt", "max")):
+        choose = min if key == "min" else max
+        shapes = {
+            name: tuple(
+                choose(sizes) for sizes in zip(*(p[name][place] for p in profiles), strict=True)
+            )
+            for name in profiles[0]
         }
+        options[f"trt_profile_{key}_shapes"] = ",".join(
+            f"{name}:{'x'.join(map(str, shape))}" for name, shape in shapes.items()
+        )
+    return options
 
 
 def session_options() -> onnxruntime.SessionOptions:

@@ -25,8 +25,11 @@ CACHES: tuple[CacheMode, ...] = ("exact", "prefix")
 def graphs(checkpoint: Path, dialect: str) -> Graphs:
     """The CPU's own graphs or the portable ones, both on the CPU."""
     folder = exported(checkpoint)
-    own = dialect == "cpu"
-    return Graphs.open(folder, Manifest.read(folder), Device.resolve("cpu"), own)
+    manifest = Manifest.read(folder)
+    if dialect == "portable":
+        plain = {name: replace(graph, cpu_file=None) for name, graph in manifest.graphs.items()}
+        manifest = replace(manifest, graphs=plain)
+    return Graphs.open(folder, manifest, ModelConfig.from_folder(folder), Device.resolve("cpu"))
 
 
 def backend(checkpoint: Path, dialect: str) -> OnnxBackend:

@@ -12,10 +12,11 @@ import numpy as np
 import onnxruntime
 import pytest
 from exported_models import exported
-from tiny_checkpoint import picture, rectangles, save_checkpoint, tiny_tokenizer
+from tiny_checkpoint import picture, rectangles, save_checkpoint, tiny_config, tiny_tokenizer
 
 from perceptiondlm_ros.captioner import Captioner
 from perceptiondlm_ros.errors import BackendError, CheckpointError
+from perceptiondlm_ros.export.engines.profiles import Sizes, denoiser_profiles
 from perceptiondlm_ros.model.contract import Buckets, ModelInputs
 from perceptiondlm_ros.processing.inputs import prepare_inputs
 from perceptiondlm_ros.runtime.backend import CacheMode
@@ -163,17 +164,19 @@ class TestDevices:
         with pytest.raises(BackendError, match=r"no CUDA provider.*install onnxruntime-gpu"):
             Device.resolve("cuda")
 
-    def test_tensorrt_comes_first_where_it_is_installed(
-        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-    ) -> None:
-        there = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
-        monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: there)
-        found = "perceptiondlm_ros.runtime.onnx_devices.find_spec"
-        for installed, count in ((object(), 3), (None, 2)):
-            monkeypatch.setattr(found, lambda name, spec=installed: spec)
-            providers = Device.resolve("cuda:1").providers(tmp_path)
-            assert len(providers) == count
-            assert providers[-2] == ("CUDAExecutionProvider", {"device_id": 1})
+    def test_tensorrt_is_given_every_shape_that_may_come(self, tmp_path: Path) -> None:
+        config = tiny_config()
+        sizes = Sizes(config, Buckets((1, 3), (2, 6)), caption_tokens=6)
+        profiles = denoiser_profiles(sizes)
+        name, options = Device("cuda", 1).tensorrt(tmp_path, profiles)
+        assert name == "TensorrtExecutionProvider" and options["device_id"] == 1
+        for place, key in enumerate(("min", "opt", "max")):
+            text = options[f"trt_profile_{key}_shapes"]
+            given = dict(part.split(":") for part in text.split(","))
+            choose = min if key == "min" else max
+            rows = choose(profile["token_ids"][place][1] for profile in profiles)
+            assert given["token_ids"].endswith(f"x{rows}")
+            assert set(given) == set(profiles[0])
 
 
 class TestFailures:
