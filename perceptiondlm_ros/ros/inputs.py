@@ -12,12 +12,12 @@ from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # its ho
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
 
+from perceptiondlm_ros.messages.matching import Matcher
 from perceptiondlm_ros.ros import parameters
 from perceptiondlm_ros.ros.conversions import nanoseconds
 from perceptiondlm_ros.ros.counters import Counters, LossLog
 from perceptiondlm_ros.ros.frames import Frame
 from perceptiondlm_ros.ros.mailbox import Mailbox
-from perceptiondlm_ros.ros.matching import Matcher
 from perceptiondlm_ros.ros.stream import Stream
 from perceptiondlm_ros.ros.throttle import Throttle
 

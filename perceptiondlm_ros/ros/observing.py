@@ -12,6 +12,7 @@ from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
 
 from perceptiondlm_ros.errors import InputError
+from perceptiondlm_ros.messages.matching import CLOCK_JUMP_NS
 from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
 from perceptiondlm_ros.ros import parameters
 from perceptiondlm_ros.ros.appearance import brightness, signature
@@ -23,7 +24,6 @@ from perceptiondlm_ros.ros.conversions import (
     nanoseconds,
 )
 from perceptiondlm_ros.ros.frames import Frame, Result
-from perceptiondlm_ros.ros.matching import CLOCK_JUMP_NS
 from perceptiondlm_ros.ros.monitor import Monitor
 from perceptiondlm_ros.ros.reuse import Limits, Reuse, Scene
 from perceptiondlm_ros.ros.tracks import Held, Sighting

@@ -7,9 +7,7 @@ Nothing here knows ROS: stamps are nanoseconds, messages are opaque.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
-
-from perceptiondlm_ros.ros.counters import Counters
+from typing import Generic, Protocol, TypeVar
 
 Image = TypeVar("Image")
 Detections = TypeVar("Detections")
@@ -17,6 +15,21 @@ Detections = TypeVar("Detections")
 # Streams of one camera are out of order by less than this; more is a clock that was set back.
 CLOCK_JUMP_NS = 1_000_000_000
 _UNSET = 0
+
+
+class MatchCounters(Protocol):
+    """What is counted here. A message is an image or an array of detections."""
+
+    images: int
+    detections: int
+    matched_exact: int
+    matched_nearest: int
+    unmatched: int
+    withdrawn: int
+    unset_stamps: int
+    backward_stamps: int
+    clock_jumps: int  # backward by more than the streams can be out of order
+    last_gap: float | None  # seconds from the last unmatched detections to the nearest image
 
 
 @dataclass(frozen=True)
@@ -39,7 +52,7 @@ class Matcher(Generic[Image, Detections]):
         self,
         matched: Callable[[Image, Detections], None],
         unmatched: Callable[[int, float | None], None],
-        counters: Counters,
+        counters: MatchCounters,
         tolerance_ns: int,
         images_kept: int,
         patience: float = 1.0,

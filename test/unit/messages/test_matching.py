@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from perceptiondlm_ros.messages.matching import Matcher
 from perceptiondlm_ros.ros.counters import Counters
-from perceptiondlm_ros.ros.matching import Matcher
 
 MS = 1_000_000
 SECOND = 1000 * MS
