@@ -59,10 +59,19 @@ class FakeCaptioner:
             raise self.error
         self.prompts.append(prompt)
         self.first_pixels.append(int(image[0, 0, 0]))
-        return [FakeCaption("box " + " ".join(f"{v:g}" for v in box)) for box in regions]
+        return [FakeCaption(_place(region)) for region in regions]
 
     def close(self) -> None:
         self.closed.set()
+
+
+def _place(region: Any) -> str:
+    """Where a box or a mask [H, W] is."""
+    if isinstance(region, np.ndarray):
+        rows, columns = np.nonzero(region)
+        edges = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+        return "mask " + " ".join(str(edge) for edge in edges)
+    return "box " + " ".join(f"{edge:g}" for edge in region)
 
 
 class FakeNode:

@@ -6,7 +6,7 @@ requests take turns there, and a request with many regions takes several turns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,19 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.task import Future
+from vision_msgs.msg import Detection2D
 
 from perceptiondlm_ros.errors import InputError
+from perceptiondlm_ros.messages.regions import Regions, frame_regions, mask_regions
 from perceptiondlm_ros.msg import RegionDescriptionArray
 from perceptiondlm_ros.ros import parameters
-from perceptiondlm_ros.ros.conversions import (
-    Region,
-    description,
-    detections_to_regions,
-    image_to_rgb,
-)
-from perceptiondlm_ros.ros.frames import Describes
+from perceptiondlm_ros.ros.conversions import Region, description, image_to_rgb
+from perceptiondlm_ros.ros.frames import Describes, Frame
 from perceptiondlm_ros.ros.monitor import Monitor
+from perceptiondlm_ros.ros.observing import shape
 from perceptiondlm_ros.ros.outputs import latency
+from perceptiondlm_ros.ros.regions import region_settings
 from perceptiondlm_ros.srv import DescribeRegions
 
 if TYPE_CHECKING:
@@ -89,7 +88,8 @@ class Asked:
     monitor: Monitor
     finish: Callable[[Any], None]
     _pixels: NDArray[np.uint8] | None = None
-    _regions: Sequence[Region] = ()
+    _regions: list[Region] = field(default_factory=list)
+    _dropped: int = 0
     _captions: list[Caption] = field(default_factory=list)
 
     def serve(self, captioner: Describes) -> bool:
@@ -97,7 +97,7 @@ class Asked:
         try:
             if self._pixels is None:
                 self._pixels = image_to_rgb(self.request.image)
-                self._regions = self._look(*self._pixels.shape[:2])
+                self._look(*self._pixels.shape[:2])
             self._caption_some(captioner, self._pixels)
             if len(self._captions) < len(self._regions):
                 return False
@@ -122,9 +122,22 @@ class Asked:
             DescribeRegions.Response(success=False, message=reason, descriptions=descriptions)
         )
 
-    def _look(self, height: int, width: int) -> Sequence[Region]:
-        most = parameters.read(self.node, "max_regions", int)
-        return detections_to_regions(self.request.detections.detections, width, height, most).kept
+    def _look(self, height: int, width: int) -> None:
+        """Find the regions; raises InputError for masks that can't be used."""
+        asked, settings = self.request, region_settings(self.node)
+        found: Regions
+        if asked.masks.width and asked.masks.height:
+            if asked.detections.detections:
+                frame = Frame(asked.image, asked.detections, masks=asked.masks)
+                found = frame_regions(frame, width, height, settings)
+            else:
+                found = mask_regions(asked.masks, width, height, settings, Detection2D())
+        else:
+            found = frame_regions(Frame(asked.image, asked.detections), width, height, settings)
+        if found.masks_problem:
+            raise InputError(found.masks_problem)
+        self._regions = found.kept
+        self._dropped = found.dropped.total()
 
     def _caption_some(self, captioner: Describes, pixels: NDArray[np.uint8]) -> None:
         prompt = parameters.read(self.node, "prompt", str)
@@ -133,7 +146,7 @@ class Asked:
         if some:
             with self.monitor.status.passing():
                 self._captions += captioner.describe(
-                    pixels, [region.box for region in some], prompt or None
+                    pixels, [shape(region) for region in some], prompt or None
                 )
 
     def _describe(self, model: str) -> RegionDescriptionArray:
@@ -144,7 +157,7 @@ class Asked:
                 description(region, caption, header)
                 for region, caption in zip(self._regions, self._captions, strict=True)
             ],
-            dropped=len(self.request.detections.detections) - len(self._regions),
+            dropped=self._dropped,
             model=model,
             latency=latency(header.stamp, self.node.get_clock().now().nanoseconds),
         )

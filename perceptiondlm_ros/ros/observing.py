@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,18 +12,14 @@ from numpy.typing import NDArray
 
 from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.messages.matching import CLOCK_JUMP_NS
+from perceptiondlm_ros.messages.regions import Regions, frame_regions
 from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
 from perceptiondlm_ros.ros import parameters
 from perceptiondlm_ros.ros.appearance import brightness, signature
-from perceptiondlm_ros.ros.conversions import (
-    Region,
-    description,
-    detections_to_regions,
-    image_to_rgb,
-    nanoseconds,
-)
+from perceptiondlm_ros.ros.conversions import Region, description, image_to_rgb, nanoseconds
 from perceptiondlm_ros.ros.frames import Frame, Result
 from perceptiondlm_ros.ros.monitor import Monitor
+from perceptiondlm_ros.ros.regions import region_settings
 from perceptiondlm_ros.ros.reuse import Limits, Reuse, Scene
 from perceptiondlm_ros.ros.tracks import Held, Sighting
 
@@ -32,6 +27,7 @@ if TYPE_CHECKING:
     from rclpy.node import Node
 
     from perceptiondlm_ros.captioner import Caption
+    from perceptiondlm_ros.captioner import Region as Shape
 
 _UNSET = 0
 _MOST_LATE = 2  # more in a row are no stragglers, but a clock that was set back a little
@@ -43,6 +39,7 @@ class Observation:
 
     sequence: its number in the order of arrival, from 1.
     pixels: uint8 [H, W, 3] RGB; None where the image can't be read, which `error` says.
+    unwanted: detections that the settings leave out.
     scene: its regions, tied to their tracks, in the order of `regions`.
     prompt: what is to be asked about them; empty is the checkpoint's own.
     """
@@ -51,6 +48,7 @@ class Observation:
     sequence: int
     pixels: NDArray[np.uint8] | None
     regions: tuple[Region, ...]
+    unwanted: int
     scene: Scene
     prompt: str
     error: str = ""
@@ -90,21 +88,18 @@ class Observer:
             self._monitor.failed("image", str(error))
             self._monitor.count_dropped({"unreadable image": len(frame.detections.detections)})
             scene = Scene(stamp_ns, limits, ())
-            return Observation(frame, self._number, None, (), scene, prompt, str(error))
-        regions = detections_to_regions(
-            frame.detections.detections,
-            pixels.shape[1],
-            pixels.shape[0],
-            parameters.read(self._node, "max_regions", int),
-        )
-        self._tell_dropped(regions.dropped, len(frame.detections.detections))
+            return Observation(frame, self._number, None, (), 0, scene, prompt, str(error))
+        height, width = pixels.shape[:2]
+        regions = frame_regions(frame, width, height, region_settings(self._node))
+        self._tell(regions, len(frame.detections.detections))
         level = brightness(pixels)
         sightings = [
             Sighting(r.detection.id, r.label, r.box, signature(pixels, r.box, level))
             for r in regions.kept
         ]
         scene = self._reuse.see(stamp_ns, sightings, limits)
-        return Observation(frame, self._number, pixels, tuple(regions.kept), scene, prompt)
+        kept, unwanted = tuple(regions.kept), regions.unwanted.total()
+        return Observation(frame, self._number, pixels, kept, unwanted, scene, prompt)
 
     def _comes_late(self, stamp_ns: int, activation: int) -> bool:
         """Whether a newer frame came before; a new stream or a clock set back begins anew."""
@@ -122,12 +117,14 @@ class Observer:
         self._last_ns = stamp_ns or self._last_ns
         return False
 
-    def _tell_dropped(self, reasons: Counter[str], total: int) -> None:
-        if reasons:
-            self._monitor.count_dropped(reasons)
-            told = ", ".join(f"{number} {reason}" for reason, number in reasons.items())
+    def _tell(self, regions: Regions, total: int) -> None:
+        if regions.masks_problem:
+            self._monitor.warn("masks", regions.masks_problem)
+        if regions.dropped:
+            self._monitor.count_dropped(regions.dropped)
+            told = ", ".join(f"{number} {reason}" for reason, number in regions.dropped.items())
             self._monitor.warn(
-                "regions", f"{reasons.total()} of {total} detections dropped: {told}"
+                "regions", f"{regions.dropped.total()} of {total} detections dropped: {told}"
             )
 
 
@@ -141,6 +138,11 @@ def read_limits(node: Node) -> Limits:
         max_turn=parameters.read(node, "reuse.max_turn", float),
         budget=parameters.read(node, "reuse.budget", int),
     )
+
+
+def shape(region: Region) -> Shape:
+    """What a captioner takes for the region: its mask, or where it is all of its box, that."""
+    return region.box if region.mask is None else region.mask
 
 
 def compose(
@@ -174,14 +176,14 @@ def compose(
     message = RegionDescriptionArray(
         header=header,
         regions=list(descriptions.values()),
-        dropped=len(frame.detections.detections) - len(descriptions),
+        dropped=len(frame.detections.detections) - observation.unwanted - len(descriptions),
         model=model,
     )
     return Result(
         message,
         observation.pixels,
         tracks=tuple(observation.scene.names[place] for place in descriptions),
-        masks=tuple(None for _ in descriptions),
+        masks=tuple(observation.regions[place].mask for place in descriptions),
         activation=frame.activation,
         sequence=observation.sequence,
         error=observation.error or error,
