@@ -14,7 +14,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from perceptiondlm_ros.benchmark import device
-from perceptiondlm_ros.benchmark.models import chosen_backends, find_checkpoint, find_export
+from perceptiondlm_ros.benchmark.models import chosen_backends, find_checkpoint, find_models
 from perceptiondlm_ros.benchmark.options import Options
 from perceptiondlm_ros.benchmark.processes import WorkerProcess
 from perceptiondlm_ros.benchmark.results import (
@@ -40,8 +40,8 @@ class Measuring:
 
     def __init__(self, options: Options) -> None:
         backends = chosen_backends(options)
-        checkpoint = find_checkpoint(options)
-        config = ModelConfig.from_folder(checkpoint)
+        model = find_checkpoint(options)
+        config = ModelConfig.from_folder(model)
         self._options = options
         self._steps = options.steps or config.denoising_steps
         self._scenarios = [
@@ -49,14 +49,11 @@ class Measuring:
             for tiles in chosen_tiles(options, config)
             for regions in options.regions
         ]
-        self._folders = {"torch": checkpoint}
-        if set(backends) - {"torch"}:
-            exported = find_export(options, checkpoint, tqdm.write)
-            self._folders |= {"onnx": exported, "tensorrt": exported}
+        self._folders = find_models(options, model, backends, tqdm.write)
         self.results = Results(
             settings={
-                "checkpoint": checkpoint.name,
-                "weights_bytes": _weight_bytes(checkpoint),
+                "checkpoint": model.name,
+                "weights_bytes": _weight_bytes(model),
                 "precision_of_export": options.precision,
                 "steps": self._steps,
                 "caption_tokens": config.caption_tokens,
@@ -66,7 +63,7 @@ class Measuring:
             machine=device.machine(),
             versions=device.versions(),
             date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            subjects=[Subject(name, cache) for name in backends for cache in options.caches],
+            subjects=[Subject(name, cache) for name in self._folders for cache in options.caches],
         )
 
     def measure(self) -> None:
@@ -100,12 +97,12 @@ class Measuring:
                 f"{subject.name}, {scenario.tiles} tiles, {scenario.regions} regions"
             )
             try:
-                measured = workers[subject.name].measure(scenario)
+                if repetition == 0:
+                    workers[subject.name].warm_up(scenario, few_steps=not self._on_gpu())
+                else:
+                    series[subject.name, scenario].add(workers[subject.name].measure(scenario))
             except PerceptionDLMError as error:
                 subject.failure = str(error)
-                continue
-            if repetition > 0:  # the first one warms up
-                series[subject.name, scenario].add(measured)
 
     def _turns(self, subjects: list[Subject]) -> Iterator[tuple[int, Scenario, Subject]]:
         for repetition in range(1 + self._options.repetitions):
@@ -125,7 +122,11 @@ class Measuring:
         needed = self.results.settings["weights_bytes"] * len(self.results.subjects)
         machine = self.results.machine
         fits: bool = needed <= _SHARE_OF_MEMORY * machine["memory_bytes"]
-        return fits and not machine["gpus"]
+        return fits and not self._on_gpu()
+
+    def _on_gpu(self) -> bool:
+        """Whether a GPU may be used; without one, few steps are enough to warm up."""
+        return bool(self.results.machine["gpus"]) and self._options.device != "cpu"
 
 
 def chosen_tiles(options: Options, config: ModelConfig) -> tuple[int, ...]:
@@ -148,5 +149,7 @@ def _possible(counts: Sequence[int], config: ModelConfig) -> Iterator[int]:
         yield tiles
 
 
-def _weight_bytes(checkpoint: Path) -> int:
-    return sum(file.stat().st_size for file in checkpoint.glob("*.safetensors"))
+def _weight_bytes(model: Path) -> int:
+    """Bytes of the weights in a checkpoint's or an exported model's files."""
+    endings = (".safetensors", ".onnx", ".data")
+    return sum(file.stat().st_size for file in model.iterdir() if file.suffix in endings)

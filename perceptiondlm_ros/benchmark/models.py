@@ -21,6 +21,7 @@ from perceptiondlm_ros.benchmark.random_checkpoint import (
 )
 from perceptiondlm_ros.benchmark.sizes import SIZES, Like, Size
 from perceptiondlm_ros.errors import InputError
+from perceptiondlm_ros.model.manifest import is_exported
 from perceptiondlm_ros.runtime.loading import BACKENDS as LOADABLE
 from perceptiondlm_ros.runtime.locate import locate_checkpoint
 
@@ -50,6 +51,34 @@ def chosen_backends(options: Options) -> tuple[str, ...]:
                 f"{_MODULES[name]} for {sys.executable}"
             )
     return options.backends or found
+
+
+def find_models(
+    options: Options, folder: Path, backends: tuple[str, ...], tell: Callable[[str], None]
+) -> dict[str, Path]:
+    """What each backend loads of a checkpoint, itself or its export, which is made where it isn't
+    there yet. Of an exported model torch can load nothing, and is left out.
+
+    Args:
+        folder: a checkpoint or an exported model.
+        tell: told what is being done while it takes its time.
+
+    Raises:
+        PerceptionDLMError: the checkpoint can't be exported, or torch alone was asked to run an
+            export.
+    """
+    if not is_exported(folder):
+        return {
+            name: folder if name == "torch" else find_export(options, folder, tell)
+            for name in backends
+        }
+    found = {name: folder for name in backends if name != "torch"}
+    if not found or "torch" in (options.backends or ()):
+        raise InputError(
+            f"{folder} is an exported model, which backend torch can't run; choose other backends, "
+            "or give the checkpoint that it was exported from"
+        )
+    return found
 
 
 def find_checkpoint(options: Options) -> Path:
@@ -88,14 +117,9 @@ def _make(folder: Path, like: Like) -> None:
 def find_export(options: Options, checkpoint: Path, tell: Callable[[str], None]) -> Path:
     """The exported model of the checkpoint; made where it isn't there yet.
 
-    Args:
-        tell: told what is being done while it is made.
-
     Raises:
         PerceptionDLMError: it can't be exported.
     """
-    if options.exported is not None:
-        return options.exported
     folder = export_folder(options, checkpoint)
     if not folder.is_dir():
         from perceptiondlm_ros.export.exporter import ExportOptions, export

@@ -23,9 +23,9 @@ _MOST_REGIONS, _MOST_TILES, _MOST_REPETITIONS, _MOST_STEPS = 64, 65, 1000, 1024
 class Options:
     """Attributes:
     like: size of the random checkpoint, None where `checkpoint` is given.
-    checkpoint: a folder to measure; an empty path is the packaged one.
-    exported: an exported model of the same checkpoint; None exports it where a backend needs it.
-    precision: of what is exported.
+    checkpoint: a folder to measure, a checkpoint or an exported model; an empty path is the
+        packaged checkpoint.
+    precision: of what is exported where a backend needs it.
     backends: None is all that are here.
     regions, tiles: every combination is measured; None for `tiles` is those of 1, 3 and 7 that
         the checkpoint cuts images into.
@@ -35,7 +35,6 @@ class Options:
 
     like: Like | None
     checkpoint: Path | None
-    exported: Path | None
     precision: str
     backends: tuple[str, ...] | None
     caches: tuple[str, ...]
@@ -59,7 +58,6 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     return Options(
         like=None if checkpoint is not None else given.like or "small",
         checkpoint=checkpoint,
-        exported=given.exported,
         precision=given.precision,
         backends=_once(given.backends),
         caches=_once(given.caches) or CACHES,
@@ -97,15 +95,14 @@ def _parser() -> argparse.ArgumentParser:
         nargs="?",
         const="",
         metavar="FOLDER",
-        help="measure this checkpoint, without a folder the packaged one",
+        help="measure this checkpoint or exported model, without a folder the packaged checkpoint",
     )
     parser.add_argument(
-        "--exported",
-        type=Path,
-        metavar="FOLDER",
-        help="the checkpoint's exported model; without it, it is exported where a backend needs it",
+        "--precision",
+        choices=PRECISIONS,
+        default="fp32",
+        help="of the export that other backends than torch run (default %(default)s)",
     )
-    parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of the export")
     parser.add_argument(
         "--backends", nargs="+", choices=BACKENDS, help="which; default all that are here"
     )

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
@@ -54,11 +55,16 @@ class WorkerProcess:
         Raises:
             BackendError: the backend failed, or its process ended.
         """
-        try:
-            self._pipe(self._process.stdin).write(json.dumps(asdict(scenario)) + "\n")
+        return self._ask({**asdict(scenario), "few_steps": False})
+
+    def warm_up(self, scenario: Scenario, *, few_steps: bool) -> None:
+        """One repetition that doesn't count, with all its steps or few; errors as of `measure`."""
+        self._ask({**asdict(scenario), "few_steps": few_steps})
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        with suppress(BrokenPipeError):  # then the answer says why
+            self._pipe(self._process.stdin).write(json.dumps(request) + "\n")
             self._pipe(self._process.stdin).flush()
-        except BrokenPipeError:
-            pass  # the answer says why
         measured = self._answer()
         self._subject.memory = {**self._subject.memory, **measured["memory"]}
         return measured

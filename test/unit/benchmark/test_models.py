@@ -1,14 +1,21 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from perceptiondlm_ros.benchmark import models
-from perceptiondlm_ros.benchmark.models import available_backends, chosen_backends, find_checkpoint
+from perceptiondlm_ros.benchmark.models import (
+    available_backends,
+    chosen_backends,
+    find_checkpoint,
+    find_models,
+)
 from perceptiondlm_ros.benchmark.options import parse
 from perceptiondlm_ros.benchmark.random_checkpoint import RECIPE
 from perceptiondlm_ros.benchmark.sizes import SIZES, Size
 from perceptiondlm_ros.errors import InputError
+from perceptiondlm_ros.export.exporter import ExportOptions
 from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.runtime.locate import DEFAULT_CHECKPOINT
 
@@ -62,6 +69,29 @@ def test_all_backends_that_are_here_are_measured(monkeypatch: pytest.MonkeyPatch
     assert chosen_backends(parse(["--backends", "onnx"])) == ("onnx",)
     with pytest.raises(InputError, match="tensorrt can't run here, expected one of torch, onnx"):
         chosen_backends(parse(["--backends", "torch", "tensorrt"]))
+
+
+def test_a_checkpoint_is_exported_once_for_backends_that_need_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[tuple[str, str]] = []
+
+    def export(_: Path, output: Path, options: ExportOptions, **named: Any) -> None:
+        named["progress"]("tracing")
+        made.append((named["name"], options.precision))
+        output.mkdir()
+
+    monkeypatch.setattr("perceptiondlm_ros.export.exporter.export", export)
+    options = parse(["--output", str(tmp_path), "--precision", "fp16"])
+    told: list[str] = []
+    checkpoint = find_checkpoint(options)
+    assert find_models(options, checkpoint, ("torch",), told.append) == {"torch": checkpoint}
+    assert made == told == []
+    for _ in range(2):
+        found = find_models(options, checkpoint, ("torch", "onnx"), told.append)
+    assert found["torch"] == checkpoint and found["onnx"].name.endswith("-fp16")
+    assert made == [("random-small", "fp16")]
+    assert told == ["exporting random-small: tracing"]
 
 
 def test_exports_of_different_checkpoints_don_t_mix(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
+from exported_models import exported
 from tiny_checkpoint import save_checkpoint
 
 from perceptiondlm_ros.benchmark.measuring import chosen_tiles
@@ -9,6 +10,7 @@ from perceptiondlm_ros.benchmark.models import available_backends
 from perceptiondlm_ros.benchmark.options import parse
 from perceptiondlm_ros.benchmark.run import FAILED, main
 from perceptiondlm_ros.model.config import ModelConfig
+from perceptiondlm_ros.runtime.locate import DEFAULT_CHECKPOINT
 
 
 def bench(folder: Path, *arguments: str) -> int:
@@ -55,6 +57,21 @@ def test_what_fails_is_noted_and_the_rest_is_kept(
     assert "is damaged or cut off" in capsys.readouterr().out
     kept = json.loads((folder / "output" / "results.json").read_text())
     assert kept["series"] == [] and all(subject["failure"] for subject in kept["subjects"])
+
+
+def test_an_exported_model_is_measured_without_torch(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if "onnx" not in available_backends():
+        pytest.skip("onnxruntime isn't here")
+    model, shape = exported(DEFAULT_CHECKPOINT), ["--regions", "2"]
+    output = ["--output", str(tmp_path), "--steps", "3", "--repetitions", "1"]
+    arguments = ["--checkpoint", str(model), *shape, *output, "--caches", "exact"]
+    assert main([*arguments, "--backends", "onnx"]) == 0
+    (series,) = json.loads((tmp_path / "results.json").read_text())["series"]
+    assert series["backend"] == "onnx" and len(series["digests"]) == 1
+    assert main([*arguments, "--backends", "torch"]) == FAILED
+    assert "is an exported model, which backend torch can't run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,10 @@ from perceptiondlm_ros.benchmark.worker import serve
 
 def served(folder: Path, *requests: dict[str, int], backend: str = "torch") -> list[Any]:
     answers = io.StringIO()
-    lines = io.StringIO("".join(json.dumps(request) + "\n" for request in requests))
-    serve(lines, answers, [str(folder), backend, "exact", "cpu", "3"])
+    lines = io.StringIO(
+        "".join(json.dumps({"few_steps": False, **request}) + "\n" for request in requests)
+    )
+    serve(io.StringIO("".join(lines)), answers, [str(folder), backend, "exact", "cpu", "3"])
     return [json.loads(line) for line in answers.getvalue().splitlines()]
 
 
@@ -42,12 +44,23 @@ def test_stages_make_up_the_total(tmp_path: Path) -> None:
     assert 0.5 * times["total"] < parts + 2 * times["step"] <= times["total"]
 
 
-@pytest.mark.parametrize("backend", ["torch", "tensorrt"])
+def test_few_steps_warm_up(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path)
+    _, few, all_ = served(
+        tmp_path, {"tiles": 1, "regions": 6, "few_steps": True}, {"tiles": 1, "regions": 6}
+    )
+    assert few["tokens"] == all_["tokens"] and few["digest"] != all_["digest"]
+
+
+@pytest.mark.parametrize(
+    ("backend", "reason"),
+    [("torch", "config.json can't be read"), ("tensorrt", "needs an exported model")],
+)
 def test_a_model_that_cannot_be_loaded_is_answered_with_the_reason(
-    tmp_path: Path, backend: str
+    tmp_path: Path, backend: str, reason: str
 ) -> None:
     (answer,) = served(tmp_path, backend=backend)
-    assert "expected" in answer["error"]
+    assert reason in answer["error"]
 
 
 def test_a_request_that_cannot_be_met_ends_with_the_reason(tmp_path: Path) -> None:
