@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from perceptiondlm_ros.processing.boundary import check_count, check_image, regi
 from perceptiondlm_ros.processing.inputs import group_regions, prepare_inputs
 from perceptiondlm_ros.processing.sequence import DEFAULT_PROMPT
 from perceptiondlm_ros.processing.tokenizer import CaptionTokenizer
-from perceptiondlm_ros.runtime.backend import Backend, DenoisingState
+from perceptiondlm_ros.runtime.backend import Backend, DenoisingState, Session
 from perceptiondlm_ros.runtime.denoising import denoise
 from perceptiondlm_ros.runtime.loading import check_cache, choose_cache, load_backend, own_prompt
 from perceptiondlm_ros.runtime.locate import checkpoint_name, locate_checkpoint
@@ -135,7 +136,13 @@ class Captioner:
         )
 
     def describe(
-        self, image: NDArray[np.uint8], regions: Sequence[Region], prompt: str | None = None
+        self,
+        image: NDArray[np.uint8],
+        regions: Sequence[Region],
+        prompt: str | None = None,
+        *,
+        draft_steps: int | None = None,
+        on_draft: Callable[[dict[int, Caption]], None] | None = None,
     ) -> list[Caption]:
         """Caption all regions in one parallel denoising pass.
 
@@ -145,6 +152,11 @@ class Captioner:
                 than the checkpoint's slots run as several groups in one batch. Captions of a
                 group are not independent: its regions share the vision pass.
             prompt: what to ask, in the checkpoint's language; None is its usual prompt.
+            draft_steps: denoising steps, 1 to 1024, after which `on_draft` is called with what the
+                captions would be if the pass ended there; not where it ends by then.
+            on_draft: takes drafts by the index of their region. With very many regions it is called
+                for some of them at a time, while the others wait. It is called from the thread of
+                this call, which goes on when it returns.
 
         Returns:
             A caption a region, in the caller's order; none for no regions.
@@ -159,12 +171,17 @@ class Captioner:
         masks = region_masks(regions, *pixels.shape[:2])
         if prompt is not None and not isinstance(prompt, str):
             raise InputError(f"prompt is a {type(prompt).__name__}, expected text or None")
+        if draft_steps is not None:
+            check_count("draft_steps", draft_steps, MOST_STEPS)
         captions: dict[int, Caption] = {}
         groups = group_regions(masks, self._backend.config.slots) if masks else []
         for first in range(0, len(groups), _MOST_GROUPS):
             batch = groups[first : first + _MOST_GROUPS]
-            denoised = self._denoise(pixels, [[masks[i] for i in group] for group in batch], prompt)
-            captions.update(self._captions(batch, denoised))
+            session = self._start(pixels, [[masks[i] for i in group] for group in batch], prompt)
+            watchers = {}
+            if draft_steps is not None and on_draft is not None and draft_steps < session.steps:
+                watchers[draft_steps] = partial(self._draft, batch, on_draft)
+            captions.update(self._captions(batch, denoise(session, watchers)))
         return [captions[index] for index in range(len(masks))]
 
     def close(self) -> None:
@@ -176,12 +193,12 @@ class Captioner:
         self._closed = True
         self._backend.close()
 
-    def _denoise(
+    def _start(
         self,
         image: NDArray[np.uint8],
         groups: list[list[NDArray[np.bool_]]],
         prompt: str | None,
-    ) -> DenoisingState:
+    ) -> Session:
         inputs = prepare_inputs(
             image,
             groups,
@@ -191,7 +208,15 @@ class Captioner:
             caption_tokens=self._caption_tokens,
             buckets=self._backend.buckets,
         )
-        return denoise(self._backend.start(inputs, self._cache, self._steps))
+        return self._backend.start(inputs, self._cache, self._steps)
+
+    def _draft(
+        self,
+        groups: list[list[int]],
+        on_draft: Callable[[dict[int, Caption]], None],
+        state: DenoisingState,
+    ) -> None:
+        on_draft(dict(self._captions(groups, state.filled(self._tokenizer.mask_id))))
 
     def _captions(
         self, groups: list[list[int]], denoised: DenoisingState

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
+
+import numpy as np
 
 from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.model.contract import Buckets, FloatArray, IntArray, ModelInputs
@@ -28,6 +30,15 @@ class DenoisingState:
     confidence: FloatArray
     best_ids: IntArray
     best_confidence: FloatArray
+
+    def filled(self, mask_id: int) -> DenoisingState:
+        """The state if the pass ended here: what is masked takes its most probable token."""
+        masked = self.token_ids == mask_id
+        return replace(
+            self,
+            token_ids=np.where(masked, self.best_ids, self.token_ids),
+            confidence=np.where(masked, self.best_confidence, self.confidence),
+        )
 
 
 class Session(Protocol):

@@ -384,3 +384,48 @@ class TestLoad:
     def test_every_error_has_one_base(self) -> None:
         for error in (InputError, CheckpointError, BackendError):
             assert issubclass(error, PerceptionDLMError)
+
+
+class TestDrafts:
+    @staticmethod
+    def drafts(draft_steps: int | None, regions: int = 7) -> tuple[list[Caption], dict[int, Any]]:
+        """The captions of own weights, and the drafts by region."""
+        seen: dict[int, Any] = {}
+        found = own_captioner(steps=6).describe(
+            picture(HEIGHT, WIDTH), MASKS[:regions], draft_steps=draft_steps, on_draft=seen.update
+        )
+        return found, seen
+
+    def test_a_draft_is_what_a_pass_of_fewer_steps_has_so_far(self) -> None:
+        found, seen = self.drafts(5)
+        assert sorted(seen) == list(range(7))
+        mask = tiny_tokenizer().mask_id
+        for index, draft in seen.items():
+            assert len(draft.token_ids) == len(found[index].token_ids)
+            assert mask not in draft.token_ids and 0 <= draft.confidence <= 1
+        early = self.drafts(1)[1]
+        assert any(early[i].token_ids != found[i].token_ids for i in early), "steps refine"
+        agreeing = [
+            sum(
+                a == b
+                for index in of
+                for a, b in zip(of[index].token_ids, found[index].token_ids, strict=True)
+            )
+            for of in (early, seen)
+        ]
+        assert agreeing[0] < agreeing[1], "later drafts are nearer to the captions"
+
+    def test_a_draft_changes_no_caption(self) -> None:
+        assert self.drafts(2)[0] == self.drafts(None)[0]
+
+    @pytest.mark.parametrize("draft_steps", [None, 6, 7])
+    def test_none_comes_where_the_captions_are_as_early(self, draft_steps: int | None) -> None:
+        assert self.drafts(draft_steps)[1] == {}
+
+    @pytest.mark.parametrize("draft_steps", [0, -1, 1025, 1.5, True])
+    def test_other_numbers_are_refused(self, draft_steps: Any) -> None:
+        with pytest.raises(InputError, match="draft_steps is"):
+            self.drafts(draft_steps)
+
+    def test_all_of_very_many_regions_are_drafted(self) -> None:
+        assert sorted(self.drafts(2, regions=14)[1]) == list(range(14))
