@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from perceptiondlm_ros.drawing.colours import track_colour
-from perceptiondlm_ros.drawing.geometry import gap, leader
-from perceptiondlm_ros.drawing.layout import MAX_TEXT, Label, Memory, lay_out
+from perceptiondlm_ros.drawing.colours import Colour, track_colour
+from perceptiondlm_ros.drawing.geometry import Rects, gap, leader
+from perceptiondlm_ros.drawing.layout import MAX_TEXT, Label, Memory, lay_out, most_labels
 from perceptiondlm_ros.drawing.pens import (
     draw_box,
     draw_contour,
@@ -32,6 +32,8 @@ from perceptiondlm_ros.text import one_line
 
 if TYPE_CHECKING:
     from perceptiondlm_ros.captioner import Box
+
+_GREY: Final[Colour] = (200, 204, 212)
 
 
 @dataclass(frozen=True)
@@ -69,21 +71,48 @@ def annotate(
     image: uint8 [H, W, 3] RGB. Returns the same shape and dtype; `image` is left as it is.
     memory: for the pictures of a stream, on which plates then stay where they are at their objects.
     Raises InputError for an image of another kind, a box that is not finite, or a mask of another
-    size.
+    size. Where there is no room for all labels the first ones stand, and the rest is counted.
     """
     _check(image, annotations)
-    height, width = image.shape[:2]
-    pixels = image.copy()
     if not annotations:
-        return pixels
+        return image.copy()
+    height, width = image.shape[:2]
     boxes = np.array([_clip(item.box, width, height) for item in annotations], dtype=np.float64)
-    labels = [Label(_heading(item), _badge(item), item.text) for item in annotations]
-    plates, places = lay_out(labels, boxes, width, height, memory, _keys(annotations))
-    unit = max(1, round(height / 600))
     colours = [
         track_colour(item.track or item.id, item.label, _index(item, number))
         for number, item in enumerate(annotations)
     ]
+    unit = max(1, round(height / 600))
+    canvas = _draw_regions(image, annotations, boxes, colours, unit)
+    labelled = annotations[: most_labels(height)]
+    labels = [Label(_heading(item), _badge(item), item.text) for item in labelled]
+    keys, boxes = _keys(labelled), boxes[: len(labelled)]
+    if len(labelled) < len(annotations):  # told in a corner of the picture
+        labels.append(Label(f"and {len(annotations) - len(labelled)} more", "", ""))
+        keys.append("")
+        boxes = np.concatenate([boxes, [[0.0, height - 1.0, 0.0, height - 1.0]]])
+        colours[len(labelled)] = _GREY
+    plates, places = lay_out(labels, boxes, width, height, memory, keys)
+    for item, box, place, colour in zip(labelled, boxes, places, colours, strict=False):
+        target = _target(place, box, _mask(item))
+        if place[2] > place[0] and gap(place[None], target)[0] > BESIDE * unit:
+            draw_leader(canvas, leader(place[None], target)[0], colour, unit)
+    drafts = [*(item.draft for item in labelled), False]
+    for plate, place, colour, draft in zip(plates, places, colours, drafts, strict=False):
+        corner = (round(float(place[0])), round(float(place[1])))
+        draw_plate(canvas, plate, corner, colour, unit, draft)
+    return np.array(canvas)
+
+
+def _draw_regions(
+    image: NDArray[np.uint8],
+    annotations: Sequence[Annotation],
+    boxes: Rects,
+    colours: Sequence[Colour],
+    unit: int,
+) -> Image.Image:
+    """A picture of the image with masks and boxes on it."""
+    pixels = image.copy()
     masks = [_mask(item) for item in annotations]
     for mask, colour in zip(masks, colours, strict=True):
         if mask is not None:
@@ -94,14 +123,7 @@ def annotate(
             draw_box(canvas, box, colour, unit)
         else:
             draw_contour(canvas, mask, colour, unit)
-    for box, mask, place, colour in zip(boxes, masks, places, colours, strict=True):
-        target = _target(place, box, mask)
-        if place[2] > place[0] and gap(place[None], target)[0] > BESIDE * unit:
-            draw_leader(canvas, leader(place[None], target)[0], colour, unit)
-    for item, plate, place, colour in zip(annotations, plates, places, colours, strict=True):
-        corner = (round(float(place[0])), round(float(place[1])))
-        draw_plate(canvas, plate, corner, colour, unit, item.draft)
-    return np.array(canvas)
+    return canvas
 
 
 def age_text(seconds: float) -> str:

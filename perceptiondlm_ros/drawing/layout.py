@@ -109,6 +109,12 @@ def text_size(height: int) -> float:
     return float(min(max(height**0.6 / 3, 13.0), 40.0))
 
 
+def most_labels(height: int) -> int:
+    """How many labels of one line can stand apart on a picture of this height."""
+    smallest = max(round(text_size(height) * min(scale for scale, _ in _ATTEMPTS)), _SMALLEST)
+    return max(1, int(0.75 * height / smallest))
+
+
 def line_height(font: ImageFont.FreeTypeFont) -> int:
     return round(1.25 * font.size)
 

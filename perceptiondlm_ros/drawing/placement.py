@@ -22,7 +22,7 @@ from perceptiondlm_ros.drawing.geometry import (
     overlap,
 )
 
-_MOST_SEARCHED: Final = 60  # with more plates no picture has room: only near places are tried
+_MOST_SEARCHED: Final = 61  # with more plates no picture has room: only near places are tried
 _MOST_REFINED: Final = 24  # as for refinement, which takes time with the square of their number
 _SWEEPS: Final = 3
 _COLUMNS: Final = 28

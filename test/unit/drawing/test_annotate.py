@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from perceptiondlm_ros.drawing import annotate as module
 from perceptiondlm_ros.drawing.annotate import Annotation, age_text, annotate
 from perceptiondlm_ros.drawing.colours import track_colour
 from perceptiondlm_ros.drawing.layout import Label, lay_out
@@ -97,9 +98,22 @@ def test_a_plate_far_from_its_box_is_tied_to_it_by_a_leader_line() -> None:
     assert (drawn != 90).any(axis=2)[~plates].any(), "no leader line was drawn"
 
 
-def test_a_hundred_boxes_are_drawn() -> None:
-    annotations = [Annotation((n, n, n + 50, n + 40), TEXT, str(n)) for n in range(100)]
-    assert annotate(grey(), annotations).shape == (480, 640, 3)
+def test_of_many_all_boxes_are_drawn_and_the_number_without_a_label_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    headings: list[str] = []
+    draw = module.draw_plate
+    monkeypatch.setattr(
+        module,
+        "draw_plate",
+        lambda canvas, plate, *rest: (headings.append(plate.heading), draw(canvas, plate, *rest)),
+    )
+    annotations = [Annotation((n, n, n + 50, n + 40), TEXT, str(n)) for n in range(300)]
+    result = annotate(grey(), annotations)
+    assert headings[:2] == ["0", "1"]
+    assert headings[-1] == f"and {301 - len(headings)} more" and 25 < len(headings) < 40
+    last = np.array(track_colour("299", "", 0))
+    assert (result == last).all(axis=2).sum() > 30
 
 
 @pytest.mark.parametrize(
