@@ -61,10 +61,15 @@ def add_parser(subparsers: Any) -> None:
     model.add_argument(
         "--checkpoint",
         metavar="PATH_OR_HUB_ID",
-        help="a folder in the published layout, or a hub id such as MSALab/PerceptionDLM "
-        "(default: the packaged small checkpoint)",
+        help="a folder in the published layout, one that `perceptiondlm export` wrote, or a hub id "
+        "such as MSALab/PerceptionDLM (default: the packaged small checkpoint)",
     )
-    model.add_argument("--backend", default="auto", help="auto or torch (default: %(default)s)")
+    model.add_argument(
+        "--backend",
+        default="auto",
+        help="torch for a checkpoint, onnx or tensorrt for an exported model; auto is the fastest "
+        "that is here (default: %(default)s)",
+    )
     model.add_argument(
         "--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)"
     )

@@ -53,14 +53,15 @@ SPECS = (
         "checkpoint",
         "",
         Applies.AT_CONFIGURE,
-        "Checkpoint folder or hub id; empty is the packaged checkpoint.",
+        "Checkpoint folder, exported folder or hub id; empty is the packaged checkpoint.",
     ),
     Spec(
         "backend",
         "auto",
         Applies.AT_CONFIGURE,
-        "What computes the model; auto takes the fastest that is there.",
-        choices=("auto", "torch"),
+        "What computes the model: torch for a checkpoint, onnx or tensorrt for an exported model; "
+        "auto takes the fastest that is there.",
+        choices=("auto", "torch", "onnx", "tensorrt"),
     ),
     Spec(
         "device",
