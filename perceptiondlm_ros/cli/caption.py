@@ -67,8 +67,8 @@ def add_parser(subparsers: Any) -> None:
     model.add_argument(
         "--backend",
         default="auto",
-        help="torch for a checkpoint, onnx or tensorrt for an exported model; auto is the fastest "
-        "that is here (default: %(default)s)",
+        help="auto, torch for a checkpoint, onnx or tensorrt for an exported model; auto is the "
+        "fastest that is here (default: %(default)s)",
     )
     model.add_argument(
         "--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)"

@@ -29,7 +29,7 @@ def what_to_install(error: ImportError) -> str | None:
     names = ", ".join(lacking)
     missing = isinstance(error, ModuleNotFoundError)
     problem = f"lacks {names}" if missing else f"can't load {names} ({error})"
-    distributions = " ".join(sorted({group[name] for name in lacking}))
+    distributions = " ".join(dict.fromkeys(group[name] for name in lacking))
     return (
         f"this program runs in {interpreter()}, which {problem}; run "
         f"`{shlex.quote(sys.executable)} -m pip install {distributions}`, or start it as "

@@ -62,7 +62,8 @@ def test_choices_and_bounds_are_those_of_the_captioner() -> None:
     assert specs["cache"].choices == CACHE_MODES
     assert specs["steps"].bounds == (0, MOST_STEPS)
     assert specs["caption_tokens"].bounds == (0, MOST_CAPTION_TOKENS)
-    assert f"# What computes the model: {' or '.join(BACKENDS)}.\n" in CONFIG.read_text()
+    told = CONFIG.read_text().partition("# What computes the model")[2].partition("backend:")[0]
+    assert all(backend in told for backend in BACKENDS)
 
 
 def test_zero_and_empty_mean_the_checkpoints_own(node: Node) -> None:
