@@ -77,7 +77,7 @@ def test_options_reach_the_captioner(run: Any, fake: list[Any], photo: Path) -> 
 def test_the_help_names_the_backends_that_can_be_loaded(run: Any) -> None:
     status, out, _ = run("caption", "--help")
     assert status == 0
-    told = out.partition("--backend BACKEND")[2].partition("--device")[0]
+    told = out.rpartition("--backend BACKEND")[2].partition("--device")[0]
     assert all(backend in told for backend in BACKENDS)
 
 
