@@ -1,0 +1,59 @@
+"""`perceptiondlm export` on the command line: what is printed, and wrong arguments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_checkpoint import save_checkpoint
+
+from perceptiondlm_ros.model.manifest import Manifest
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("export") / "tiny"
+    folder.mkdir()
+    save_checkpoint(folder)
+    return folder
+
+
+def test_it_exports_and_lists_what_it_wrote(run: Any, checkpoint: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    status, out, err = run("export", checkpoint, output, "--precision", "int8", "--steps", "3")
+    assert (status, err) == (0, "")
+    manifest = Manifest.read(output)
+    assert (manifest.name, manifest.precision, manifest.steps) == ("tiny", "int8", 3)
+    assert out.startswith(f"{output}: tiny in int8, ")
+    assert all(file in out for file in manifest.files)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--precision", "fp8"], "precision is 'fp8', expected one of fp32, fp16, bf16, int8"),
+        (["--steps", "0"], "steps is 0"),
+        (["--caption-tokens", "513"], "caption_tokens is 513"),
+        (["--prompt", "<|eot_id|>"], "special token"),
+    ],
+)
+def test_wrong_options_give_one_line(
+    run: Any, checkpoint: Path, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    status, out, err = run("export", checkpoint, tmp_path / "out", *arguments)
+    assert (status, out) == (2, "")
+    assert message in err and err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_checkpoint_that_is_not_there(run: Any, tmp_path: Path) -> None:
+    status, _, err = run("export", tmp_path / "none", tmp_path / "out")
+    assert status == 2 and "none does not exist" in err
+
+
+def test_a_place_that_is_taken(run: Any, checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    status, _, err = run("export", checkpoint, tmp_path)
+    assert status == 2 and "exists and is no exported model" in err
+    assert (tmp_path / "file").read_text() == "mine"
