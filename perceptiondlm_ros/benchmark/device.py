@@ -5,23 +5,31 @@ from __future__ import annotations
 import os
 import platform
 import re
+import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+from perceptiondlm_ros.runtime.cuda_device import import_cuda_runtime
 
 _LIBRARIES = ("torch", "onnx", "onnxruntime", "onnxruntime-gpu", "tensorrt", "numpy", "pillow")
 
 
+_CUDA_PYTHON = {"cuda.bindings.runtime", "cuda.cudart"}
+"""Modules of cuda-python, by its new and its old name."""
+
+
 def wait_for_device() -> None:
-    """Return when the CUDA device that torch runs on has done all that was launched."""
+    """Return when the CUDA device that this process uses has done all that was launched."""
     cuda = _cuda()
     if cuda is not None:
         cuda.synchronize()
 
 
 def peak_memory() -> dict[str, int]:
-    """Most bytes that this process has held: `host`, and `device` where torch runs on one.
+    """Most bytes that this process has held: `host`, and `device` where it uses one through torch
+    or cuda-python.
 
     A device's memory is what all processes hold of it at present, since each library has an
     allocator of its own; none gives back what it once took.
@@ -56,18 +64,43 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _cuda() -> Any:
-    """torch.cuda where this process uses a device through it, else None."""
-    torch = sys.modules.get("torch")
-    return torch.cuda if torch is not None and torch.cuda.is_initialized() else None
+class _Cuda(Protocol):
+    def synchronize(self) -> None: ...
+
+    def mem_get_info(self) -> tuple[int, int]: ...
+
+
+class _CudaPython:
+    """The functions of `torch.cuda` that are needed here, through cuda-python."""
+
+    def __init__(self) -> None:
+        self._runtime = import_cuda_runtime()
+
+    def synchronize(self) -> None:
+        self._runtime.cudaDeviceSynchronize()
+
+    def mem_get_info(self) -> tuple[int, int]:
+        _, free, total = self._runtime.cudaMemGetInfo()
+        return free, total
+
+
+def _cuda() -> _Cuda | None:
+    """What this process uses a device with; it is asked for only once that has been loaded."""
+    torch: Any = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        used: _Cuda = torch.cuda
+        return used
+    return _CudaPython() if sys.modules.keys() & _CUDA_PYTHON else None
 
 
 def _gpus() -> list[str]:
+    """Names of the GPUs, as the driver's own tool tells them."""
+    query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
     try:
-        import torch
-    except ImportError:  # then no backend here is told about any
+        told = subprocess.run(query, capture_output=True, text=True, timeout=60, check=True)
+    except (OSError, subprocess.SubprocessError):
         return []
-    return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return [line.strip() for line in told.stdout.splitlines() if line.strip()]
 
 
 def _peak_of_host() -> int:

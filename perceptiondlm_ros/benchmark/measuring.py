@@ -80,7 +80,7 @@ class Measuring:
         workers: dict[str, WorkerProcess] = {}
         series: dict[tuple[str, Scenario], Series] = {}
         for subject in subjects:
-            bar.set_description(f"loading {subject.name}")
+            bar.set_description(f"loading {subject.name}, see {self._log(subject)}")
             try:
                 workers[subject.name] = processes.enter_context(self._start(subject))
             except PerceptionDLMError as error:
@@ -111,9 +111,11 @@ class Measuring:
                     yield repetition, scenario, subject
 
     def _start(self, subject: Subject) -> WorkerProcess:
-        log = self._options.output / f"{subject.backend}-{subject.cache}.log"
-        folder = self._folders[subject.backend]
+        folder, log = self._folders[subject.backend], self._log(subject)
         return WorkerProcess(subject, folder, self._options.device, self._steps, log)
+
+    def _log(self, subject: Subject) -> Path:
+        return self._options.output / f"{subject.backend}-{subject.cache}.log"
 
     def _all_fit(self) -> bool:
         """Whether all processes may hold the model at once. On a GPU they may not: its memory is

@@ -9,6 +9,7 @@ python -m perceptiondlm_ros.benchmark.worker MODEL BACKEND CACHE DEVICE STEPS
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import time
@@ -96,6 +97,7 @@ def main() -> None:
     # Libraries print what they like; only answers may reach whoever reads them.
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
         os.dup2(2, 1)
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
         serve(sys.stdin, answers, sys.argv[1:])
 
 
