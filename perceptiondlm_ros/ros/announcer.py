@@ -11,7 +11,7 @@ _TOLD_ELSEWHERE = {
     *(Condition.FINALIZED, Condition.TRANSITION_FAILED),
     *(Condition.UNCONFIGURED, Condition.INACTIVE, Condition.DISABLED),
     *(Condition.OUT_OF_MEMORY, Condition.FAILING),
-    *(Condition.UNMATCHED, Condition.REGIONS_DROPPED),
+    *(Condition.UNMATCHED, Condition.REGIONS_DROPPED, Condition.STARTING),
 }
 _FIRST_REMINDER = 10.0
 """Seconds after which a long step is told again, then after twice as long each time."""

@@ -41,6 +41,7 @@ class Condition(Enum):
     DETECTIONS_STOPPED = auto()
     UNMATCHED = auto()
     REGIONS_DROPPED = auto()
+    STARTING = auto()
     OK = auto()
 
 
@@ -240,7 +241,8 @@ def _partly_deaf(seen: Situation) -> Health | None:
 def _well(seen: Situation) -> Health:
     if seen.published_age is None:
         line = "images and detections arrive, no frame is captioned yet"
-    elif seen.published_rate:
+        return Health(Level.OK, Condition.STARTING, line)
+    if seen.published_rate:
         line = f"captioning, {seen.published_rate:.1f} frames a second are published"
     else:
         line = f"captioning, the last frame was published {seen.published_age:.0f} s ago"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from perceptiondlm_ros.ros.counters import Counters
 from perceptiondlm_ros.ros.health import Input, Situation
@@ -129,6 +131,7 @@ class Watch:
             "reused captions [%]": _number(reused, 1),
             "age of the last descriptions [s]": _number(seen.published_age, 1),
             "last stamp gap [s]": _number(counters.last_gap, 3),
+            "memory of the process [MB]": _number(_resident_mb(), 0),
             "failures in a row": str(seen.failures),
             "last error": one_line(snapshot.last_error or counters.last_error),
             "frames captioned": str(counters.frames_captioned),
@@ -151,6 +154,15 @@ def _counts(counters: Counters) -> dict[str, int]:
         "published": counters.frames_captioned + counters.frames_reused,
         **{name: getattr(counters, name) for name in names},
     }
+
+
+def _resident_mb() -> float | None:
+    """Main memory of this process; None where the system doesn't tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -166,6 +166,7 @@ def test_it_is_well_with_rates_latencies_and_losses_by_cause(robot: Robot) -> No
     assert int(values["lost: regions without a caption"]) > 0
     assert int(values["dropped regions: outside the 64x48 image"]) > 0
     assert values["lost: messages without a stamp"] == "0"
+    assert float(values["memory of the process [MB]"]) > 10
     assert robot.told[-1].header.stamp.sec > 1_000_000_000
 
 

@@ -44,7 +44,7 @@ TABLE: list[tuple[dict[str, object], Level, Condition, str]] = [
     (
         {"published_rate": 0.0, "published_age": None},
         Level.OK,
-        Condition.OK,
+        Condition.STARTING,
         "images and detections arrive, no frame is captioned yet",
     ),
     (

@@ -1,0 +1,72 @@
+"""What the node's own process says about itself, from its start to its first captions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from lifecycle_msgs.msg import Transition
+from ros_support import detections, image
+
+if TYPE_CHECKING:
+    from conftest import Robot
+
+SECOND = 1_000_000_000
+
+
+class Operator:
+    """Listens to /diagnostics."""
+
+    def __init__(self, robot: Robot) -> None:
+        self._robot = robot
+        self.told: list[DiagnosticArray] = []
+        robot.peer.create_subscription(DiagnosticArray, "/diagnostics", self.told.append, 10)
+
+    def hear(self, level: bytes, reason: str) -> None:
+        def heard() -> bool:
+            statuses = [status for array in self.told for status in array.status]
+            return any(s.level == level and reason in s.message for s in statuses)
+
+        self._robot.until(heard, f"{reason} on /diagnostics")
+        self.told.clear()
+
+
+@pytest.fixture
+def operator(robot: Robot) -> Operator:
+    return Operator(robot)
+
+
+def test_each_state_is_told_until_captions_come(
+    robot: Robot, operator: Operator, tiny_checkpoint: Path
+) -> None:
+    process = robot.start(checkpoint=tiny_checkpoint, autostart=False)
+    operator.hear(DiagnosticStatus.WARN, "unconfigured")
+    assert robot.change(Transition.TRANSITION_CONFIGURE)
+    operator.hear(DiagnosticStatus.WARN, "inactive")
+    assert robot.change(Transition.TRANSITION_ACTIVATE)
+    operator.hear(DiagnosticStatus.WARN, "waiting for images: 1 publisher has sent nothing")
+    robot.until_connected()
+    stamps = iter(range(100 * SECOND, 10_000 * SECOND, SECOND // 2))
+
+    def publish() -> None:
+        stamp = next(stamps)
+        robot.images.publish(image(stamp))
+        robot.found.publish(detections(stamp))
+
+    robot.until(lambda: bool(robot.received), "captions", again=publish)
+    publish()
+    operator.hear(DiagnosticStatus.OK, "captioning")
+    assert process.end() == 0
+    told = [line for line in process.lines if "waiting for images" in line]
+    assert len(told) == 1, "told once, not every second"
+    assert not process.said("diagnostics failed")
+
+
+def test_a_failed_load_stays_on_diagnostics(
+    robot: Robot, operator: Operator, tmp_path: Path
+) -> None:
+    robot.start(checkpoint=tmp_path / "nowhere")
+    operator.hear(DiagnosticStatus.ERROR, "configure failed: CheckpointError")
+    operator.hear(DiagnosticStatus.ERROR, "configure failed: CheckpointError")
