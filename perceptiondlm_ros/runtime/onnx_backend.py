@@ -47,6 +47,11 @@ class Graphs(NamedTuple):
         """Raises:
         BackendError: the device can't run the export's precision, or has too little memory.
         """
+        if device.kind == "cpu" and manifest.precision == "bf16":
+            raise BackendError(
+                f"{folder} was exported in bf16, which ONNX Runtime can't compute on a CPU; "
+                "export with precision fp32 or int8, or use a CUDA device"
+            )
         files = {name: _file(folder, manifest.graphs[name], device) for name in GRAPHS}
         providers = dict.fromkeys(GRAPHS, device.providers())
         if device.kind != "cpu" and find_spec("tensorrt") is not None:

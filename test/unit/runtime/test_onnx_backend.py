@@ -199,6 +199,20 @@ class TestFailures:
         with pytest.raises(BackendError, match="no denoising step was run yet"):
             session.state()
 
+    def test_bf16_is_refused_on_a_cpu_before_anything_is_loaded(self, checkpoint: Path) -> None:
+        with pytest.raises(BackendError, match=r"exported in bf16.*precision fp32 or int8"):
+            OnnxBackend.load(exported(checkpoint, "bf16"), "cpu")
+
+    @pytest.mark.parametrize("precision", ["fp16", "int8"])
+    def test_other_precisions_run(self, checkpoint: Path, precision: str) -> None:
+        loaded = OnnxBackend.load(exported(checkpoint, precision), "cpu")
+        assert precision in loaded.description
+        exact, prefix = (
+            denoise(loaded.start(inputs(loaded, [MASKS[:3]]), cache_mode, STEPS))
+            for cache_mode in CACHES
+        )
+        assert np.isfinite(exact.confidence).all() and np.isfinite(prefix.confidence).all()
+
     def test_a_damaged_file_is_named(self, checkpoint: Path, tmp_path: Path) -> None:
         for path in exported(checkpoint).iterdir():
             (tmp_path / path.name).write_bytes(path.read_bytes())
