@@ -1,9 +1,11 @@
-"""Pairs detections with the image that they were made from, by stamp.
+"""Pairs detections with the image that they were made from, by stamp, and with their masks.
 
-The exact stamp decides. Only when the image stream has gone past a stamp without it (the image was
-lost, or the detector stamps by its own clock) is the nearest image within the tolerance taken.
+The exact stamp decides. Only when a stream has gone past a stamp without it (the image was lost, or
+the detector stamps by its own clock) is the nearest message within the tolerance taken.
 Nothing here knows ROS: stamps are nanoseconds, messages are opaque.
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +13,8 @@ from typing import Generic, Protocol, TypeVar
 
 Image = TypeVar("Image")
 Detections = TypeVar("Detections")
+Masks = TypeVar("Masks")
+Item = TypeVar("Item")
 
 # Streams of one camera are out of order by less than this; more is a clock that was set back.
 CLOCK_JUMP_NS = 1_000_000_000
@@ -18,13 +22,15 @@ _UNSET = 0
 
 
 class MatchCounters(Protocol):
-    """What is counted here. A message is an image or an array of detections."""
+    """What is counted here. A message is an image, masks, or an array of detections."""
 
     images: int
     detections: int
+    masks: int
     matched_exact: int
     matched_nearest: int
     unmatched: int
+    masks_missing: int  # frames without, although they were wanted
     withdrawn: int
     unset_stamps: int
     backward_stamps: int
@@ -33,103 +39,139 @@ class MatchCounters(Protocol):
 
 
 @dataclass(frozen=True)
-class _Pending(Generic[Detections]):
+class Unmatched:
+    """Detections for which there is no image.
+
+    gap: seconds to the nearest image; None: there is none with a stamp, or they have none.
+    forgotten: there were images of that time, but they had to make room for newer ones.
+    """
+
     stamp: int
-    detections: Detections
-    since: float  # monotonic seconds
+    gap: float | None
+    forgotten: bool
 
 
-class Matcher(Generic[Image, Detections]):
-    """Bounded buffers of both streams; calls `matched` with each pair, at most once a detection.
+@dataclass(frozen=True)
+class Limits:
+    """What may be changed on the way.
 
     tolerance_ns: largest difference of stamps in a pair.
-    images_kept: images remembered for detections that come later; older ones are forgotten.
-    patience: seconds that detections wait for their exact image before `settle` gives up on it.
-    unmatched: called with the stamp and the gap in seconds to the nearest image (None: no image).
+    kept: messages of a stream that are remembered; older ones are forgotten.
+    bytes_kept: of images, at most, but for the newest one.
+    wants_masks: whether detections wait for their masks.
+    """
+
+    tolerance_ns: int
+    kept: int
+    bytes_kept: int = 2**62
+    wants_masks: bool = False
+
+
+class Matcher(Generic[Image, Detections, Masks]):
+    """Bounded buffers of the streams; each detections message is matched at most once.
+
+    matched: called with an image, its detections, and their masks or None.
+    size_of: bytes that an image takes.
+    patience: seconds that detections wait for their image and masks before `settle` gives up.
     """
 
     def __init__(
         self,
-        matched: Callable[[Image, Detections], None],
-        unmatched: Callable[[int, float | None], None],
+        matched: Callable[[Image, Detections, Masks | None], None],
+        unmatched: Callable[[Unmatched], None],
         counters: MatchCounters,
-        tolerance_ns: int,
-        images_kept: int,
+        limits: Limits,
+        size_of: Callable[[Image], int] = lambda image: 0,
         patience: float = 1.0,
     ) -> None:
-        self.tolerance_ns = tolerance_ns
-        self.images_kept = images_kept
-        self._patience = patience
+        self.limits = limits
         self._matched = matched
         self._unmatched = unmatched
         self._counters = counters
-        self._images: dict[int, Image] = {}
+        self._patience = patience
+        self._images: _Buffer[Image] = _Buffer(size_of)
+        self._masks: _Buffer[Masks] = _Buffer(lambda masks: 0)
         self._pending: list[_Pending[Detections]] = []
-        self._last = {"image": 0, "detections": 0}
+        self._last = {"images": 0, "detections": 0, "masks": 0}
 
     def add_image(self, stamp: int, image: Image) -> None:
         self._counters.images += 1
-        self._watch_clock("image", stamp)
-        self._images.pop(stamp, None)
-        self._images[stamp] = image
-        waiting, self._pending = self._pending, []
-        for entry in waiting:
-            self._decide(entry)
-        while len(self._images) > max(self.images_kept, 1):
-            del self._images[next(iter(self._images))]
+        self._watch_clock("images", stamp)
+        self._images.add(stamp, image)
+        self._decide_waiting()
+        self._images.trim(self.limits.kept, self.limits.bytes_kept)
+
+    def add_masks(self, stamp: int, masks: Masks) -> None:
+        self._counters.masks += 1
+        self._watch_clock("masks", stamp)
+        self._masks.add(stamp, masks)
+        self._decide_waiting()
+        self._masks.trim(self.limits.kept, self.limits.bytes_kept)
 
     def add_detections(self, stamp: int, detections: Detections, now: float) -> None:
         """now: a monotonic clock, in seconds."""
         self._counters.detections += 1
         self._watch_clock("detections", stamp)
         self._decide(_Pending(stamp, detections, now))
-        while len(self._pending) > max(self.images_kept, 1):
-            self._give_up(self._pending.pop(0))
+        while len(self._pending) > max(self.limits.kept, 1):
+            self._conclude(self._pending.pop(0))
 
     def settle(self, now: float) -> None:
-        """Decide on detections that have waited for `patience`: the exact image won't come."""
+        """Decide on detections that have waited for `patience`: what they wait for won't come."""
         waiting, self._pending = self._pending, []
         for entry in waiting:
             if now - entry.since < self._patience:
                 self._pending.append(entry)
             else:
-                self._take_nearest(entry)
+                self._conclude(entry)
 
     def clear(self) -> None:
-        """Forget both streams; what was pending is counted as withdrawn."""
+        """Forget all streams; what was pending is counted as withdrawn."""
         self._counters.withdrawn += len(self._pending)
         self._pending.clear()
         self._images.clear()
-        self._last = {"image": 0, "detections": 0}
+        self._masks.clear()
+        self._last = dict.fromkeys(self._last, 0)
+
+    def _decide_waiting(self) -> None:
+        waiting, self._pending = self._pending, []
+        for entry in waiting:
+            self._decide(entry)
 
     def _decide(self, entry: _Pending[Detections]) -> None:
-        if entry.stamp in self._images:
-            self._counters.matched_exact += 1
-            self._matched(self._images[entry.stamp], entry.detections)
-        elif entry.stamp != _UNSET and any(stamp > entry.stamp for stamp in self._images):
-            self._take_nearest(entry)
+        """Match what can't get better, keep what can."""
+        masks_known = not self.limits.wants_masks or self._masks.is_known(entry.stamp)
+        if self._images.is_known(entry.stamp) and masks_known:
+            self._conclude(entry)
         else:
             self._pending.append(entry)
 
-    def _take_nearest(self, entry: _Pending[Detections]) -> None:
-        nearest = self._nearest(entry.stamp)
-        if nearest is None or abs(nearest - entry.stamp) > self.tolerance_ns:
+    def _conclude(self, entry: _Pending[Detections]) -> None:
+        """Match with what there is."""
+        found = self._images.find(entry.stamp, self.limits.tolerance_ns)
+        if found is None:
             self._give_up(entry)
+            return
+        if found == entry.stamp:
+            self._counters.matched_exact += 1
         else:
             self._counters.matched_nearest += 1
-            self._matched(self._images[nearest], entry.detections)
+        masks = self._masks_of(entry.stamp) if self.limits.wants_masks else None
+        self._matched(self._images.items[found], entry.detections, masks)
 
-    def _nearest(self, stamp: int) -> int | None:
-        """An unset stamp is near to nothing: it says nothing about time."""
-        stamps = [s for s in self._images if s != _UNSET] if stamp != _UNSET else []
-        return min(stamps, key=lambda s: abs(s - stamp), default=None)
+    def _masks_of(self, stamp: int) -> Masks | None:
+        found = self._masks.find(stamp, self.limits.tolerance_ns)
+        if found is None:
+            self._counters.masks_missing += 1
+            return None
+        return self._masks.items[found]
 
     def _give_up(self, entry: _Pending[Detections]) -> None:
-        nearest = self._nearest(entry.stamp)
+        nearest = self._images.nearest(entry.stamp)
         gap = None if nearest is None else abs(nearest - entry.stamp) / 1e9
         self._counters.unmatched += 1
         self._counters.last_gap = gap
-        self._unmatched(entry.stamp, gap)
+        self._unmatched(Unmatched(entry.stamp, gap, self._images.has_forgotten(entry.stamp)))
 
     def _watch_clock(self, stream: str, stamp: int) -> None:
         if stamp == _UNSET:
@@ -142,12 +184,84 @@ class Matcher(Generic[Image, Detections]):
         future = stamp + CLOCK_JUMP_NS
         if last > future:
             self._forget_after(future)
-            # The other stream is about to follow, which is the same jump, not another one.
+            # The other streams are about to follow, which is the same jump, not another one.
             self._last = {name: min(newest, stamp) for name, newest in self._last.items()}
 
     def _forget_after(self, future: int) -> None:
         self._counters.clock_jumps += 1
-        self._images = {s: image for s, image in self._images.items() if s <= future}
+        self._images.forget_after(future)
+        self._masks.forget_after(future)
         kept = [entry for entry in self._pending if entry.stamp <= future]
         self._counters.withdrawn += len(self._pending) - len(kept)
         self._pending = kept
+
+
+@dataclass(frozen=True)
+class _Pending(Generic[Detections]):
+    stamp: int
+    detections: Detections
+    since: float  # monotonic seconds
+
+
+class _Buffer(Generic[Item]):
+    """The newest messages of a stream, by stamp, in the order in which they came."""
+
+    def __init__(self, size_of: Callable[[Item], int]) -> None:
+        self.items: dict[int, Item] = {}
+        self._size_of = size_of
+        self._bytes = 0
+        self._forgotten: tuple[int, ...] = ()  # oldest and newest stamp of those that made room
+
+    def add(self, stamp: int, item: Item) -> None:
+        self._drop(stamp)
+        self.items[stamp] = item
+        self._bytes += self._size_of(item)
+
+    def trim(self, most: int, most_bytes: int) -> None:
+        """Forget the oldest ones, but never the newest one."""
+        while len(self.items) > 1 and (len(self.items) > most or self._bytes > most_bytes):
+            oldest = next(iter(self.items))
+            self._drop(oldest)
+            known = (*self._forgotten, oldest)
+            self._forgotten = (min(known), max(known))
+
+    def forget_after(self, future: int) -> None:
+        for stamp in [stamp for stamp in self.items if stamp > future]:
+            self._drop(stamp)
+        self._forgotten = ()
+
+    def clear(self) -> None:
+        self.items.clear()
+        self._bytes = 0
+        self._forgotten = ()
+
+    def is_known(self, stamp: int) -> bool:
+        """Whether waiting won't bring a better one: the very one is there, or the stream is past.
+
+        Nothing is past an unset stamp.
+        """
+        past = stamp != _UNSET and any(other > stamp for other in self._set_stamps())
+        return stamp in self.items or past
+
+    def find(self, stamp: int, tolerance: int) -> int | None:
+        """The stamp of the very message, else of the nearest one within the tolerance."""
+        if stamp in self.items:
+            return stamp
+        nearest = self.nearest(stamp)
+        return nearest if nearest is not None and abs(nearest - stamp) <= tolerance else None
+
+    def nearest(self, stamp: int) -> int | None:
+        """An unset stamp is near to nothing: it says nothing about time."""
+        stamps = self._set_stamps() if stamp != _UNSET else []
+        return min(stamps, key=lambda other: abs(other - stamp), default=None)
+
+    def has_forgotten(self, stamp: int) -> bool:
+        """Whether messages of that time were there."""
+        return bool(self._forgotten) and self._forgotten[0] <= stamp <= self._forgotten[1]
+
+    def _set_stamps(self) -> list[int]:
+        return [stamp for stamp in self.items if stamp != _UNSET]
+
+    def _drop(self, stamp: int) -> None:
+        if stamp in self.items:
+            self._bytes -= self._size_of(self.items.pop(stamp))

@@ -15,10 +15,12 @@ class Counters:
     """
 
     images: int = 0
+    masks: int = 0
     detections: int = 0  # messages, as everywhere below unless regions are named
     matched_exact: int = 0
     matched_nearest: int = 0
     unmatched: int = 0
+    masks_missing: int = 0  # frames that waited for theirs in vain
     replaced: int = 0
     withdrawn: int = 0
     unset_stamps: int = 0
@@ -61,6 +63,7 @@ _OTHER_REASON = "for other reasons"
 
 _CAUSES = {
     "unmatched": "detections without an image within the tolerance",
+    "masks_missing": "frames without the masks that were wanted",
     "replaced": "frames replaced by newer ones before they were looked at",
     "frames_skipped": "frames replaced by newer ones before the model was free",
     "withdrawn": "detections withdrawn by a deactivation or a clock jump",

@@ -1,4 +1,4 @@
-"""The streams that the node takes: images and detections, matched and handed to the mailbox.
+"""The streams that the node takes: images, detections and masks, matched and handed on.
 
 Runs in the executor's thread; each callback only looks up stamps and moves references.
 """
@@ -6,15 +6,16 @@ Runs in the executor's thread; each callback only looks up stamps and moves refe
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # its home on Humble
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from vision_msgs.msg import Detection2DArray
 
-from perceptiondlm_ros.messages.matching import Matcher
+from perceptiondlm_ros.messages.descriptions import nanoseconds
+from perceptiondlm_ros.messages.matching import Limits, Matcher, Unmatched
 from perceptiondlm_ros.ros import parameters
-from perceptiondlm_ros.ros.conversions import nanoseconds
 from perceptiondlm_ros.ros.counters import Counters, LossLog
 from perceptiondlm_ros.ros.frames import Frame
 from perceptiondlm_ros.ros.mailbox import Mailbox
@@ -23,6 +24,8 @@ from perceptiondlm_ros.ros.throttle import Throttle
 
 if TYPE_CHECKING:
     from rclpy.node import Node
+
+    AnyImage: TypeAlias = Image | CompressedImage
 
 _SETTLE_PERIOD = 0.2  # seconds between looks at waiting detections and at the publishers
 
@@ -40,11 +43,13 @@ class Inputs:
         self._counters = counters
         self._losses = losses
         self._warn = warn
-        self.images = Stream(node, Image, "image", self._on_image)
+        self.images = _image_stream(node, self._on_image)
         self.detections = Stream(node, Detection2DArray, "detections", self._on_detections)
+        self.masks = Stream(node, Image, "masks", self._on_masks)
         self._jumps_told = counters.clock_jumps
-        self._matcher: Matcher[Image, Detection2DArray] = Matcher(
-            self._on_match, self._on_unmatched, counters, tolerance_ns=0, images_kept=1
+        self._masks_missing_told = counters.masks_missing
+        self._matcher: Matcher[AnyImage, Detection2DArray, Image] = Matcher(
+            self._on_match, self._on_unmatched, counters, read_limits(node), _size
         )
         # Waiting is measured in real time: simulated time may stand still.
         self._timer = node.create_timer(
@@ -58,50 +63,63 @@ class Inputs:
         self._activation = activation
         self.images.open()
         self.detections.open()
+        self._open_masks_if_wanted()
         self._timer.reset()
 
     def close(self) -> None:
         """Unsubscribe and forget what was not captioned yet, counted as withdrawn."""
         self._timer.cancel()
-        self.images.close()
-        self.detections.close()
+        for stream in (self.images, self.detections, self.masks):
+            stream.close()
         self._matcher.clear()
         self._counters.withdrawn += self._mailbox.clear()
 
-    def _on_image(self, message: Image) -> None:
-        self._read_parameters()
+    def _on_image(self, message: AnyImage) -> None:
+        self._matcher.limits = read_limits(self._node)
         self._matcher.add_image(nanoseconds(message.header.stamp), message)
 
     def _on_detections(self, message: Detection2DArray) -> None:
-        self._read_parameters()
+        self._matcher.limits = read_limits(self._node)
         stamp = nanoseconds(message.header.stamp)
         self._matcher.add_detections(stamp, message, time.monotonic())
 
+    def _on_masks(self, message: Image) -> None:
+        self._matcher.limits = read_limits(self._node)
+        self._matcher.add_masks(nanoseconds(message.header.stamp), message)
+
     def _settle(self) -> None:
-        self.images.fit()
-        self.detections.fit()
-        self._read_parameters()
+        for stream in (self.images, self.detections, self.masks):
+            stream.fit()
+        self._open_masks_if_wanted()
+        self._matcher.limits = read_limits(self._node)
         self._matcher.settle(time.monotonic())
-        if self._counters.clock_jumps > self._jumps_told:
-            self._jumps_told = self._counters.clock_jumps
-            self._warn("clock", "stamps jumped backward; what was buffered is forgotten")
+        self._tell()
         self._losses.on_the_way()
 
-    def _read_parameters(self) -> None:
-        tolerance = parameters.read(self._node, "matching.tolerance", float)
-        self._matcher.tolerance_ns = round(tolerance * 1e9)
-        self._matcher.images_kept = parameters.read(self._node, "matching.images_kept", int)
+    def _open_masks_if_wanted(self) -> None:
+        wanted = parameters.read(self._node, "masks.enabled", bool)
+        if wanted and not self.masks.is_open:
+            self.masks.open()
+        elif not wanted:
+            self.masks.close()
 
-    def _on_match(self, image: Image, detections: Detection2DArray) -> None:
-        self._counters.replaced += self._mailbox.put(Frame(image, detections, self._activation))
+    def _on_match(self, image: AnyImage, detections: Detection2DArray, masks: Image | None) -> None:
+        frame = Frame(image, detections, self._activation, masks)
+        self._counters.replaced += self._mailbox.put(frame)
 
-    def _on_unmatched(self, stamp: int, gap: float | None) -> None:
-        if gap is not None:
+    def _on_unmatched(self, lost: Unmatched) -> None:
+        tolerance = self._matcher.limits.tolerance_ns / 1e9
+        if lost.forgotten:
             line = (
-                f"the image nearest to the detections is {gap:.3f} s away, above "
-                f"matching.tolerance {self._matcher.tolerance_ns / 1e9:.3f} s"
+                "detections came so late that their image was forgotten; raise "
+                "matching.images_kept or matching.memory, or use a faster detector"
             )
-        elif stamp == 0:
+        elif lost.gap is not None:
+            line = (
+                f"the image nearest to the detections is {lost.gap:.3f} s away, above "
+                f"matching.tolerance {tolerance:.3f} s"
+            )
+        elif lost.stamp == 0:
             line = f"detections on {self.detections.topic} have no stamp, and no such image came"
         else:
             line = (
@@ -109,3 +127,43 @@ class Inputs:
                 f"but no image with a stamp on {self.images.topic}"
             )
         self._warn("unmatched", f"{line}; {self._counters.unmatched} unmatched so far")
+
+    def _tell(self) -> None:
+        counters = self._counters
+        if counters.clock_jumps > self._jumps_told:
+            self._jumps_told = counters.clock_jumps
+            self._warn("clock", "stamps jumped backward; what was buffered is forgotten")
+        if counters.masks_missing > self._masks_missing_told:
+            self._masks_missing_told = counters.masks_missing
+            self._warn(
+                "masks",
+                f"no masks within matching.tolerance of the detections came on {self.masks.topic}; "
+                f"boxes are captioned, {counters.masks_missing} frames so far. Set masks.enabled "
+                "to false where there are none",
+            )
+
+
+def read_limits(node: Node) -> Limits:
+    """The present values of the parameters."""
+    return Limits(
+        tolerance_ns=round(parameters.read(node, "matching.tolerance", float) * 1e9),
+        kept=parameters.read(node, "matching.images_kept", int),
+        bytes_kept=parameters.read(node, "matching.memory", int) * 1_000_000,
+        wants_masks=parameters.read(node, "masks.enabled", bool),
+    )
+
+
+def _image_stream(node: Node, callback: Callable[[Any], None]) -> Stream:
+    """Raw or compressed, on a topic named as image_transport names it."""
+    if parameters.read(node, "image_transport", str) == "raw":
+        return Stream(node, Image, "image", callback)
+    # What follows a remapping of the image, unless the compressed topic has one of its own.
+    name = "image/compressed"
+    expanded = node.resolve_topic_name(name, only_expand=True)
+    if node.resolve_topic_name(name) == expanded:
+        name = f"{node.resolve_topic_name('image')}/compressed"
+    return Stream(node, CompressedImage, name, callback)
+
+
+def _size(image: AnyImage) -> int:
+    return len(image.data)

@@ -50,6 +50,14 @@ SPECS = (
         "Configure and activate at once; false waits for a lifecycle manager.",
     ),
     Spec(
+        "image_transport",
+        "raw",
+        Applies.AT_START,
+        "raw takes sensor_msgs/Image on image, compressed takes CompressedImage (JPEG or PNG) on "
+        "image/compressed.",
+        choices=("raw", "compressed"),
+    ),
+    Spec(
         "checkpoint",
         "",
         Applies.AT_CONFIGURE,
@@ -207,10 +215,24 @@ SPECS = (
     ),
     Spec(
         "matching.images_kept",
-        16,
+        30,
         Applies.LIVE,
         "Images remembered for detections that come later; each costs its size in memory.",
         bounds=(1, 200),
+    ),
+    Spec(
+        "matching.memory",
+        256,
+        Applies.LIVE,
+        "Most memory for remembered images [MB]; the newest one is kept however large it is.",
+        bounds=(1, 100_000),
+    ),
+    Spec(
+        "masks.enabled",
+        False,
+        Applies.LIVE,
+        "Take the topic masks, an instance-id image for each detections message, and caption what "
+        "it shows of each object instead of its box.",
     ),
     Spec(
         "diagnostics.stale_after",

@@ -41,6 +41,10 @@ class Stream:
         self._callback = callback
         self._subscription: Subscription[Any] | None = None
 
+    @property
+    def is_open(self) -> bool:
+        return self._subscription is not None
+
     def open(self) -> None:
         self._auto = self._reliability_is_auto()
         self._reliability = self._offered() or ReliabilityPolicy.BEST_EFFORT
@@ -48,8 +52,10 @@ class Stream:
 
     def fit(self) -> None:
         """Subscribe anew if the publishers' reliability has changed; to be called now and then."""
+        if self._subscription is None:
+            return
         offered = self._offered() if self._auto else None
-        if self._subscription is None or offered in (None, self._reliability):
+        if offered in (None, self._reliability):
             return
         self._node.destroy_subscription(self._subscription)
         self._reliability = offered
