@@ -26,6 +26,7 @@ from perceptiondlm_ros.ros.describing import DescribeService
 from perceptiondlm_ros.ros.diagnostics import Diagnostics
 from perceptiondlm_ros.ros.frames import Describes
 from perceptiondlm_ros.ros.inputs import Inputs
+from perceptiondlm_ros.ros.library_log import library_log
 from perceptiondlm_ros.ros.loading import load_and_warm_up, load_captioner
 from perceptiondlm_ros.ros.monitor import Monitor
 from perceptiondlm_ros.ros.outputs import Outputs
@@ -130,7 +131,8 @@ class RegionCaptioner(LifecycleNode):
         settings = parameters.load_settings(self)
         started = time.monotonic()
         self.get_logger().info(f"loading {settings.path or 'the packaged checkpoint'}")
-        captioner = load_and_warm_up(self._load, settings, self.status)
+        with library_log(self.get_logger(), self.status):
+            captioner = load_and_warm_up(self._load, settings, self.status)
         self._captioning = Captioning(self, captioner, self.outputs, self._monitor)
         took = time.monotonic() - started
         self.get_logger().info(f"{captioner.name} is loaded and warmed up after {took:.1f} s")
