@@ -47,6 +47,8 @@ class RegionCaptioner(LifecycleNode):
     load: makes the captioner at `configure`; another one is given in tests.
     """
 
+    diagnostics: Diagnostics | None = None  # a node that could not be made is destroyed as well
+
     def __init__(
         self, load: Callable[[LoadSettings], Describes] = load_captioner, **node_options: Any
     ) -> None:
@@ -109,7 +111,8 @@ class RegionCaptioner(LifecycleNode):
         self.status.enter(Activity.FINALIZED)
 
     def destroy_node(self) -> None:
-        self.diagnostics.stop()
+        if self.diagnostics:
+            self.diagnostics.stop()
         super().destroy_node()
 
     def _transition(

@@ -153,7 +153,7 @@ def test_the_answer_does_not_wait_for_something_else_to_wake_the_executor(robot:
     robot.node.set_parameters([Parameter("enabled", value=False)])
     assert robot.node.trigger_configure() == SUCCESS
     assert robot.node.trigger_activate() == SUCCESS
-    robot.node.diagnostics.stop()
+    robot.node.diagnostics.stop()  # type: ignore[union-attr]
     robot.captioner.started.clear()
     robot.captioner.gate.clear()
     future = robot.ask(DescribeRegions, "describe", request())
