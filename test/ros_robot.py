@@ -30,11 +30,11 @@ ERROR = TransitionCallbackReturn.ERROR
 class Robot:
     """load: makes the captioner, a fake one unless it is replaced."""
 
-    def __init__(self, context: Any) -> None:
+    def __init__(self, context: Any, **node_options: Any) -> None:
         self.captioner = FakeCaptioner()
         self.load: Callable[[LoadSettings], Any] = lambda settings: self.captioner
         self.settings: list[LoadSettings] = []
-        self.node = RegionCaptioner(load=self._load, context=context)
+        self.node = RegionCaptioner(load=self._load, context=context, **node_options)
         self.warnings: list[str] = []
         self.node._warn._write = self.warnings.append
         self.losses: list[str] = []
@@ -104,9 +104,9 @@ class Robot:
 
 
 @contextmanager
-def running_robot() -> Iterator[Robot]:
+def running_robot(**node_options: Any) -> Iterator[Robot]:
     with ros_context() as context:
-        robot = Robot(context)
+        robot = Robot(context, **node_options)
         try:
             yield robot
         finally:

@@ -120,8 +120,11 @@ class Observer:
     def _tell(self, regions: Regions, total: int) -> None:
         if regions.masks_problem:
             self._monitor.warn("masks", regions.masks_problem)
+        # A filter may leave out more than was meant, so what it does is counted, if not told.
+        without = regions.dropped + regions.unwanted
+        if without:
+            self._monitor.count_dropped(without)
         if regions.dropped:
-            self._monitor.count_dropped(regions.dropped)
             told = ", ".join(f"{number} {reason}" for reason, number in regions.dropped.items())
             self._monitor.warn(
                 "regions", f"{regions.dropped.total()} of {total} detections dropped: {told}"

@@ -1,0 +1,174 @@
+"""What the node takes, over DDS: compressed images, masks, filters, other sizes, other names."""
+
+from __future__ import annotations
+
+import array
+import io
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+from rclpy.parameter import Parameter
+from ros_robot import SUCCESS, Robot, running_robot
+from ros_support import detection, detections, header, image, taken_reliably
+from sensor_msgs.msg import CompressedImage, Image
+
+SECOND = 1_000_000_000
+COMPRESSED = Parameter("image_transport", value="compressed")
+
+
+def jpeg(nanoseconds: int, value: int) -> CompressedImage:
+    file = io.BytesIO()
+    Pillow.fromarray(np.full((48, 64, 3), value, np.uint8)).save(file, "JPEG")
+    data = array.array("B", file.getvalue())
+    return CompressedImage(header=header(nanoseconds), format="jpeg", data=data)
+
+
+def masks(nanoseconds: int, *boxes: tuple[int, int, int, int]) -> Image:
+    ids = np.zeros((48, 64), np.uint8)
+    for index, (x0, y0, x1, y1) in enumerate(boxes):
+        ids[y0:y1, x0:x1] = index + 1
+    data = array.array("B", ids.tobytes())
+    return Image(
+        header=header(nanoseconds), height=48, width=64, encoding="mono8", step=64, data=data
+    )
+
+
+def test_compressed_images_are_found_in_the_nodes_namespace() -> None:
+    with running_robot(parameter_overrides=[COMPRESSED], namespace="left") as robot:
+        assert robot.node.inputs.images.topic == "/left/image/compressed"
+
+
+@pytest.fixture
+def robot() -> Iterator[Robot]:
+    with running_robot() as robot:
+        yield robot
+
+
+@pytest.mark.parametrize(
+    ("remapping", "topic"),
+    [
+        ("__ns:=/", "/image/compressed"),
+        ("image:=/front/image_raw", "/front/image_raw/compressed"),
+        ("image/compressed:=/small", "/small"),
+    ],
+)
+def test_compressed_images_follow_the_remapping_of_the_image(remapping: str, topic: str) -> None:
+    options = {
+        "parameter_overrides": [COMPRESSED],
+        "cli_args": ["--ros-args", "-r", remapping],
+    }
+    with running_robot(**options) as robot:
+        assert robot.node.inputs.images.topic == topic
+        camera = robot.peer.create_publisher(CompressedImage, topic, 10)
+        assert robot.node.trigger_configure() == robot.node.trigger_activate() == SUCCESS
+        robot.until(
+            lambda: (
+                taken_reliably(robot.peer, topic, "/detections")
+                and camera.get_subscription_count() > 0
+                and robot.found.get_subscription_count() > 0
+            ),
+            "subscribed",
+        )
+
+        stamps = itertools.count(SECOND, SECOND)
+
+        def publish() -> None:
+            stamp = next(stamps)
+            camera.publish(jpeg(stamp, 150))
+            robot.found.publish(detections(stamp))
+
+        robot.until(lambda: bool(robot.received), "descriptions", again=publish)
+        assert robot.received[0].regions[0].caption == "box 8 8 24 24"
+        assert robot.captioner.first_pixels[-1] == pytest.approx(150, abs=2)
+
+
+def test_masks_are_captioned_in_place_of_boxes_once_they_are_wanted(robot: Robot) -> None:
+    robot.start()
+    publisher = robot.peer.create_publisher(Image, "masks", 10)
+    assert publisher.get_subscription_count() == 0
+    robot.node.set_parameters([Parameter("masks.enabled", value=True)])
+    robot.until(lambda: taken_reliably(robot.peer, "/masks"), "subscribed")
+    robot.until(lambda: publisher.get_subscription_count() > 0, "matched")
+    robot.frame(SECOND)
+    publisher.publish(masks(SECOND, (10, 10, 15, 20)))
+    robot.until(lambda: bool(robot.received), "descriptions")
+    assert robot.received[0].regions[0].caption == "mask 10 10 15 20"
+    assert robot.node.counters.masks_missing == 0
+    robot.node.set_parameters([Parameter("masks.enabled", value=False)])
+    robot.until(lambda: publisher.get_subscription_count() == 0, "unsubscribed")
+
+
+def test_missing_and_wrong_masks_are_told_and_boxes_are_captioned(robot: Robot) -> None:
+    robot.node.set_parameters([Parameter("masks.enabled", value=True)])
+    publisher = robot.peer.create_publisher(Image, "masks", 10)
+    robot.start()
+    robot.until(lambda: publisher.get_subscription_count() > 0, "matched")
+    robot.frame(SECOND)
+    robot.until(lambda: bool(robot.received), "descriptions without masks")
+    assert robot.received[0].regions[0].caption == "box 8 8 24 24"
+    assert robot.node.counters.masks_missing == 1
+    robot.until(lambda: any("no masks within" in line for line in robot.warnings), "a line")
+    assert any("/masks" in line and "masks.enabled" in line for line in robot.warnings)
+    robot.frame(2 * SECOND)
+    wrong = masks(2 * SECOND)
+    wrong.encoding = "rgb8"
+    publisher.publish(wrong)
+    robot.until(lambda: len(robot.received) == 2, "descriptions in spite of wrong masks")
+    assert robot.node.counters.masks == 1 and robot.node.counters.masks_missing == 1
+
+
+def test_filters_and_the_detectors_size_apply_to_the_next_frame(robot: Robot) -> None:
+    robot.start()
+    values = {
+        "detections.min_score": 0.3,
+        "detections.excluded_classes": "dog, cat",
+        "detections.image_width": 128,
+        "detections.image_height": 96,
+    }
+    done = robot.node.set_parameters([Parameter(name, value=v) for name, v in values.items()])
+    assert all(result.successful for result in done)
+    items = [
+        detection(16, 16, 48, 48, "track 1", "cup", 0.5),
+        detection(16, 16, 48, 48, "2", "dog", 0.5),
+        detection(16, 16, 48, 48, "3", "cup", 0.2),
+    ]
+    robot.images.publish(image(SECOND))
+    robot.found.publish(detections(SECOND, items))
+    robot.until(lambda: bool(robot.received), "descriptions")
+    (message,) = robot.received
+    (region,) = message.regions
+    assert (region.id, region.index, region.caption) == ("track 1", 0, "box 8 8 24 24")
+    assert (region.bbox.size_x, region.bbox.center.position.x) == (16, 16)
+    assert message.dropped == 0
+    assert not any("dropped" in line for line in robot.warnings), "the user wants it so"
+    assert robot.node.counters.regions_dropped == 2
+    assert dict(robot.node.counters.drop_reasons) == {
+        "of classes in detections.excluded_classes": 1,
+        "with a score below 0.3": 1,
+    }
+
+
+def test_detections_whose_image_had_to_make_room_say_so(robot: Robot) -> None:
+    robot.node.set_parameters(
+        [Parameter("matching.images_kept", value=2), Parameter("matching.tolerance", value=0.0)]
+    )
+    robot.start()
+    for n in range(1, 6):
+        robot.images.publish(image(n * SECOND // 10))
+    robot.until(lambda: robot.node.counters.images == 5, "images")
+    robot.found.publish(detections(SECOND // 10))
+    robot.until(lambda: robot.node.counters.unmatched == 1, "given up")
+    assert "image was forgotten; raise matching.images_kept" in robot.warnings[0]
+    assert robot.node.counters.last_gap == pytest.approx(0.3)
+
+
+def test_memory_of_images_is_bounded_by_the_parameter(robot: Robot) -> None:
+    robot.node.set_parameters([Parameter("matching.memory", value=1)])
+    robot.start()
+    for n in range(1, 12):
+        robot.images.publish(image(n * SECOND, width=320, height=240))  # 0.23 MB
+        robot.until(lambda n=n: robot.node.counters.images == n, "image")
+    assert len(robot.node.inputs._matcher._images.items) == 4
