@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     model.add_argument(
         "--like",
         choices=get_args(Like),
-        help="make random weights of this size: small (27 MB of weights in proportion to the "
+        help="make random weights of this size: small (54 MB in the proportions of the "
         "published ones), or published (8.5 billion, 17 GB); default small",
     )
     model.add_argument(

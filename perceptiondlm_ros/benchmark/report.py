@@ -30,13 +30,14 @@ def report(results: Results, as_table: Callable[[Rows], str]) -> str:
     settings, machine = results.settings, results.machine
     versions = ", ".join(f"{name} {version}" for name, version in results.versions.items())
     where = ", ".join([machine["processor"], f"{machine['cores']} cores", *machine["gpus"]])
+    repetitions = max((len(one.milliseconds["total"]) for one in results.measured()), default=0)
     return "\n\n".join(
         [
             f"{settings['checkpoint']} ({settings['weights_bytes'] / 1e9:.3g} GB of weights), "
             f"{settings['steps']} denoising steps, {settings['caption_tokens']} caption tokens, "
             f"{results.date}",
             f"{where}; {versions}",
-            f"Milliseconds of one call, median of {settings['repetitions']}; a step is one after "
+            f"Milliseconds of one call, median of {repetitions}; a step is one after "
             "the first, which is the prefill. Equal captions have equal digests.",
             as_table(table(results)),
             as_table(memory_table(results)),

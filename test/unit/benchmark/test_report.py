@@ -83,7 +83,13 @@ def test_what_failed_is_told_and_the_others_stay() -> None:
 
 def test_a_report_names_machine_versions_and_date() -> None:
     text = report(results(), as_text)
-    for word in ("A processor, 2 cores, A card", "torch 2.13", "2026-11-25", "8 denoising steps"):
+    for word in (
+        "A processor, 2 cores, A card",
+        "torch 2.13",
+        "2026-11-25",
+        "8 denoising steps",
+        "median of 3",
+    ):
         assert word in text
 
 
