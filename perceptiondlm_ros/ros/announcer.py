@@ -12,6 +12,7 @@ _TOLD_ELSEWHERE = {
     *(Condition.UNCONFIGURED, Condition.INACTIVE, Condition.DISABLED),
     *(Condition.OUT_OF_MEMORY, Condition.FAILING),
     *(Condition.UNMATCHED, Condition.REGIONS_DROPPED, Condition.STARTING),
+    Condition.MASKS_MISSING,
 }
 _FIRST_REMINDER = 10.0
 """Seconds after which a long step is told again, then after twice as long each time."""

@@ -20,6 +20,7 @@ class Counters:
     matched_exact: int = 0
     matched_nearest: int = 0
     unmatched: int = 0
+    images_forgotten: int = 0  # of the unmatched: those that came when their image was gone
     masks_missing: int = 0  # frames that waited for theirs in vain
     replaced: int = 0
     withdrawn: int = 0

@@ -37,9 +37,8 @@ class Diagnostics:
 
     def __init__(self, node: Node, counters: Counters, status: Status, inputs: Inputs) -> None:
         self._node = node
-        self._watch = Watch(
-            counters, status, inputs.images, inputs.detections, lambda: _limits(node)
-        )
+        streams = inputs.images, inputs.detections, inputs.masks
+        self._watch = Watch(counters, status, *streams, lambda: _limits(node))
         self._announcer = Announcer(_log_of(node))
         # Not a lifecycle publisher, which is silent while the node is not active.
         self._publisher = Node.create_publisher(

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, IntEnum, auto
 
+from perceptiondlm_ros.ros.situation import Input, Situation
 from perceptiondlm_ros.ros.status import Activity
 
 
@@ -40,6 +41,7 @@ class Condition(Enum):
     IMAGES_STOPPED = auto()
     DETECTIONS_STOPPED = auto()
     UNMATCHED = auto()
+    MASKS_MISSING = auto()
     REGIONS_DROPPED = auto()
     STARTING = auto()
     OK = auto()
@@ -50,54 +52,6 @@ class Health:
     level: Level
     condition: Condition
     reason: str  # one line
-
-
-@dataclass(frozen=True)
-class Input:
-    """One topic that the node takes.
-
-    mismatches: for each publisher that can't be heard, why and what to do about it.
-    age: seconds since its last message in this activation; None while none came.
-    """
-
-    topic: str
-    publishers: int = 0
-    mismatches: tuple[str, ...] = ()
-    age: float | None = None
-
-
-@dataclass(frozen=True)
-class Situation:
-    """What can be seen of the node at one time. Durations are in seconds.
-
-    activity, activity_for, detail: what the node does, since when, and what more is known of that.
-    error: what the newest transition or pass failed with, empty if it went well; failures: how many
-        failed one after the other.
-    pass_for: since when the pass in work runs, 0 if none does; pass_usual: what is usual.
-    matched, unmatched: detections that lately found their image, and that did not.
-    gap: from the last unmatched detections to the nearest image; None where there was none.
-    dropped: why no region at all was captioned lately although there were some; empty if not so.
-    published_rate: frames a second; published_age: since the last was, None before the first.
-    stale_after: an input that was silent for longer has stopped.
-    """
-
-    activity: Activity
-    images: Input
-    detections: Input
-    activity_for: float = 0.0
-    detail: str = ""
-    error: str = ""
-    failures: int = 0
-    pass_for: float = 0.0
-    pass_usual: float = 0.0
-    matched: int = 0
-    unmatched: int = 0
-    gap: float | None = None
-    tolerance: float = 0.0
-    dropped: str = ""
-    published_rate: float = 0.0
-    published_age: float | None = None
-    stale_after: float = 5.0
 
 
 BUSY = frozenset({Activity.LOADING, Activity.BUILDING, Activity.WARMING_UP})
@@ -212,7 +166,12 @@ def _input(
 def _matching(seen: Situation) -> Health | None:
     if not seen.unmatched or seen.matched:
         return None
-    if seen.gap is None:
+    if seen.forgotten:
+        line = (
+            f"detections on {seen.detections.topic} come so late that their image is forgotten; "
+            "raise matching.images_kept or matching.memory, or use a faster detector"
+        )
+    elif seen.gap is None:
         line = (
             f"detections on {seen.detections.topic} match no image on {seen.images.topic}: "
             "their stamps are unset, or no image came near them"
@@ -223,6 +182,21 @@ def _matching(seen: Situation) -> Health | None:
             f"{seen.detections.topic} and {seen.images.topic}"
         )
     return Health(Level.ERROR, Condition.UNMATCHED, line)
+
+
+def _masks(seen: Situation) -> Health | None:
+    masks = seen.masks
+    if masks is None or not seen.masks_missing:
+        return None
+    if masks.mismatches:
+        why = masks.mismatches[0]
+    elif masks.age is None:
+        who = "nobody publishes" if not masks.publishers else "nothing came"
+        why = f"{who} on {masks.topic}"
+    else:
+        why = f"those on {masks.topic} have other stamps than {seen.detections.topic}"
+    line = f"boxes are captioned for lack of masks: {why}"
+    return Health(Level.WARN, Condition.MASKS_MISSING, line)
 
 
 def _regions(seen: Situation) -> Health | None:
@@ -251,5 +225,5 @@ def _well(seen: Situation) -> Health:
 
 _RULES: tuple[Callable[[Situation], Health | None], ...] = (
     *(_busy, _finalized, _failing, _waiting_for_a_transition, _hanging, _disabled),
-    *(_images, _detections, _matching, _regions, _partly_deaf),
+    *(_images, _detections, _matching, _masks, _regions, _partly_deaf),
 )

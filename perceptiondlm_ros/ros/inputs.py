@@ -109,6 +109,7 @@ class Inputs:
 
     def _on_unmatched(self, lost: Unmatched) -> None:
         tolerance = self._matcher.limits.tolerance_ns / 1e9
+        self._counters.images_forgotten += lost.forgotten
         if lost.forgotten:
             line = (
                 "detections came so late that their image was forgotten; raise "

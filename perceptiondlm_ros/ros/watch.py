@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from perceptiondlm_ros.ros.counters import Counters
-from perceptiondlm_ros.ros.health import Input, Situation
+from perceptiondlm_ros.ros.situation import Input, Situation
 from perceptiondlm_ros.ros.statistics import Rates, quantile
 from perceptiondlm_ros.ros.status import Snapshot, Status
 from perceptiondlm_ros.ros.stream import Stream
@@ -36,6 +36,7 @@ class Watch:
         status: Status,
         images: Stream,
         detections: Stream,
+        masks: Stream,
         limits: Callable[[], Limits],
         now: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -43,6 +44,7 @@ class Watch:
         self._status = status
         self._images = images
         self._detections = detections
+        self._masks = masks
         self._limits = limits
         self._now = now
         self._rates = Rates()
@@ -65,6 +67,7 @@ class Watch:
             activity=snapshot.activity,
             images=self._input(self._images, "images"),
             detections=self._input(self._detections, "detections"),
+            masks=self._input(self._masks, "masks") if self._masks.is_open else None,
             activity_for=now - snapshot.since,
             detail=snapshot.detail,
             error=self._error(snapshot),
@@ -73,6 +76,8 @@ class Watch:
             pass_usual=quantile(self._status.pass_times(), 0.5) or 0.0,
             matched=rates.grown("matched"),
             unmatched=rates.grown("unmatched"),
+            forgotten=rates.grown("images_forgotten"),
+            masks_missing=rates.grown("masks_missing"),
             gap=self._counters.last_gap,
             tolerance=limits.tolerance,
             dropped=self._why_nothing_is_captioned(),
@@ -122,6 +127,7 @@ class Watch:
             "detections topic": seen.detections.topic,
             "detections publishers": str(seen.detections.publishers),
             "detections rate [Hz]": _number(rates.rate("detections"), 1),
+            "masks rate [Hz]": _number(rates.rate("masks"), 1),
             "published frames rate [Hz]": _number(seen.published_rate, 2),
             "captioned frames rate [Hz]": _number(rates.rate("frames_captioned"), 2),
             "latency p50 [s]": _number(quantile(latencies, 0.5), 3),
@@ -146,7 +152,8 @@ class Watch:
 
 def _counts(counters: Counters) -> dict[str, int]:
     names = (
-        *("images", "detections", "unmatched", "frames_captioned", "frames_failed"),
+        *("images", "detections", "masks", "unmatched", "images_forgotten", "masks_missing"),
+        *("frames_captioned", "frames_failed"),
         *("regions_captioned", "regions_reused", "regions_dropped"),
     )
     return {

@@ -8,12 +8,11 @@ import pytest
 
 from perceptiondlm_ros.ros.health import (
     Condition,
-    Input,
     Level,
-    Situation,
     is_about_memory,
     judge,
 )
+from perceptiondlm_ros.ros.situation import Input, Situation
 from perceptiondlm_ros.ros.status import Activity
 
 IMAGES = Input("/camera/image", publishers=1, age=0.1)
@@ -160,6 +159,31 @@ TABLE: list[tuple[dict[str, object], Level, Condition, str]] = [
         Condition.UNMATCHED,
         "detections on /detections match no image on /camera/image",
     ),
+    (
+        {"matched": 0, "unmatched": 4, "forgotten": 4, "gap": 1.7, "tolerance": 0.1},
+        Level.ERROR,
+        Condition.UNMATCHED,
+        "detections on /detections come so late that their image is forgotten; raise",
+    ),
+    (
+        {"masks": Input("/masks"), "masks_missing": 3},
+        Level.WARN,
+        Condition.MASKS_MISSING,
+        "boxes are captioned for lack of masks: nobody publishes on /masks",
+    ),
+    (
+        {"masks": Input("/masks", 1, age=0.1), "masks_missing": 3},
+        Level.WARN,
+        Condition.MASKS_MISSING,
+        "boxes are captioned for lack of masks: those on /masks have other stamps than /detections",
+    ),
+    (
+        {"masks": Input("/masks", 1, (DEAF,)), "masks_missing": 3},
+        Level.WARN,
+        Condition.MASKS_MISSING,
+        f"boxes are captioned for lack of masks: {DEAF}",
+    ),
+    ({"masks": Input("/masks", 1, age=0.1)}, Level.OK, Condition.OK, "captioning"),
     ({"matched": 1, "unmatched": 4, "gap": 0.31}, Level.OK, Condition.OK, "captioning"),
     (
         {"dropped": "12 outside the 640x480 image"},
@@ -194,6 +218,7 @@ WORST_FIRST: list[tuple[dict[str, object], Condition]] = [
     (images(age=None), Condition.WAITING_FOR_IMAGES),
     (found(age=None), Condition.WAITING_FOR_DETECTIONS),
     ({"matched": 0, "unmatched": 1}, Condition.UNMATCHED),
+    ({"masks": Input("/masks"), "masks_missing": 1}, Condition.MASKS_MISSING),
     ({"dropped": "1 of no size"}, Condition.REGIONS_DROPPED),
     (images(mismatches=(DEAF,)), Condition.INCOMPATIBLE),
 ]

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from perceptiondlm_ros.ros.counters import Counters
-from perceptiondlm_ros.ros.health import Condition, Situation, judge
+from perceptiondlm_ros.ros.health import Condition, judge
+from perceptiondlm_ros.ros.situation import Situation
 from perceptiondlm_ros.ros.status import Activity, Status
 from perceptiondlm_ros.ros.watch import Limits, Watch
 
@@ -24,6 +25,7 @@ class FakeStream:
     topic: str
     count: int = 1
     lines: tuple[str, ...] = ()
+    is_open: bool = True
     offers: Offers = field(default_factory=Offers)
 
     def publishers(self) -> int:
@@ -41,7 +43,8 @@ class Seconds:
         self.counters = Counters()
         self.status = Status(lambda: self.now)
         self.images, self.found = FakeStream("/image"), FakeStream("/detections")
-        streams: list[Any] = [self.images, self.found]
+        self.masks = FakeStream("/masks", is_open=False)
+        streams: list[Any] = [self.images, self.found, self.masks]
         limits = Limits(tolerance=0.1, stale_after=5.0)
         self.watch = Watch(self.counters, self.status, *streams, lambda: limits, lambda: self.now)
 
@@ -156,6 +159,18 @@ def test_the_middlewares_report_is_told_where_the_graph_shows_nothing() -> None:
     assert health.reason.startswith("QoS of /image incompatible (liveliness)")
     situation, _ = node.look(images=1)
     assert not situation.images.mismatches, "something is heard"
+
+
+def test_masks_count_where_they_are_wanted() -> None:
+    node = Seconds()
+    node.stream()
+    situation, _ = node.look(images=1, detections=1, masks_missing=1)
+    assert situation.masks is None
+    node.masks.is_open = True
+    situation, values = node.look(4, images=1, detections=1, masks=2, masks_missing=1)
+    assert situation.masks is not None and situation.masks.age == 0.0
+    assert values["masks rate [Hz]"] == "1.6"
+    assert judge(situation).condition is Condition.MASKS_MISSING
 
 
 @pytest.mark.parametrize("seconds", [1, 30])
