@@ -14,6 +14,7 @@ from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from ros_support import FakeCaptioner, Spinner, detection, detections, image, ros_context
 from sensor_msgs.msg import Image
+from std_srvs.srv import SetBool
 from vision_msgs.msg import Detection2DArray
 
 from perceptiondlm_ros.errors import CheckpointError
@@ -195,6 +196,38 @@ def test_the_gap_of_stamps_is_told_against_the_tolerance(robot: Robot) -> None:
     (result,) = robot.node.set_parameters([Parameter("matching.tolerance", value=0.5)])
     assert result.successful
     robot.hear(OK, "captioning", again=lambda: robot.frame(310_000_000))
+
+
+def test_missing_masks_are_told_while_boxes_are_captioned(robot: Robot) -> None:
+    (result,) = robot.node.set_parameters([Parameter("masks.enabled", value=True)])
+    assert result.successful
+    robot.activate()
+    robot.see()
+    robot.hear(WARN, "boxes are captioned for lack of masks: nobody publishes", again=robot.frame)
+
+
+def test_detections_that_come_too_late_are_told_with_what_to_do(robot: Robot) -> None:
+    robot.node.set_parameters([Parameter("matching.images_kept", value=1)])
+    robot.activate()
+    robot.see()
+    stamps = iter(range(10**9, 10**12, 10**9))
+
+    def late() -> None:
+        stamp = next(stamps)
+        robot.images.publish(image(stamp))
+        robot.found.publish(detections(stamp - 5 * 10**9))
+
+    robot.hear(ERROR, "raise matching.images_kept", again=late)
+
+
+def test_a_disabled_node_says_so_and_is_well(robot: Robot) -> None:
+    robot.activate()
+    client = robot.peer.create_client(SetBool, "/front/region_captioner/enable")
+    robot.ear.until(client.service_is_ready, "the service")
+    future = client.call_async(SetBool.Request(data=False))
+    robot.hear(OK, "disabled by ~/enable", told=future.done)
+    client.call_async(SetBool.Request(data=True))
+    robot.hear(WARN, "waiting for images")
 
 
 def test_an_incompatible_publisher_is_named_with_the_policy_and_what_to_do(
