@@ -17,7 +17,7 @@ from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
 from perceptiondlm_ros.ros import parameters
 from perceptiondlm_ros.ros.appearance import brightness, signature
 from perceptiondlm_ros.ros.conversions import Region, description, image_to_rgb, nanoseconds
-from perceptiondlm_ros.ros.frames import Frame, Result
+from perceptiondlm_ros.ros.frames import Frame, Result, Waiting
 from perceptiondlm_ros.ros.monitor import Monitor
 from perceptiondlm_ros.ros.regions import region_settings
 from perceptiondlm_ros.ros.reuse import Limits, Reuse, Scene
@@ -139,6 +139,7 @@ def read_limits(node: Node) -> Limits:
         max_gap=parameters.read(node, "reuse.max_gap", float),
         max_change=parameters.read(node, "reuse.max_change", float),
         max_turn=parameters.read(node, "reuse.max_turn", float),
+        retries=parameters.read(node, "reuse.retries", int),
         budget=parameters.read(node, "reuse.budget", int),
     )
 
@@ -187,6 +188,13 @@ def compose(
         observation.pixels,
         tracks=tuple(observation.scene.names[place] for place in descriptions),
         masks=tuple(observation.regions[place].mask for place in descriptions),
+        waiting=tuple(
+            Waiting(name, region.detection.id, region.label, region.index, region.box, region.mask)
+            for place, (name, region) in enumerate(
+                zip(observation.scene.names, observation.regions, strict=True)
+            )
+            if place not in descriptions
+        ),
         activation=frame.activation,
         sequence=observation.sequence,
         error=observation.error or error,

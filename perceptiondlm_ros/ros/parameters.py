@@ -156,11 +156,18 @@ SPECS = (
         bounds=(0.0, 3.2),
     ),
     Spec(
+        "reuse.retries",
+        2,
+        Applies.LIVE,
+        "How often a caption that has less confidence than half of them is made once more, soon.",
+        bounds=(0, 10),
+    ),
+    Spec(
         "reuse.budget",
         12,
         Applies.LIVE,
         "Most regions captioned in a pass while captions are used again; the others follow in the "
-        "next pass, new ones first, then changed ones, then the oldest.",
+        "next pass: new ones first, then changed ones, then the oldest, then uncertain ones.",
         bounds=(1, 1000),
     ),
     Spec(

@@ -3,15 +3,20 @@
 A caption stands for its track while the track's id and class agree and its box moves plausibly
 (`tracks`), what is in the box looks as it did, the object lies to its nearest neighbour as it did
 (captions say such things), and the caption is young enough.
+
+Kept captions are worth a second look: one of less confidence than usual is made once more from
+another frame, and the better one stays.
 """
 
 from __future__ import annotations
 
 import math
 import threading
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
+from statistics import median
 from typing import TYPE_CHECKING
 
 from perceptiondlm_ros.ros.appearance import difference
@@ -24,6 +29,8 @@ if TYPE_CHECKING:
 _RENEW_CHANGED, _RENEW_OLD = 0.5, 0.7
 _FARTHER = 0.1  # share by which the neighbour of then may be farther away than the nearest one
 _LEAST = 1e-6
+_RETRY_S = 0.3  # until the first retry of an uncertain caption, each later one twice as long
+_CONFIDENCES_KEPT, _CONFIDENCES_NEEDED = 64, 8  # captions that "usual" is judged by
 
 
 class Urgency(IntEnum):
@@ -32,6 +39,7 @@ class Urgency(IntEnum):
     NEW = 0
     CHANGED = 1
     OLD = 2
+    UNCERTAIN = 3
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,7 @@ class Limits:
     max_age, max_gap: seconds, of the caption and of an object's absence.
     max_change: of the looks, as a fraction of the image's brightness.
     max_turn: of the direction to the nearest neighbour [rad]; pi or more leaves neighbours out.
+    retries: how often a caption of less confidence than usual is made once more.
     budget: most regions captioned in a pass.
     """
 
@@ -49,6 +58,7 @@ class Limits:
     max_gap: float
     max_change: float
     max_turn: float
+    retries: int
     budget: int
 
 
@@ -87,6 +97,8 @@ class Reuse:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._tracks = Tracks()
+        self._confidences: deque[float] = deque(maxlen=_CONFIDENCES_KEPT)
+        self._usual = 0.0  # confidence
 
     def see(self, stamp_ns: int, sightings: Sequence[Sighting], limits: Limits) -> Scene:
         """Follow the tracks to the next frame."""
@@ -105,7 +117,7 @@ class Reuse:
         wanted: list[tuple[Urgency, int, int]] = []  # urgency, caption's stamp, place
         with self._lock:
             for place, look in enumerate(scene.looks):
-                caption, urgency = _judge(scene, look)
+                caption, urgency = _judge(scene, look, self._usual)
                 if caption is not None:
                     held[place] = caption
                 if urgency is not None:
@@ -120,11 +132,23 @@ class Reuse:
         with self._lock:
             for place, caption in captions:
                 look = scene.looks[place]
-                track = look.track
-                track.captioned = True
-                newer = track.held is None or track.held.stamp_ns <= scene.stamp_ns
-                if track.breaks == look.breaks and newer:
-                    track.held = Held(caption, scene.stamp_ns, look.sighting.looks, look.neighbour)
+                look.track.captioned = True
+                newer = look.track.held is None or look.track.held.stamp_ns <= scene.stamp_ns
+                if look.track.breaks == look.breaks and newer:
+                    look.track.held = self._better(scene, look, caption)
+                self._confidences.append(caption.confidence)
+            if len(self._confidences) >= _CONFIDENCES_NEEDED:
+                self._usual = median(self._confidences)
+
+    def _better(self, scene: Scene, look: Look, caption: Caption) -> Held:
+        """The new caption, unless the one that there is stands and has more confidence."""
+        stamp_ns = scene.stamp_ns
+        made = Held(caption, stamp_ns, look.sighting.looks, look.neighbour, tried_ns=stamp_ns)
+        held, urgency = _judge(scene, look, self._usual)
+        if held is None or urgency is Urgency.CHANGED:
+            return made
+        better = urgency is not Urgency.OLD and held.caption.confidence >= caption.confidence
+        return replace(held if better else made, retries=held.retries + 1, tried_ns=stamp_ns)
 
     def lose_captions(self) -> None:
         """Caption everything anew: another prompt."""
@@ -137,8 +161,11 @@ class Reuse:
             self._tracks.clear()
 
 
-def _judge(scene: Scene, look: Look) -> tuple[Held | None, Urgency | None]:
-    """The caption that may be used again, and why a new one is wanted nevertheless."""
+def _judge(scene: Scene, look: Look, usual: float) -> tuple[Held | None, Urgency | None]:
+    """The caption that may be used again, and why a new one is wanted nevertheless.
+
+    usual: the confidence that half of the captions have.
+    """
     limits, track = scene.limits, look.track
     held = track.held if track.breaks == look.breaks else None
     if not limits.enabled or not scene.stamp_ns or held is None:
@@ -152,6 +179,9 @@ def _judge(scene: Scene, look: Look) -> tuple[Held | None, Urgency | None]:
         urgency = Urgency.CHANGED
     elif age > _RENEW_OLD:
         urgency = Urgency.OLD
+    elif held.caption.confidence < usual and held.retries < limits.retries:
+        waited = (scene.stamp_ns - held.tried_ns) / 1e9
+        urgency = Urgency.UNCERTAIN if waited >= _RETRY_S * 2**held.retries else None
     return held if max(change, age) <= 1 else None, urgency
 
 

@@ -56,12 +56,17 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class Held:
-    """A caption with what it was made from: the stamp of the image, the looks, the neighbour."""
+    """A caption with what it was made from: the stamp of the image, the looks, the neighbour.
+
+    retries: how often the model was asked once more without a change; the last time at tried_ns.
+    """
 
     caption: Caption
     stamp_ns: int
     looks: Signature
     neighbour: Neighbour | None
+    retries: int = 0
+    tried_ns: int = 0
 
 
 @dataclass(eq=False)

@@ -14,7 +14,9 @@ from perceptiondlm_ros.ros.reuse import Limits, Plan, Reuse, Scene
 from perceptiondlm_ros.ros.tracks import Sighting
 
 SECOND = 1_000_000_000
-LIMITS = Limits(enabled=True, max_age=10.0, max_gap=2.0, max_change=0.15, max_turn=0.5, budget=12)
+LIMITS = Limits(
+    enabled=True, max_age=10.0, max_gap=2.0, max_change=0.15, max_turn=0.5, retries=2, budget=12
+)
 
 
 def at(x: float, y: float, name: str, brightness: float = 1.0) -> Sighting:
@@ -174,3 +176,52 @@ def test_captions_of_before_an_end_are_gone_also_those_on_the_way(end: object) -
     end(stream.reuse)  # type: ignore[operator]
     stream.caption(scene, plan)
     assert not stream.reuse.plan(stream.see(at(10, 10, "a"), at(50, 10, "b"))).held
+
+
+def confident(stream: Stream, scene: Scene, values: dict[str, float]) -> tuple[str, ...]:
+    """Caption what is wanted of a frame with these confidences; who was captioned."""
+    wanted = stream.reuse.plan(scene).wanted
+    names = tuple(scene.names[place] for place in wanted)
+    stream.reuse.keep(
+        scene,
+        [
+            (place, Caption(f"{name} {values[name]}", values[name], [], False))
+            for place, name in zip(wanted, names, strict=True)
+        ],
+    )
+    return names
+
+
+def test_an_uncertain_caption_is_made_again_soon_but_not_for_ever_and_the_best_one_stays() -> None:
+    stream = Stream(replace(LIMITS, max_age=1000.0))
+    crowd = [at(100 * n, 10, str(n)) for n in range(9)]
+    sure = {str(n): 0.9 for n in range(9)}
+    assert len(confident(stream, stream.see(*crowd), sure | {"4": 0.5})) == 9
+    tries = iter([0.7, 0.6])
+    asked = []
+    for _ in range(50):
+        scene = stream.see(*crowd)
+        if stream.reuse.plan(scene).wanted:
+            asked.append(round(stream.seconds - 100.1, 1))
+            assert confident(stream, scene, {"4": next(tries)}) == ("4",)
+    assert asked == [0.3, 0.9]
+    held = stream.reuse.plan(stream.see(*crowd)).held[4]
+    assert held.caption.confidence == 0.7
+    assert held.stamp_ns == round(100.4 * SECOND), "its age is that of the better one"
+
+
+def test_captions_that_are_all_alike_are_not_made_again() -> None:
+    stream = Stream()
+    crowd = [at(100 * n, 10, str(n)) for n in range(9)]
+    assert len(confident(stream, stream.see(*crowd), {str(n): 0.4 for n in range(9)})) == 9
+    assert not any(stream.reuse.plan(stream.see(*crowd)).wanted for _ in range(60))
+
+
+def test_an_old_caption_is_replaced_also_by_one_of_less_confidence() -> None:
+    stream = Stream()
+    stream.plan(at(10, 10, "a"))
+    scene = stream.see(at(10, 10, "a"), after=1.9)
+    for _ in range(4):
+        scene = stream.see(at(10, 10, "a"), after=1.9)
+    assert confident(stream, scene, {"a": 0.1}) == ("a",)
+    assert stream.reuse.plan(stream.see(at(10, 10, "a"))).held[0].caption.confidence == 0.1
