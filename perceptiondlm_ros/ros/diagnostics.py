@@ -15,6 +15,7 @@ from rclpy.qos import QoSProfile
 from perceptiondlm_ros.ros import parameters
 from perceptiondlm_ros.ros.announcer import Announcer
 from perceptiondlm_ros.ros.health import Health, Level, judge
+from perceptiondlm_ros.ros.throttle import Throttle
 from perceptiondlm_ros.ros.watch import Limits, Watch
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Diagnostics:
         streams = inputs.images, inputs.detections, inputs.masks
         self._watch = Watch(counters, status, *streams, lambda: _limits(node))
         self._announcer = Announcer(_log_of(node))
+        self._warn = Throttle(node.get_logger().error, period=60.0)
         # Not a lifecycle publisher, which is silent while the node is not active.
         self._publisher = Node.create_publisher(
             node, DiagnosticArray, "/diagnostics", QoSProfile(depth=10)
@@ -64,8 +66,7 @@ class Diagnostics:
             self._publish()
         except Exception as error:  # noqa: BLE001  (the next second may be better)
             if self._node.context.ok() and not self._ending.is_set():
-                kind = type(error).__name__
-                self._node.get_logger().error(f"diagnostics failed: {kind}: {error}")
+                self._warn("failed", f"diagnostics failed: {type(error).__name__}: {error}")
 
     def _publish(self) -> None:
         seen, values = self._watch.look()

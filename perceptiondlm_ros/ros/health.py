@@ -60,8 +60,12 @@ BUSY = frozenset({Activity.LOADING, Activity.BUILDING, Activity.WARMING_UP})
 _HANGING = 30.0
 """A pass of this many seconds hangs, if it also takes ten times what is usual."""
 
-_MEMORY = ("out of memory", "outofmemory", "memoryerror", "bad_alloc", "allocate memory")
-_MEMORY_ADVICE = "free memory on the device, lower max_regions, or load a smaller checkpoint"
+_MEMORY = (
+    *("out of memory", "outofmemory", "memoryerror", "bad_alloc", "alloc_failed"),
+    *("allocate memory", "of memory", "can't hold", "are free on"),
+)
+_OWN_ERROR = "BackendError"  # says what to do in its own words
+_MEMORY_ADVICE = "; free memory on the device, lower max_regions, or load a smaller checkpoint"
 
 
 def judge(seen: Situation) -> Health:
@@ -97,7 +101,8 @@ def _failing(seen: Situation) -> Health | None:
     if not seen.error:
         return None
     if is_about_memory(seen.error):
-        line = f"out of memory: {seen.error}; {_MEMORY_ADVICE}"
+        advice = "" if _OWN_ERROR in seen.error else _MEMORY_ADVICE
+        line = f"out of memory: {seen.error}{advice}"
         return Health(Level.ERROR, Condition.OUT_OF_MEMORY, line)
     if seen.activity in (Activity.UNCONFIGURED, Activity.INACTIVE):
         return Health(Level.ERROR, Condition.TRANSITION_FAILED, seen.error)

@@ -347,6 +347,33 @@ def test_a_failed_configure_is_told_until_the_next(
     robot.hear(WARN, "inactive")
 
 
+def test_it_comes_each_second_of_real_time_while_simulated_time_stands_still(
+    make: Callable[..., Robot],
+) -> None:
+    robot = make(use_sim_time=True)
+    robot.hear(WARN, "unconfigured", told=lambda: len(robot.told) > 2)
+    assert all(array.header.stamp.sec == 0 for array in robot.told)
+
+
+def test_it_goes_on_after_an_error_of_its_own(
+    robot: Robot, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    watch = robot.node.diagnostics._watch
+    look, failed = watch.look, []
+
+    def sometimes() -> Any:
+        if len(failed) < 3:
+            failed.append(1)
+            raise RuntimeError("graph is gone")
+        return look()
+
+    monkeypatch.setattr(watch, "look", sometimes)
+    robot.ear.until(lambda: len(failed) == 3, "errors")
+    robot.hear(WARN, "unconfigured")
+    said = capfd.readouterr().err
+    assert said.count("diagnostics failed: RuntimeError: graph is gone") == 1
+
+
 def test_a_destroyed_node_says_nothing_more(make: Callable[..., Robot]) -> None:
     robot = make()
     robot.hear(WARN, "unconfigured")

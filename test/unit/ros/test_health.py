@@ -208,6 +208,11 @@ def test_the_table_has_every_condition() -> None:
     assert {row[2] for row in TABLE} == set(Condition)
 
 
+def test_errors_of_ours_bring_their_own_advice() -> None:
+    error = "BackendError: the GPU ran out of memory; use fewer regions a frame"
+    assert judge(replace(WELL, error=error)).reason == f"out of memory: {error}"
+
+
 # Each holds together with all that follow: the first on the way to a caption is told.
 WORST_FIRST: list[tuple[dict[str, object], Condition]] = [
     ({"activity": Activity.LOADING}, Condition.BUSY),
@@ -240,6 +245,10 @@ def test_of_several_troubles_the_first_on_the_way_is_told(first: int) -> None:
         "RuntimeError: [enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory",
         "std::bad_alloc",
         "OSError: [Errno 12] Cannot allocate memory",
+        "RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate",
+        "BackendError: cuda:0 can't hold /models/large in bfloat16 (no): free memory or use",
+        "BackendError: the engine of denoiser takes 9 GiB, and 7 GiB of 8 GiB are free on Orin",
+        "BackendError: building denoiser for Orin takes 17 to 26 GiB of memory (fp16, 8 GiB of",
     ],
 )
 def test_errors_about_memory_are_known(error: str) -> None:
