@@ -62,6 +62,11 @@ def test_it_lasts_and_captions_while_many_more_frames_come(run: Run) -> None:
     assert len(set(handed)) > len(started), "the model was never too slow"
 
 
+def test_fast_dds_takes_its_profile(run: Run) -> None:
+    for name in ("node", "camera"):
+        assert "XML" not in (run.output / f"{name}.log").read_text()
+
+
 def test_the_newest_frame_wins_and_none_is_captioned_twice_or_out_of_order(run: Run) -> None:
     # One may come in the moment between the choice of a frame and the start of its pass.
     assert run.measured.newer.max() <= 1
