@@ -1,0 +1,121 @@
+"""Reuse with the packaged model, in the node as its users run it, at a camera's rate.
+
+The model itself is wrong now and then, and not on every frame in the same way. So three things are
+told apart: captions that were right when they were made and are wrong by now (that is reuse),
+captions that were wrong from the start, and what captioning every frame would have given.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+from ros_support import detection, detections, header
+
+from perceptiondlm_ros.captioner import Captioner
+from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
+from perceptiondlm_ros.ros.conversions import nanoseconds, rgb_to_image
+from perceptiondlm_ros.scenes.moving import MovingScene
+from perceptiondlm_ros.scenes.render import Rendered, render
+from perceptiondlm_ros.scenes.scene import captions
+
+if TYPE_CHECKING:
+    from conftest import Robot
+
+FRAMES, SEED, OBJECTS = 100, 21, 6
+START = 1_000 * 10**9
+TICK = 10**8
+
+
+def send(robot: Robot, number: int, picture: Rendered) -> None:
+    stamp = START + number * TICK
+    items = [
+        detection(*box, name=str(place), label="object")
+        for place, box in enumerate(picture.boxes.tolist())
+    ]
+    robot.images.publish(rgb_to_image(picture.image, header(stamp)))
+    robot.found.publish(detections(stamp, items))
+
+
+def film(robot: Robot, pictures: list[Rendered]) -> dict[int, RegionDescriptionArray]:
+    """Send the pictures at 10 Hz; the last message about each, by its number."""
+    deadline = time.monotonic()
+    for number, picture in enumerate(pictures):
+        send(robot, number, picture)
+        deadline += TICK / 1e9
+        while time.monotonic() < deadline:
+            robot.spinner.executor.spin_once(timeout_sec=0.01)
+    last = len(pictures) - 1
+    robot.until(lambda: any(number_of(m) == last for m in robot.received), "the last frame")
+    return {number_of(message): message for message in robot.received}
+
+
+def number_of(message: RegionDescriptionArray) -> int:
+    return (nanoseconds(message.header.stamp) - START) // TICK
+
+
+@dataclass
+class Tally:
+    reused: int = 0
+    wrong: int = 0
+    through_reuse: int = 0
+    fresh_wrong: int = 0
+
+    def add(self, text: str, now: tuple[str, ...], then: tuple[str, ...], fresh: str) -> None:
+        """now, then: what is right, and was right when the caption was made."""
+        self.reused += 1
+        self.fresh_wrong += fresh not in now
+        if text not in now:
+            self.wrong += 1
+            self.through_reuse += fresh in now and text in then
+
+    def __str__(self) -> str:
+        reuse, wrong, fresh = (
+            f"{part / self.reused:.1%}"
+            for part in (self.through_reuse, self.wrong, self.fresh_wrong)
+        )
+        return (
+            f"{self.through_reuse} of {self.reused} reused captions wrong through reuse ({reuse}); "
+            f"wrong in all {wrong}, against {fresh} without reuse"
+        )
+
+
+def test_reuse_is_seldom_wrong_and_saves_most_passes(
+    robot: Robot, capsys: pytest.CaptureFixture[str]
+) -> None:
+    robot.start()
+    scene = MovingScene(SEED, objects=OBJECTS)
+    scenes = [scene.at(number / 10) for number in range(FRAMES)]
+    pictures = [render(moment) for moment in scenes]
+    truth = [captions(moment) for moment in scenes]
+    robot.until_active()
+    messages = film(robot, pictures)
+    numbers = [number_of(message) for message in robot.received]
+    assert numbers == sorted(numbers), "never backward"
+    robot.processes[0].end()
+    captioner = Captioner.load()
+    tally = Tally()
+    for number, message in messages.items():
+        fresh = captioner.describe(
+            pictures[number].image, [tuple(box) for box in pictures[number].boxes.tolist()]
+        )
+        for region in message.regions:
+            if region.source == RegionDescription.REUSED:
+                made = (nanoseconds(region.caption_stamp) - START) // TICK
+                assert 0 <= made < number
+                place = int(region.id)
+                now, then = truth[number][place], truth[made][place]
+                tally.add(region.caption, now, then, fresh[place].text)
+    made = {(r.id, nanoseconds(r.caption_stamp)) for m in robot.received for r in m.regions}
+    regions = OBJECTS * len(messages)
+    saved = 1 - len(made) / regions
+    with capsys.disabled():
+        print(f"\nreuse with the packaged model at 10 Hz: {tally}")
+        print(f"{len(made)} captions for {regions} regions ({saved:.1%} fewer)", end=" ")
+        print(f"in {len(messages)} of {FRAMES} frames")
+    assert len(messages) >= 0.7 * FRAMES, "every frame is published, but on a busy machine"
+    assert tally.through_reuse <= 0.05 * tally.reused
+    assert tally.wrong <= tally.fresh_wrong + 0.05 * tally.reused
+    assert saved >= 0.80
