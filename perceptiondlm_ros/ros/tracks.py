@@ -125,7 +125,7 @@ class Tracks:
             _continue(tracks[index], stamp_ns, sighting, tolerance)
         everything = list(self._all())
         others = {track: track.seen for track in everything}
-        nearest = _neighbours(everything)
+        nearest = _neighbours(list(tracks.values()), everything)
         return [
             Look(tracks[index], tracks[index].breaks, sighting, nearest.get(tracks[index]), others)
             for index, sighting in enumerate(sightings)
@@ -195,17 +195,23 @@ def _plausible(before: Sighting, after: Sighting, elapsed: float) -> bool:
     return growth <= _LARGEST_GROWTH and moved <= side * (_REACH + _SPEED * elapsed)
 
 
-def _neighbours(tracks: Sequence[Track]) -> dict[Track, Neighbour]:
-    """For each track the one with the nearest centre; nothing for a lone one."""
-    if len(tracks) < 2:
+def _neighbours(some: Sequence[Track], every: Sequence[Track]) -> dict[Track, Neighbour]:
+    """For some tracks the other one with the nearest centre; nothing for a lone one.
+
+    Only for some: where a detector's ids never last, `every` soon holds thousands.
+    """
+    if len(every) < 2:
         return {}
-    centres = np.array([track.seen.centre for track in tracks])
-    apart = np.linalg.norm(centres[:, None] - centres[None], axis=-1)
-    np.fill_diagonal(apart, np.inf)
+    places = {track: place for place, track in enumerate(every)}
+    own = [places[track] for track in some]
+    centres = np.array([track.seen.centre for track in every])
+    x, y = (centres[own][:, None] - centres[None]).transpose(2, 0, 1)
+    apart = np.hypot(x, y)
+    apart[np.arange(len(own)), own] = np.inf
     nearest = apart.argmin(axis=1).tolist()
     return {
-        track: Neighbour(tracks[other], direction(track.seen.centre, tracks[other].seen))
-        for track, other in zip(tracks, nearest, strict=True)
+        track: Neighbour(every[other], direction(track.seen.centre, every[other].seen))
+        for track, other in zip(some, nearest, strict=True)
     }
 
 
