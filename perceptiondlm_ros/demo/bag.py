@@ -63,6 +63,10 @@ class Bag:
         self._write("/detections", detections, now)
         self._write("/region_captioner/descriptions", descriptions, now)
 
+    def write_again(self, descriptions: RegionDescriptionArray) -> None:
+        """Write more complete descriptions of a frame that was written."""
+        self._write("/region_captioner/descriptions", descriptions, time.time_ns())
+
     def _open(self) -> None:
         self._writer.open()
         for topic, kind in (

@@ -65,6 +65,7 @@ class Recorder(Node):
         self._active: float | None = None  # times of a monotonic clock, as _started
         self._first: float | None = None
         self._next_picture_ns = 0
+        self._in_bag = 0  # stamp of the last frame that was written
         self._stopped = False
         self._listen(Image, "image", lambda message: self._join("image", message))
         self._listen(
@@ -138,9 +139,14 @@ class Recorder(Node):
         Pillow.fromarray(image_to_rgb(message)).save(self._output / name)
 
     def _join(self, kind: str, message: Any) -> None:
-        frame = self.joiner.add(kind, nanoseconds(message.header.stamp), message)
+        stamp = nanoseconds(message.header.stamp)
+        if kind == "descriptions" and stamp == self._in_bag:
+            self._bag.write_again(message)
+            return
+        frame = self.joiner.add(kind, stamp, message)
         if frame:
             self._bag.write(**frame)
+            self._in_bag = stamp
 
     def _end(self, reason: str) -> None:
         if not self.ended.done():
