@@ -15,6 +15,9 @@ from perceptiondlm_ros.ros.status import Snapshot, Status
 from perceptiondlm_ros.ros.stream import Stream
 from perceptiondlm_ros.text import one_line
 
+_DROP = "dropped "  # before a reason, among the counts
+_REASONS_TOLD = 3
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -108,9 +111,10 @@ class Watch:
         some = rates.grown("regions_captioned") or rates.grown("regions_reused")
         if some or not rates.grown("regions_dropped"):
             return ""
-        reasons = self._counters.drop_reasons
-        told = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(3))
-        return f"{rates.grown('regions_dropped')} dropped lately; since the start {told or 'all'}"
+        lately = {why: rates.grown(_DROP + why) for why in list(self._counters.drop_reasons)}
+        most = sorted(lately.items(), key=lambda item: -item[1])[:_REASONS_TOLD]
+        told = ", ".join(f"{count} {why}" for why, count in most if count)
+        return f"{rates.grown('regions_dropped')} dropped lately{told and f': {told}'}"
 
     def _values(self, seen: Situation, snapshot: Snapshot) -> dict[str, str]:
         rates, counters = self._rates, self._counters
@@ -160,6 +164,7 @@ def _counts(counters: Counters) -> dict[str, int]:
         "matched": counters.matched_exact + counters.matched_nearest,
         "published": counters.frames_captioned + counters.frames_reused,
         **{name: getattr(counters, name) for name in names},
+        **{_DROP + why: count for why, count in list(counters.drop_reasons.items())},
     }
 
 

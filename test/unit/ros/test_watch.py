@@ -129,10 +129,12 @@ def test_unreadable_images_are_an_error_only_while_nothing_else_comes() -> None:
 def test_dropped_regions_are_told_where_none_is_captioned() -> None:
     node = Seconds()
     node.stream()
+    node.counters.tell_drops({"of no or negative size": 6})
+    node.look(20, regions_dropped=2)
     node.counters.tell_drops({"outside the 640x480 image": 6})
     situation, values = node.look(3, regions_dropped=2)
-    assert situation.dropped == "6 dropped lately; since the start 6 outside the 640x480 image"
-    assert values["dropped regions: outside the 640x480 image"] == "6"
+    assert situation.dropped == "20 dropped lately: 6 outside the 640x480 image"
+    assert values["dropped regions: of no or negative size"] == "6", "since the start"
     situation, _ = node.look(1, regions_dropped=2, regions_reused=1)
     assert situation.dropped == ""
 
