@@ -60,6 +60,8 @@ BUSY = frozenset({Activity.LOADING, Activity.BUILDING, Activity.WARMING_UP})
 _HANGING = 30.0
 """A pass of this many seconds hangs, if it also takes ten times what is usual."""
 
+_TOPICS_TOLD = 3
+
 _MEMORY = (
     *("out of memory", "outofmemory", "memoryerror", "bad_alloc", "alloc_failed"),
     *("allocate memory", "of memory", "can't hold", "are free on"),
@@ -160,12 +162,22 @@ def _input(
         who = {0: "nobody publishes", 1: "1 publisher has sent nothing"}.get(
             stream.publishers, f"{stream.publishers} publishers have sent nothing"
         )
-        return Health(Level.WARN, waiting, f"waiting for {what}: {who} on {stream.topic}")
+        line = f"waiting for {what}: {who} on {stream.topic}{_hint(stream)}"
+        return Health(Level.WARN, waiting, line)
     if silent:
         left = "" if stream.publishers else ", its publisher is gone"
         line = f"no {what} on {stream.topic} for {stream.age:.0f} s{left}"
         return Health(Level.STALE, stopped, line)
     return None
+
+
+def _hint(stream: Input) -> str:
+    """Where such messages are, if they aren't here."""
+    if stream.publishers or not stream.elsewhere:
+        return ""
+    there = ", ".join(stream.elsewhere[:_TOPICS_TOLD])
+    more = len(stream.elsewhere) - _TOPICS_TOLD
+    return f"; such messages are on {there}{f' and {more} more' if more > 0 else ''}: remap one"
 
 
 def _matching(seen: Situation) -> Health | None:

@@ -12,6 +12,7 @@ class Input:
     """One topic that the node takes.
 
     mismatches: for each publisher that can't be heard, why and what to do about it.
+    elsewhere: other topics of its type that somebody publishes, looked for where nobody does here.
     age: seconds since its last message in this activation; None while none came.
     """
 
@@ -19,6 +20,7 @@ class Input:
     publishers: int = 0
     mismatches: tuple[str, ...] = ()
     age: float | None = None
+    elsewhere: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.qos import HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
-from perceptiondlm_ros.ros.mismatch import IncompatibleOffers, mismatches
+from perceptiondlm_ros.ros.mismatch import IncompatibleOffers, mismatches, type_name
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -68,6 +68,16 @@ class Stream:
 
     def publishers(self) -> int:
         return int(self._node.count_publishers(self.topic))
+
+    def elsewhere(self) -> tuple[str, ...]:
+        """Topics of this kind that other nodes publish: one of them may be meant."""
+        kind, own = type_name(self._kind), f"{self._node.get_fully_qualified_name()}/"
+        return tuple(
+            name
+            for name, kinds in sorted(self._node.get_topic_names_and_types())
+            if kind in kinds and name != self.topic and not name.startswith(own)
+            if self._node.count_publishers(name)
+        )
 
     def mismatches(self) -> tuple[str, ...]:
         """For each publisher that can't be heard while open, why and what to do about it."""

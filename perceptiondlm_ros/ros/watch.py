@@ -97,7 +97,8 @@ class Watch:
                 f"QoS of {stream.topic} incompatible ({', '.join(stream.offers.policies)}): the "
                 f"middleware turned a publisher down; see ros2 topic info -v {stream.topic}",
             )
-        return Input(stream.topic, publishers, mismatches, age)
+        elsewhere = () if publishers or age is not None else stream.elsewhere()
+        return Input(stream.topic, publishers, mismatches, age, elsewhere)
 
     def _error(self, snapshot: Snapshot) -> str:
         if snapshot.failures:

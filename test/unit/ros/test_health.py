@@ -124,6 +124,13 @@ TABLE: list[tuple[dict[str, object], Level, Condition, str]] = [
         Condition.WAITING_FOR_IMAGES,
         "waiting for images: 2 publishers have sent nothing on /camera/image",
     ),
+    (
+        images(age=None, publishers=0, elsewhere=("/a", "/b", "/c", "/d", "/e")),
+        Level.WARN,
+        Condition.WAITING_FOR_IMAGES,
+        "waiting for images: nobody publishes on /camera/image; such messages are on /a, /b, /c "
+        "and 2 more: remap one",
+    ),
     (images(age=None, mismatches=(DEAF,)), Level.ERROR, Condition.INCOMPATIBLE, DEAF),
     (images(age=60.0, mismatches=(DEAF,)), Level.ERROR, Condition.INCOMPATIBLE, DEAF),
     (images(mismatches=(DEAF,)), Level.WARN, Condition.INCOMPATIBLE, DEAF),

@@ -10,7 +10,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from ros_support import Spinner, ros_context
-from std_msgs.msg import Header
+from std_msgs.msg import Header, String
 
 from perceptiondlm_ros.ros.stream import Stream
 
@@ -78,6 +78,19 @@ def test_an_override_is_kept(context: Any, fixed: ReliabilityPolicy) -> None:
         assert stream._subscription.qos_profile.depth == 1
         stream.close()
     node.destroy_publisher(publisher)
+
+
+def test_topics_of_its_kind_are_found_elsewhere(context: Any) -> None:
+    node, peer = Node("node", context=context), Node("peer", context=context)
+    stream = Stream(node, Header, "input", lambda message: None)
+    for name in ("/front/header", "/back/header", "/input"):
+        peer.create_publisher(Header, name, 1)
+    peer.create_publisher(String, "/front/text", 1)
+    peer.create_subscription(Header, "/silent", print, 1)
+    node.create_publisher(Header, "~/own", 1)
+    spinner = Spinner(context, node, peer)
+    found = ("/back/header", "/front/header")
+    spinner.until(lambda: stream.elsewhere() == found, "the others' topics")
 
 
 def test_a_publisher_that_cannot_be_heard_is_named_while_open(context: Any) -> None:

@@ -31,6 +31,9 @@ class FakeStream:
     def publishers(self) -> int:
         return self.count
 
+    def elsewhere(self) -> tuple[str, ...]:
+        return ("/camera/image",)
+
     def mismatches(self) -> tuple[str, ...]:
         return self.lines
 
@@ -161,6 +164,19 @@ def test_the_middlewares_report_is_told_where_the_graph_shows_nothing() -> None:
     assert health.reason.startswith("QoS of /image incompatible (liveliness)")
     situation, _ = node.look(images=1)
     assert not situation.images.mismatches, "something is heard"
+
+
+def test_other_topics_are_looked_for_only_where_nobody_publishes() -> None:
+    node = Seconds()
+    node.stream()
+    situation, _ = node.look()
+    assert situation.images.elsewhere == ()
+    node.images.count = 0
+    situation, _ = node.look()
+    assert judge(situation).reason == (
+        "waiting for images: nobody publishes on /image; such messages are on /camera/image: "
+        "remap one"
+    )
 
 
 def test_masks_count_where_they_are_wanted() -> None:
