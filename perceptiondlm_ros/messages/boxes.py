@@ -102,7 +102,8 @@ def check_box(box: Any, width: int, height: int) -> tuple[str, Box]:
 
 def is_rotated(box: Any) -> bool:
     """Whether the box leaves corners of its upright hull free."""
-    return abs(math.sin(2 * box.center.theta)) > 2 * _UPRIGHT
+    theta = box.center.theta  # twice of it may be infinite
+    return abs(math.sin(theta) * math.cos(theta)) > _UPRIGHT
 
 
 def rotated_mask(box: Any, width: int, height: int) -> NDArray[np.bool_]:

@@ -124,4 +124,11 @@ def test_any_box_is_refused_with_a_reason_or_lies_in_the_image(
     reason, (x0, y0, x1, y1) = check_box(moved, 64, 48)
     if not reason:
         assert 0 <= x0 < x1 <= 64 and 0 <= y0 < y1 <= 48
+        assert is_rotated(moved) in (True, False)
         assert rotated_mask(moved, 64, 48).shape == (48, 64)
+
+
+def test_the_largest_angle_is_an_angle() -> None:
+    huge = box(8, 8, 24, 24, 1.7e308)
+    assert check_box(huge, 64, 48)[0] == ""
+    assert is_rotated(huge) in (True, False)

@@ -1,0 +1,338 @@
+"""Nothing that arrives breaks the node, blocks it or stays in its memory."""
+
+from __future__ import annotations
+
+import array
+import gc
+import io
+import itertools
+import math
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from builtin_interfaces.msg import Time
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from PIL import Image as Pillow
+from rclpy.parameter import Parameter
+from ros_robot import SUCCESS, Robot, running_robot
+from ros_support import FakeCaptioner, detection, detections, header, image
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header, String
+from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
+from visualization_msgs.msg import MarkerArray
+
+from perceptiondlm_ros.processing.boundary import check_image, region_masks
+
+SECOND = 1_000_000_000
+GOOD = detection(8, 8, 24, 24, "good", "cup")
+PARAMETERS = {
+    "masks.enabled": True,
+    "publish.json": True,
+    "publish.detections": True,
+    "reuse.enabled": False,
+    "markers.always": True,
+}
+
+
+OUTPUTS = (
+    (String, "descriptions/json"),
+    (Detection2DArray, "detections"),
+    (Image, "annotated_image"),
+    (CompressedImage, "annotated_image/compressed"),
+    (MarkerArray, "markers"),
+)
+
+
+class StrictCaptioner(FakeCaptioner):
+    """Refuses what the real one would refuse."""
+
+    def describe(
+        self, image: np.ndarray, regions: Sequence[Any], prompt: str | None = None
+    ) -> list[Any]:
+        height, width = check_image(image).shape[:2]
+        region_masks(regions, height, width)
+        return super().describe(image, regions, prompt)
+
+
+class Victim(Robot):
+    """A node that takes masks and publishes all that it can, and what is thrown at it."""
+
+    def __init__(self, robot: Robot, kind: type[Any]) -> None:
+        self.__dict__ = robot.__dict__
+        self.captioner = StrictCaptioner()
+        self.kind = kind
+        topic = self.node.inputs.images.topic
+        self.camera = self.peer.create_publisher(kind, topic, 10)
+        self.masks = self.peer.create_publisher(Image, "masks", 10)
+        # Who watches all outputs makes the node render all of them.
+        for output, topic in OUTPUTS:
+            self.peer.create_subscription(output, f"region_captioner/{topic}", _nothing, 1)
+        self.stamps = itertools.count(1_700_000_000 * SECOND, SECOND // 4)
+
+    def begin(self) -> None:
+        assert self.node.trigger_configure() == self.node.trigger_activate() == SUCCESS
+        publishers = (self.camera, self.found, self.masks)
+        self.until(lambda: all(p.get_subscription_count() for p in publishers), "subscriptions")
+        self.is_well()
+
+    def throw(self, image: Any, masks: Image, found: Detection2DArray) -> None:
+        """Publish what may be one frame, and wait until the node has taken it."""
+        before = self.node.counters.detections
+        self.camera.publish(image)
+        self.masks.publish(masks)
+        self.found.publish(found)
+        self.until(lambda: self.node.counters.detections > before, "taken")
+        # Else the next one may take its place before anybody has looked at it.
+        self.until(lambda: self.node._captioning.mailbox._item is None, "looked at")
+
+    def good_image(self, nanoseconds: int) -> Any:
+        raw = self.kind is Image
+        return image(nanoseconds) if raw else compressed(nanoseconds, GOOD_PNG)
+
+    def is_well(self) -> None:
+        """Wait until a good frame is captioned as ever, and nothing else went wrong meanwhile."""
+        self.received.clear()
+        sent: set[int] = set()
+
+        def publish() -> None:
+            stamp = next(self.stamps)
+            sent.add(stamp)
+            self.camera.publish(self.good_image(stamp))
+            self.masks.publish(ids(stamp))
+            self.found.publish(detections(stamp, [GOOD]))
+
+        def answered() -> bool:
+            return any(
+                message.header.stamp.sec * SECOND + message.header.stamp.nanosec in sent
+                and [region.caption for region in message.regions] == ["mask 10 10 15 20"]
+                for message in self.received
+            )
+
+        self.until(answered, f"a good frame\n{self.warnings[-3:]}", again=publish, timeout=60)
+        assert not [line for line in self.warnings if "worker" in line or "captioning f" in line]
+        assert not [line for line in self.warnings if "output" in line], self.warnings
+
+
+def _nothing(message: Any) -> None:
+    pass
+
+
+def compressed(nanoseconds: int, data: bytes, form: str = "png") -> CompressedImage:
+    return CompressedImage(header=header(nanoseconds), format=form, data=array.array("B", data))
+
+
+def file_of(pixels: np.ndarray, form: str) -> bytes:
+    file = io.BytesIO()
+    Pillow.fromarray(pixels).save(file, form)
+    return file.getvalue()
+
+
+GOOD_PNG = file_of(np.full((48, 64, 3), 90, np.uint8), "PNG")
+
+
+def ids(nanoseconds: int) -> Image:
+    pixels = np.zeros((48, 64), np.uint8)
+    pixels[10:20, 10:15] = 1
+    sent = image(nanoseconds)
+    sent.encoding, sent.step = "mono8", 64
+    sent.data = array.array("B", pixels.tobytes())
+    return sent
+
+
+# ---- what is thrown ----
+
+texts = st.sampled_from(["", "\0", "\x1b[2J", "é" * 50, "a" * 5000]) | st.text(max_size=20)
+floats = st.floats(-100, 100) | st.sampled_from([math.nan, math.inf, -math.inf, 0.0, 1e308])
+few_bytes = st.binary(max_size=300) | st.integers(0, 20_000).map(bytes)
+sizes = st.integers(0, 70) | st.sampled_from([48, 64, 2**16, 2**31, 2**32 - 1])
+encodings = texts | st.sampled_from(
+    ["rgb8", "bgra8", "mono8", "mono16", "32SC1", "16UC1", "bayer_rggb8", "yuv422", "nv12", "32FC1"]
+)
+images = st.builds(
+    Image,
+    width=sizes,
+    height=sizes,
+    step=sizes,
+    encoding=encodings,
+    is_bigendian=st.integers(0, 255),
+    data=few_bytes.map(lambda data: array.array("B", data)),
+)
+formats = texts | st.sampled_from(["16UC1; compressedDepth", "bayer_rggb8; png compressed"])
+files = few_bytes | st.integers(0, len(GOOD_PNG)).map(lambda n: GOOD_PNG[:n])
+compressed_images = st.builds(
+    CompressedImage, format=formats, data=files.map(lambda data: array.array("B", data))
+)
+
+
+@st.composite
+def any_detection(draw: st.DrawFn) -> Detection2D:
+    found = Detection2D(id=draw(texts))
+    found.bbox.center.position.x, found.bbox.center.position.y = draw(floats), draw(floats)
+    found.bbox.center.theta = draw(floats)
+    found.bbox.size_x, found.bbox.size_y = draw(floats), draw(floats)
+    for _ in range(draw(st.integers(0, 3))):
+        result = ObjectHypothesisWithPose()
+        result.hypothesis.class_id, result.hypothesis.score = draw(texts), draw(floats)
+        result.pose.pose.position.x = draw(floats)
+        found.results.append(result)
+    return found
+
+
+arrays = st.builds(Detection2DArray, detections=st.lists(any_detection(), min_size=1, max_size=4))
+wrong_stamps = st.sampled_from([Time(), Time(sec=2**31 - 1, nanosec=2**32 - 1)]) | st.builds(
+    Time, sec=st.integers(-(2**31), 2**31 - 1), nanosec=st.integers(0, 2**32 - 1)
+)
+
+
+def mostly(good: Any, others: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.integers(0, 2).flatmap(lambda n: others if n == 0 else st.just(good))
+
+
+@st.composite
+def any_frame(draw: st.DrawFn, victim: Victim) -> tuple[Any, Image, Detection2DArray]:
+    """A frame of which some parts are good and others are not, the stamps among them."""
+    stamp = next(victim.stamps)
+    of_kind = images if victim.kind is Image else compressed_images
+    parts = (
+        draw(mostly(victim.good_image(stamp), of_kind)),
+        draw(mostly(ids(stamp), images)),
+        draw(arrays),
+    )
+    same = draw(mostly(header(stamp).stamp, wrong_stamps))
+    frame_id = draw(texts)
+    for part in parts:
+        wrong = draw(st.integers(0, 4)) == 0
+        part.header = Header(stamp=draw(wrong_stamps) if wrong else same, frame_id=frame_id)
+    return parts
+
+
+@pytest.fixture(scope="module", params=[Image, CompressedImage], ids=lambda kind: kind.__name__)
+def victim(request: pytest.FixtureRequest) -> Iterator[Victim]:
+    transport = "raw" if request.param is Image else "compressed"
+    values = PARAMETERS | {"image_transport": transport}
+    overrides = [Parameter(name, value=value) for name, value in values.items()]
+    with running_robot(parameter_overrides=overrides) as robot:
+        victim = Victim(robot, request.param)
+        victim.begin()
+        yield victim
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    phases=[Phase.generate],  # what fails depends on what came before, so it can't be made smaller
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(data=st.data())
+def test_whatever_is_thrown_at_it_the_next_good_frame_is_captioned(
+    victim: Victim, data: st.DataObject
+) -> None:
+    for _ in range(data.draw(st.integers(1, 3))):
+        victim.throw(*data.draw(any_frame(victim)))
+    victim.is_well()
+
+
+def test_enough_of_it_reached_the_worker(victim: Victim) -> None:
+    """Else the test before shows nothing."""
+    counters = victim.node.counters
+    assert min(counters.frames_failed, counters.regions_dropped, counters.unmatched) >= 3
+    assert min(counters.clock_jumps, counters.unset_stamps) >= 3
+
+
+def test_every_detections_message_is_accounted_for(victim: Victim) -> None:
+    """After all of that."""
+    victim.node.trigger_deactivate()
+    counters = victim.node.counters
+    victim.until(lambda: victim.node._captioning is not None, "still configured")
+    matched = counters.matched_exact + counters.matched_nearest
+    # What was withdrawn after it was matched is counted in both.
+    assert counters.detections <= matched + counters.unmatched + counters.withdrawn
+    assert counters.detections > 40
+    assert victim.node.trigger_activate() == SUCCESS
+    publishers = (victim.camera, victim.found, victim.masks)
+    victim.until(lambda: all(p.get_subscription_count() for p in publishers), "subscriptions")
+    victim.is_well()
+
+
+def test_nothing_of_it_stays(victim: Victim) -> None:
+    """Memory, threads and files are as before, however often it comes."""
+
+    def throw_all(rounds: int) -> None:
+        for _ in range(rounds):
+            stamp = next(victim.stamps)
+            large = victim.good_image(stamp)
+            if victim.kind is Image:
+                large = image(stamp, width=640, height=480)
+                large.encoding = "no such encoding"
+            else:
+                large.data = array.array("B", GOOD_PNG[:60] + bytes(900_000))
+            short = ids(stamp)
+            short.height = 5000
+            bad = [detection(math.nan, 0, 9, 9, "x" * 1000)] * 50
+            victim.throw(large, short, detections(stamp, bad))
+            victim.throw(large, short, detections(stamp + 9, bad))
+            victim.is_well()
+
+    throw_all(15)
+    before = usage()
+    throw_all(40)
+    after = usage()
+    assert after["threads"] <= before["threads"]
+    assert after["files"] <= before["files"] + 2
+    assert after["megabytes"] - before["megabytes"] < 40, "each round is 2 MB"
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        [GOOD] * 10_000,
+        [detection(math.nan, -math.inf, 9, 9)] * 10_000,
+        [detection(n % 60, n % 40, n % 60 + 2, n % 40 + 3, str(n)) for n in range(10_000)],
+    ],
+    ids=["the same", "not finite", "all over"],
+)
+def test_ten_thousand_detections(victim: Victim, items: list[Detection2D]) -> None:
+    stamp = next(victim.stamps)
+    victim.received.clear()
+    victim.throw(victim.good_image(stamp), ids(stamp), detections(stamp, items))
+    victim.until(
+        lambda: any(len(m.regions) + m.dropped == 10_000 for m in victim.received),
+        "an answer to all",
+        timeout=60,
+    )
+    victim.is_well()
+
+
+def test_8k_images(victim: Victim) -> None:
+    """33 megapixels: 100 MB as raw pixels."""
+    stamp = next(victim.stamps)
+    if victim.kind is Image:
+        sent = Image(header=header(stamp), width=7680, height=4320, step=7680 * 3, encoding="rgb8")
+        sent._data = array.array("B", bytes(7680 * 4320 * 3))  # the setter looks at each byte
+    else:
+        sent = compressed(stamp, file_of(np.zeros((4320, 7680, 3), np.uint8), "JPEG"), "jpeg")
+    victim.received.clear()
+    victim.camera.publish(sent)
+    victim.found.publish(detections(stamp, [detection(7000, 4000, 7600, 4300, "far")]))
+    victim.until(
+        lambda: any(region.id == "far" for m in victim.received for region in m.regions),
+        "its caption",
+        timeout=120,
+    )
+    victim.is_well()
+
+
+def usage() -> dict[str, float]:
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return {
+        "megabytes": pages * os.sysconf("SC_PAGE_SIZE") / 1e6,
+        "threads": threading.active_count(),
+        "files": len(list(Path("/proc/self/fd").iterdir())),
+    }
