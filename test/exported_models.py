@@ -6,9 +6,19 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tiny_checkpoint import save_checkpoint
+
 from perceptiondlm_ros.export.exporter import ExportOptions, export
 
 _KEPT: list[TemporaryDirectory[str]] = []
+
+
+@cache
+def tiny() -> Path:
+    """A checkpoint with random weights whose prefix doesn't see its captions."""
+    _KEPT.append(TemporaryDirectory())
+    save_checkpoint(Path(_KEPT[-1].name), prefix_sees_captions=False)
+    return Path(_KEPT[-1].name)
 
 
 @cache

@@ -11,19 +11,17 @@ from pathlib import Path
 
 import onnx
 import pytest
-from exported_models import exported
-from tiny_checkpoint import save_checkpoint, tiny_config
+from exported_models import exported, tiny
+from tiny_checkpoint import tiny_config
 
 from perceptiondlm_ros.errors import ExportError, InputError
 from perceptiondlm_ros.export.exporter import ExportOptions, buckets_of, export
 from perceptiondlm_ros.model.manifest import Manifest
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("checkpoint")
-    save_checkpoint(folder)
-    return folder
+@pytest.fixture
+def checkpoint() -> Path:
+    return tiny()
 
 
 class TestWritten:

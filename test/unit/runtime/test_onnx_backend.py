@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from exported_models import exported
-from tiny_checkpoint import picture, rectangles, save_checkpoint, tiny_config, tiny_tokenizer
+from exported_models import exported, tiny
+from tiny_checkpoint import picture, rectangles, tiny_config, tiny_tokenizer
 
 from perceptiondlm_ros.captioner import Captioner
 from perceptiondlm_ros.errors import BackendError, CheckpointError
@@ -33,16 +33,14 @@ MASKS = list(rectangles(HEIGHT, WIDTH, 7))
 CACHES: tuple[CacheMode, ...] = ("exact", "prefix")
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("checkpoint")
-    save_checkpoint(folder, prefix_sees_captions=False)
-    return folder
+@pytest.fixture
+def checkpoint() -> Path:
+    return tiny()
 
 
 @pytest.fixture(scope="module")
-def backend(checkpoint: Path) -> OnnxBackend:
-    return OnnxBackend.load(exported(checkpoint), "cpu")
+def backend() -> OnnxBackend:
+    return OnnxBackend.load(exported(tiny()), "cpu")
 
 
 def inputs(
