@@ -37,7 +37,10 @@ class FakeCaption:
 
 
 class FakeCaptioner:
-    """Says where each box is. `gate` holds passes back until it is set; `error` is raised."""
+    """Says where each box is.
+
+    `gate` holds passes back until it is set, after the drafts if there are some; `error` is raised.
+    """
 
     name = "fake"
 
@@ -51,8 +54,16 @@ class FakeCaptioner:
         self.first_pixels: list[int] = []
 
     def describe(
-        self, image: np.ndarray, regions: Sequence[Box], prompt: str | None = None
+        self,
+        image: np.ndarray,
+        regions: Sequence[Box],
+        prompt: str | None = None,
+        *,
+        draft_steps: int | None = None,
+        on_draft: Callable[[dict[int, Any]], None] | None = None,
     ) -> list[Any]:
+        if draft_steps and on_draft:
+            on_draft({n: FakeCaption(f"draft {_place(r)}") for n, r in enumerate(regions)})
         self.started.set()
         assert self.gate.wait(20), "the test never opened the gate"
         if self.error:

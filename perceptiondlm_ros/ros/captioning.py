@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from perceptiondlm_ros.msg import RegionDescription
+from perceptiondlm_ros.ros import parameters
 from perceptiondlm_ros.ros.frames import Describes, Frame, Result
 from perceptiondlm_ros.ros.mailbox import Desk, Mailbox
 from perceptiondlm_ros.ros.monitor import Monitor
@@ -64,6 +65,7 @@ class Captioning:
     ) -> None:
         self.mailbox: Mailbox[Frame] = Mailbox()
         self.desk: Desk[Pending, Request] = Desk(_MOST_REQUESTS)
+        self._node = node
         self._captioner = captioner
         self._outputs = outputs
         self._monitor = monitor
@@ -149,7 +151,10 @@ class Captioning:
         try:
             with self._monitor.status.passing():
                 captions = self._captioner.describe(
-                    observation.pixels, shapes, observation.prompt or None
+                    observation.pixels,
+                    shapes,
+                    observation.prompt or None,
+                    **self._drafting(observation, plan),
                 )
         except Exception as error:  # noqa: BLE001  (a backend may raise anything)
             line = f"captioning failed: {type(error).__name__}: {error}"
@@ -157,6 +162,26 @@ class Captioning:
             self._monitor.count_dropped({"in a failed pass": len(plan.wanted)})
             return {}, line
         return dict(zip(plan.wanted, captions, strict=True)), ""
+
+    def _drafting(self, observation: Observation, plan: Plan) -> dict[str, Any]:
+        """The arguments of `describe` that ask for drafts; none where none are wanted."""
+        steps = parameters.read(self._node, "draft_steps", int)
+        if not steps:
+            return {}
+        return {
+            "draft_steps": steps,
+            "on_draft": lambda drafts: self._publish_drafts(
+                observation, {plan.wanted[index]: draft for index, draft in drafts.items()}
+            ),
+        }
+
+    def _publish_drafts(self, observation: Observation, drafts: Mapping[int, Caption]) -> None:
+        """Publish an early look at regions that have no caption yet, while the pass goes on."""
+        self._monitor.status.drafted()
+        self._reuse.keep_drafts(observation.scene, drafts.items())
+        known = self._reuse.plan(observation.scene)
+        early = {place: draft for place, draft in drafts.items() if place not in known.held}
+        self._outputs.publish(self._compose(observation, known, early, draft=True))
 
     # ---- both ----
 
@@ -182,8 +207,10 @@ class Captioning:
         plan: Plan,
         captions: Mapping[int, Caption],
         error: str = "",
+        draft: bool = False,
     ) -> Result:
-        result = compose(observation, self._captioner.name, captions, plan.held, error=error)
+        name = self._captioner.name
+        result = compose(observation, name, captions, plan.held, error=error, draft=draft)
         reused = sum(region.source == RegionDescription.REUSED for region in result.message.regions)
         self._monitor.count(regions_reused=reused)
         return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,7 +14,7 @@ from vision_msgs.msg import Detection2DArray
 from perceptiondlm_ros.msg import RegionDescriptionArray
 
 if TYPE_CHECKING:
-    from perceptiondlm_ros.captioner import Caption
+    from perceptiondlm_ros.captioner import Box, Caption
     from perceptiondlm_ros.captioner import Region as Shape
 
 
@@ -25,7 +25,13 @@ class Describes(Protocol):
     def name(self) -> str: ...
 
     def describe(
-        self, image: NDArray[np.uint8], regions: Sequence[Shape], prompt: str | None = None
+        self,
+        image: NDArray[np.uint8],
+        regions: Sequence[Shape],
+        prompt: str | None = None,
+        *,
+        draft_steps: int | None = None,
+        on_draft: Callable[[dict[int, Caption]], None] | None = None,
     ) -> list[Caption]: ...
 
     def close(self) -> None: ...
@@ -46,6 +52,21 @@ class Frame:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """A region that is known but has no caption yet, or none any more.
+
+    track, mask: as in Result. box: x0, y0, x1, y1, its part inside the image, in pixels.
+    """
+
+    track: str
+    id: str
+    label: str
+    index: int
+    box: Box
+    mask: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True)
 class Result:
     """A frame as it is published; one frame may be published again, with more captions.
 
@@ -54,6 +75,7 @@ class Result:
     tracks: for each of message.regions a name that stays with the object: the detection's id where
         it has one, else that of a track by overlap, else empty.
     masks: for each of message.regions its mask, bool [H, W], or None where it is a box.
+    waiting: the other regions of the frame, for who draws it.
     activation: that of the frame.
     sequence: number of the frame in the order of arrival, from 1.
     error: why the frame as a whole has no captions; empty where it has.
@@ -63,6 +85,7 @@ class Result:
     pixels: NDArray[np.uint8] | None
     tracks: tuple[str, ...] = ()
     masks: tuple[NDArray[np.bool_] | None, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
     activation: int = 1
     sequence: int = 1
     error: str = ""

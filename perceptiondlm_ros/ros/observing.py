@@ -167,16 +167,18 @@ def compose(
     header = frame.image.header
     descriptions: dict[int, RegionDescription] = {}
     for place, region in enumerate(observation.regions):
+        known = held.get(place)
         if place in fresh:
             descriptions[place] = description(region, fresh[place], header)
-            descriptions[place].source = (
-                RegionDescription.DRAFT if draft else RegionDescription.FRESH
-            )
-        elif place in held:
-            descriptions[place] = description(region, held[place].caption, header)
-            if held[place].stamp_ns != observation.scene.stamp_ns:
+            if draft:
+                descriptions[place].source = RegionDescription.DRAFT
+        elif known is not None:
+            descriptions[place] = description(region, known.caption, header)
+            descriptions[place].caption_stamp = _stamp(known.stamp_ns)
+            if known.draft:
+                descriptions[place].source = RegionDescription.DRAFT
+            elif known.stamp_ns != observation.scene.stamp_ns:
                 descriptions[place].source = RegionDescription.REUSED
-                descriptions[place].caption_stamp = _stamp(held[place].stamp_ns)
     message = RegionDescriptionArray(
         header=header,
         regions=list(descriptions.values()),

@@ -113,6 +113,14 @@ SPECS = (
         "What the model is asked about the regions; empty is the checkpoint's own prompt.",
     ),
     Spec(
+        "draft_steps",
+        0,
+        Applies.LIVE,
+        "Denoising steps after which regions without a caption get a draft, marked DRAFT; 0 waits "
+        "for the final captions.",
+        bounds=(0, 1024),
+    ),
+    Spec(
         "max_regions",
         24,
         Applies.LIVE,

@@ -140,15 +140,22 @@ class Reuse:
             if len(self._confidences) >= _CONFIDENCES_NEEDED:
                 self._usual = median(self._confidences)
 
+    def keep_drafts(self, scene: Scene, captions: Iterable[tuple[int, Caption]]) -> None:
+        """Keep drafts, by place, for tracks that stayed the same and have no caption that holds."""
+        with self._lock:
+            for place, caption in captions:
+                look = scene.looks[place]
+                if look.track.breaks == look.breaks and not _judge(scene, look, self._usual)[0]:
+                    look.track.held = _made(scene, look, caption, draft=True)
+
     def _better(self, scene: Scene, look: Look, caption: Caption) -> Held:
         """The new caption, unless the one that there is stands and has more confidence."""
-        stamp_ns = scene.stamp_ns
-        made = Held(caption, stamp_ns, look.sighting.looks, look.neighbour, tried_ns=stamp_ns)
+        made = _made(scene, look, caption)
         held, urgency = _judge(scene, look, self._usual)
-        if held is None or urgency is Urgency.CHANGED:
+        if held is None or held.draft or urgency is Urgency.CHANGED:
             return made
         better = urgency is not Urgency.OLD and held.caption.confidence >= caption.confidence
-        return replace(held if better else made, retries=held.retries + 1, tried_ns=stamp_ns)
+        return replace(held if better else made, retries=held.retries + 1, tried_ns=made.tried_ns)
 
     def lose_captions(self) -> None:
         """Caption everything anew: another prompt."""
@@ -159,6 +166,17 @@ class Reuse:
         """Forget everything: another stream, or the clock was set back."""
         with self._lock:
             self._tracks.clear()
+
+
+def _made(scene: Scene, look: Look, caption: Caption, draft: bool = False) -> Held:
+    return Held(
+        caption,
+        scene.stamp_ns,
+        look.sighting.looks,
+        look.neighbour,
+        draft=draft,
+        tried_ns=scene.stamp_ns,
+    )
 
 
 def _judge(scene: Scene, look: Look, usual: float) -> tuple[Held | None, Urgency | None]:
@@ -175,7 +193,9 @@ def _judge(scene: Scene, look: Look, usual: float) -> tuple[Held | None, Urgency
         change = max(change, _rearrangement(held.neighbour, look, limits.max_turn))
     age = (scene.stamp_ns - held.stamp_ns) / 1e9 / max(limits.max_age, _LEAST)
     urgency = None
-    if change > _RENEW_CHANGED:
+    if held.draft:
+        urgency = Urgency.NEW
+    elif change > _RENEW_CHANGED:
         urgency = Urgency.CHANGED
     elif age > _RENEW_OLD:
         urgency = Urgency.OLD

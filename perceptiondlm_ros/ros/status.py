@@ -55,6 +55,7 @@ class Status:
         self._snapshot = Snapshot(Activity.UNCONFIGURED, now())
         self._latencies: deque[float] = deque(maxlen=_LATENCIES_KEPT)
         self._pass_times: deque[float] = deque(maxlen=_LATENCIES_KEPT)
+        self._draft_times: deque[float] = deque(maxlen=_LATENCIES_KEPT)
 
     def snapshot(self) -> Snapshot:
         return self._snapshot
@@ -68,6 +69,17 @@ class Status:
         """How long the latest passes took, in seconds."""
         with self._lock:
             return list(self._pass_times)
+
+    def draft_times(self) -> list[float]:
+        """When drafts were there, in seconds from the start of their pass."""
+        with self._lock:
+            return list(self._draft_times)
+
+    def drafted(self) -> None:
+        """The pass that runs has handed out drafts."""
+        with self._lock:
+            if self._snapshot.pass_since is not None:
+                self._draft_times.append(self._now() - self._snapshot.pass_since)
 
     def enter(self, activity: Activity, detail: str = "") -> None:
         """Begin an activity, which ends earlier failures; the same one only changes its detail."""

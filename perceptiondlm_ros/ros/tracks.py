@@ -58,6 +58,7 @@ class Neighbour:
 class Held:
     """A caption with what it was made from: the stamp of the image, the looks, the neighbour.
 
+    draft: made in fewer denoising steps; the pass goes on.
     retries: how often the model was asked once more without a change; the last time at tried_ns.
     """
 
@@ -65,6 +66,7 @@ class Held:
     stamp_ns: int
     looks: Signature
     neighbour: Neighbour | None
+    draft: bool = False
     retries: int = 0
     tried_ns: int = 0
 

@@ -139,6 +139,7 @@ class Watch:
             "latency p95 [s]": _number(quantile(latencies, 0.95), 3),
             "pass p50 [s]": _number(quantile(passes, 0.5), 3),
             "pass p95 [s]": _number(quantile(passes, 0.95), 3),
+            "draft p50 [s]": _number(quantile(self._status.draft_times(), 0.5), 3),
             "reused captions [%]": _number(reused, 1),
             "age of the last descriptions [s]": _number(seen.published_age, 1),
             "last stamp gap [s]": _number(counters.last_gap, 3),

@@ -39,7 +39,11 @@ class SlowCaptioner:
         self.ready = threading.local()
 
     def describe(
-        self, image: NDArray[np.uint8], regions: Sequence[Any], prompt: str | None = None
+        self,
+        image: NDArray[np.uint8],
+        regions: Sequence[Any],
+        prompt: str | None = None,
+        **options: Any,
     ) -> list[Caption]:
         stamp = stamp_in(image)
         if stamp:  # else it is the warm-up

@@ -28,6 +28,7 @@ from perceptiondlm_ros.ros.status import Status
 from perceptiondlm_ros.ros.throttle import Throttle
 
 FRESH, REUSED = RegionDescription.FRESH, RegionDescription.REUSED
+DRAFT = RegionDescription.DRAFT
 SECOND = 1_000_000_000
 TICK = SECOND // 10
 
@@ -339,6 +340,59 @@ def test_a_waiting_frame_is_withdrawn_once(studio: Studio) -> None:
     studio.captioning.withdraw_frame()
     assert studio.counters.withdrawn == 1
     studio.captioner.gate.set()
+
+
+@pytest.mark.parametrize("reuse", [True, False])
+def test_a_draft_comes_first_and_then_the_final_caption(studio: Studio, reuse: bool) -> None:
+    studio.node.values |= {"draft_steps": 4, "reuse.enabled": reuse}
+    studio.hold(SECOND, [CUP])
+    (draft,) = studio.outputs.results
+    assert sources(draft) == [("1", DRAFT)]
+    assert draft.message.regions[0].caption == "draft box 8 8 24 24"
+    assert draft.message.regions[0].caption_stamp == header(SECOND).stamp
+    assert len(studio.status.draft_times()) == 1
+    studio.captioner.gate.set()
+    studio.until(lambda: studio.fates == 1, "the final captions")
+    final = studio.outputs.results[1]
+    assert sources(final) == [("1", FRESH)] and final.message.header == draft.message.header
+    assert final.message.regions[0].caption == "box 8 8 24 24"
+    assert studio.counters.regions_captioned == 1
+
+
+def test_frames_that_come_meanwhile_have_the_draft_until_the_final_caption_is_there(
+    studio: Studio,
+) -> None:
+    studio.node.values["draft_steps"] = 4
+    studio.hold(SECOND, [CUP])
+    studio.look(SECOND + TICK, [CUP])
+    meanwhile = studio.outputs.results[1]
+    assert sources(meanwhile) == [("1", DRAFT)]
+    assert meanwhile.message.regions[0].caption_stamp == header(SECOND).stamp
+    studio.captioner.gate.set()
+    studio.until(lambda: studio.fates == 2, "both frames")
+    assert sources(studio.outputs.results[-1]) == [("1", REUSED)]
+    assert studio.outputs.results[-1].message.regions[0].caption == "box 8 8 24 24"
+    assert len(studio.captioner.prompts) == 1
+
+
+def test_a_draft_takes_no_place_of_a_caption_that_holds(studio: Studio) -> None:
+    studio.settle(SECOND, [CUP, SPOON])
+    studio.node.values["draft_steps"] = 4
+    studio.hold(SECOND + TICK, [CUP, SPOON, BOWL])
+    known, drafted = studio.outputs.results[1:]
+    assert sources(known) == [("1", REUSED), ("3", REUSED)]
+    assert [waiting.id for waiting in known.waiting] == ["2"]
+    assert sources(drafted) == [("1", REUSED), ("3", REUSED), ("2", DRAFT)]
+    assert not drafted.waiting
+
+
+def test_a_draft_whose_pass_fails_is_captioned_again(studio: Studio) -> None:
+    studio.node.values["draft_steps"] = 4
+    studio.captioner.error = BackendError("out of memory")
+    studio.settle(SECOND, [CUP])
+    studio.captioner.error = None
+    result = studio.settle(SECOND + TICK, [CUP])
+    assert sources(result) == [("1", FRESH)]
 
 
 class Asked:
