@@ -1,0 +1,66 @@
+"""Drafts with the packaged model: how much earlier they come than the final captions."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from ros_support import detection, detections, header
+
+from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
+from perceptiondlm_ros.ros.conversions import nanoseconds, rgb_to_image
+from perceptiondlm_ros.scenes.render import render
+from perceptiondlm_ros.scenes.sample import evaluation_seed, sample_scene
+from perceptiondlm_ros.scenes.scene import captions
+
+if TYPE_CHECKING:
+    from conftest import Robot
+
+SECOND = 10**9
+FRAMES, STEPS = 12, 4
+
+
+def test_a_draft_comes_well_before_the_final_caption(
+    robot: Robot, capsys: pytest.CaptureFixture[str]
+) -> None:
+    robot.start(draft_steps=STEPS)
+    scenes = [
+        sample_scene(evaluation_seed(n), width=640, height=480, objects=6) for n in range(FRAMES)
+    ]
+    pictures = [render(scene) for scene in scenes]
+    robot.until_active()
+    came: dict[int, list[tuple[float, RegionDescriptionArray]]] = {}
+    robot.peer.create_subscription(
+        RegionDescriptionArray,
+        "region_captioner/descriptions",
+        lambda m: came.setdefault(nanoseconds(m.header.stamp), []).append((time.monotonic(), m)),
+        10,
+    )
+    early, final, early_right, final_right = [], [], 0, 0
+    for number, (scene, picture) in enumerate(zip(scenes, pictures, strict=True), 1):
+        stamp = number * 10 * SECOND  # far apart: every frame is a new scene
+        boxes = picture.boxes.tolist()
+        items = [detection(*box, name=f"{number}/{n}") for n, box in enumerate(boxes)]
+        sent = time.monotonic()
+        robot.images.publish(rgb_to_image(picture.image, header(stamp)))
+        robot.found.publish(detections(stamp, items))
+        robot.until(lambda stamp=stamp: len(came.get(stamp, [])) == 2, f"draft and final {number}")
+        (at_draft, draft), (at_final, complete) = came[stamp]
+        assert {region.source for region in draft.regions} == {RegionDescription.DRAFT}
+        assert {region.source for region in complete.regions} == {RegionDescription.FRESH}
+        early.append(at_draft - sent)
+        final.append(at_final - sent)
+        truth = captions(scene)
+        early_right += sum(r.caption in truth[n] for n, r in enumerate(draft.regions))
+        final_right += sum(r.caption in truth[n] for n, r in enumerate(complete.regions))
+    all_of_them = 6 * FRAMES
+    with capsys.disabled():
+        print(
+            f"\ndrafts after {STEPS} of 16 steps: {statistics.median(early) * 1000:.0f} ms, "
+            f"{early_right} of {all_of_them} right; final captions: "
+            f"{statistics.median(final) * 1000:.0f} ms, {final_right} of {all_of_them} right"
+        )
+    assert statistics.median(early) < statistics.median(final)
+    assert final_right >= early_right
