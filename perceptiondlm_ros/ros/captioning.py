@@ -17,7 +17,7 @@ from perceptiondlm_ros.ros import parameters
 from perceptiondlm_ros.ros.frames import Describes, Frame, Result
 from perceptiondlm_ros.ros.mailbox import Desk, Mailbox
 from perceptiondlm_ros.ros.monitor import Monitor
-from perceptiondlm_ros.ros.observing import Observation, Observer, compose, shape
+from perceptiondlm_ros.ros.observing import Observation, Observer, compose
 from perceptiondlm_ros.ros.outputs import Outputs
 from perceptiondlm_ros.ros.reuse import Plan, Reuse
 from perceptiondlm_ros.ros.worker import Worker
@@ -147,7 +147,7 @@ class Captioning:
     def _describe(self, observation: Observation, plan: Plan) -> tuple[dict[int, Caption], str]:
         """Captions of the wanted regions, by place; none, and why, where the pass failed."""
         assert observation.pixels is not None  # else nothing is wanted
-        shapes = [shape(observation.regions[place]) for place in plan.wanted]
+        shapes = [observation.regions[place].shape for place in plan.wanted]
         try:
             with self._monitor.status.passing():
                 captions = self._captioner.describe(

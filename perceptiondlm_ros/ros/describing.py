@@ -24,7 +24,6 @@ from perceptiondlm_ros.ros import parameters
 from perceptiondlm_ros.ros.conversions import Region, description, image_to_rgb
 from perceptiondlm_ros.ros.frames import Describes, Frame
 from perceptiondlm_ros.ros.monitor import Monitor
-from perceptiondlm_ros.ros.observing import shape
 from perceptiondlm_ros.ros.outputs import latency
 from perceptiondlm_ros.ros.regions import region_settings
 from perceptiondlm_ros.srv import DescribeRegions
@@ -137,7 +136,7 @@ class Asked:
         if found.masks_problem:
             raise InputError(found.masks_problem)
         self._regions = found.kept
-        self._dropped = found.dropped.total()
+        self._dropped = found.dropped.total() + found.unwanted.total()
 
     def _caption_some(self, captioner: Describes, pixels: NDArray[np.uint8]) -> None:
         prompt = parameters.read(self.node, "prompt", str)
@@ -146,7 +145,7 @@ class Asked:
         if some:
             with self.monitor.status.passing():
                 self._captions += captioner.describe(
-                    pixels, [shape(region) for region in some], prompt or None
+                    pixels, [region.shape for region in some], prompt or None
                 )
 
     def _describe(self, model: str) -> RegionDescriptionArray:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from rclpy.node import Node
 
     from perceptiondlm_ros.captioner import Caption
-    from perceptiondlm_ros.captioner import Region as Shape
 
 _UNSET = 0
 _MOST_LATE = 2  # more in a row are no stragglers, but a clock that was set back a little
@@ -39,7 +38,6 @@ class Observation:
 
     sequence: its number in the order of arrival, from 1.
     pixels: uint8 [H, W, 3] RGB; None where the image can't be read, which `error` says.
-    unwanted: detections that the settings leave out.
     scene: its regions, tied to their tracks, in the order of `regions`.
     prompt: what is to be asked about them; empty is the checkpoint's own.
     """
@@ -48,7 +46,6 @@ class Observation:
     sequence: int
     pixels: NDArray[np.uint8] | None
     regions: tuple[Region, ...]
-    unwanted: int
     scene: Scene
     prompt: str
     error: str = ""
@@ -88,7 +85,7 @@ class Observer:
             self._monitor.failed("image", str(error))
             self._monitor.count_dropped({"unreadable image": len(frame.detections.detections)})
             scene = Scene(stamp_ns, limits, ())
-            return Observation(frame, self._number, None, (), 0, scene, prompt, str(error))
+            return Observation(frame, self._number, None, (), scene, prompt, str(error))
         height, width = pixels.shape[:2]
         regions = frame_regions(frame, width, height, region_settings(self._node))
         self._tell(regions, len(frame.detections.detections))
@@ -98,8 +95,7 @@ class Observer:
             for r in regions.kept
         ]
         scene = self._reuse.see(stamp_ns, sightings, limits)
-        kept, unwanted = tuple(regions.kept), regions.unwanted.total()
-        return Observation(frame, self._number, pixels, kept, unwanted, scene, prompt)
+        return Observation(frame, self._number, pixels, tuple(regions.kept), scene, prompt)
 
     def _comes_late(self, stamp_ns: int, activation: int) -> bool:
         """Whether a newer frame came before; a new stream or a clock set back begins anew."""
@@ -144,11 +140,6 @@ def read_limits(node: Node) -> Limits:
     )
 
 
-def shape(region: Region) -> Shape:
-    """What a captioner takes for the region: its mask, or where it is all of its box, that."""
-    return region.box if region.mask is None else region.mask
-
-
 def compose(
     observation: Observation,
     model: str,
@@ -182,7 +173,7 @@ def compose(
     message = RegionDescriptionArray(
         header=header,
         regions=list(descriptions.values()),
-        dropped=len(frame.detections.detections) - observation.unwanted - len(descriptions),
+        dropped=len(frame.detections.detections) - len(descriptions),
         model=model,
     )
     return Result(
