@@ -142,7 +142,7 @@ def test_filters_and_the_detectors_size_apply_to_the_next_frame(robot: Robot) ->
     (region,) = message.regions
     assert (region.id, region.index, region.caption) == ("track 1", 0, "box 8 8 24 24")
     assert (region.bbox.size_x, region.bbox.center.position.x) == (16, 16)
-    assert message.dropped == 0
+    assert message.dropped == 2
     assert not any("dropped" in line for line in robot.warnings), "the user wants it so"
     assert robot.node.counters.regions_dropped == 2
     assert dict(robot.node.counters.drop_reasons) == {
