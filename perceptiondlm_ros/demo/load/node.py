@@ -20,8 +20,8 @@ from rclpy.executors import ExternalShutdownException
 from perceptiondlm_ros.captioner import Caption
 from perceptiondlm_ros.demo.load.camera import stamp_in
 from perceptiondlm_ros.demo.load.records import Record, Recorder
+from perceptiondlm_ros.messages.descriptions import nanoseconds
 from perceptiondlm_ros.ros.captioning import Pending
-from perceptiondlm_ros.ros.conversions import nanoseconds
 from perceptiondlm_ros.ros.mailbox import Mailbox
 from perceptiondlm_ros.ros.region_captioner import RegionCaptioner
 

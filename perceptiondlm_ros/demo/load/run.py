@@ -31,7 +31,11 @@ from perceptiondlm_ros.demo.processes import Processes
 _START_LIMIT_S: Final = 120.0
 _LOOK_S: Final = 0.5
 _PROFILE: Final = "fastdds_large_images.xml"
-_CHILDREN: Final = ("camera", "node")
+_PROFILE_VARIABLES: Final = {
+    False: "FASTDDS_DEFAULT_PROFILES_FILE",
+    True: "FASTRTPS_DEFAULT_PROFILES_FILE",
+}
+"""By whether Fast DDS is that of Jazzy or older."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -107,12 +111,14 @@ def _run(options: argparse.Namespace, records: Path) -> list[tuple[int, float]]:
 
 
 def _large_images() -> dict[str, str]:
-    """Variables that let Fast DDS carry such images in one piece, under its old and new name."""
+    """The variable that lets Fast DDS carry such images in one piece; none where one is set."""
+    if any(name in os.environ for name in _PROFILE_VARIABLES.values()):
+        return {}
     prefixes = os.environ.get("AMENT_PREFIX_PATH", sys.prefix).split(os.pathsep)
     paths = [Path(prefix, "share/perceptiondlm_ros/config", _PROFILE) for prefix in prefixes]
-    profile = next(path for path in paths if path.exists())
-    names = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
-    return dict.fromkeys(names, str(profile))
+    old = os.environ.get("ROS_DISTRO") in ("humble", "jazzy")
+    # Setting both would load it twice, which Fast DDS calls an error.
+    return {_PROFILE_VARIABLES[old]: str(next(path for path in paths if path.exists()))}
 
 
 _BAR: Final = "{desc}{percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s{postfix}"
