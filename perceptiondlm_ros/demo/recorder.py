@@ -31,8 +31,9 @@ from perceptiondlm_ros.demo.options import add_seconds, add_world, world_of
 from perceptiondlm_ros.demo.report import Report
 from perceptiondlm_ros.demo.scoring import FrameVerdict, Tally, judge
 from perceptiondlm_ros.demo.world import World
+from perceptiondlm_ros.messages.descriptions import nanoseconds
+from perceptiondlm_ros.messages.images import image_to_rgb
 from perceptiondlm_ros.msg import RegionDescriptionArray
-from perceptiondlm_ros.ros.conversions import image_to_rgb, nanoseconds
 
 _PICTURE_NS: Final = 2_000_000_000
 """Least time between annotated pictures that are kept."""

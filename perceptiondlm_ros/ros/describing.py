@@ -18,10 +18,11 @@ from rclpy.task import Future
 from vision_msgs.msg import Detection2D
 
 from perceptiondlm_ros.errors import InputError
-from perceptiondlm_ros.messages.regions import Regions, frame_regions, mask_regions
+from perceptiondlm_ros.messages.images import image_to_rgb
+from perceptiondlm_ros.messages.regions import Region, Regions, frame_regions, mask_regions
 from perceptiondlm_ros.msg import RegionDescriptionArray
 from perceptiondlm_ros.ros import parameters
-from perceptiondlm_ros.ros.conversions import Region, description, image_to_rgb
+from perceptiondlm_ros.ros.conversions import description
 from perceptiondlm_ros.ros.frames import Describes, Frame
 from perceptiondlm_ros.ros.monitor import Monitor
 from perceptiondlm_ros.ros.outputs import latency

@@ -11,12 +11,14 @@ from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
 
 from perceptiondlm_ros.errors import InputError
+from perceptiondlm_ros.messages.descriptions import nanoseconds
+from perceptiondlm_ros.messages.images import image_to_rgb
 from perceptiondlm_ros.messages.matching import CLOCK_JUMP_NS
-from perceptiondlm_ros.messages.regions import Regions, frame_regions
+from perceptiondlm_ros.messages.regions import Region, Regions, frame_regions
 from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
 from perceptiondlm_ros.ros import parameters
 from perceptiondlm_ros.ros.appearance import brightness, signature
-from perceptiondlm_ros.ros.conversions import Region, description, image_to_rgb, nanoseconds
+from perceptiondlm_ros.ros.conversions import description
 from perceptiondlm_ros.ros.frames import Frame, Result, Waiting
 from perceptiondlm_ros.ros.monitor import Monitor
 from perceptiondlm_ros.ros.regions import region_settings

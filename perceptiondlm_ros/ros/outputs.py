@@ -16,7 +16,7 @@ from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from rclpy.qos import DurabilityPolicy, QoSPolicyKind, QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
-from perceptiondlm_ros.ros.conversions import nanoseconds
+from perceptiondlm_ros.messages.descriptions import nanoseconds
 from perceptiondlm_ros.ros.frames import Result
 from perceptiondlm_ros.ros.mailbox import Mailbox
 from perceptiondlm_ros.ros.status import Status

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 from ros_support import detection, detections, header
 
+from perceptiondlm_ros.messages.descriptions import nanoseconds
 from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
-from perceptiondlm_ros.ros.conversions import nanoseconds, rgb_to_image
+from perceptiondlm_ros.ros.conversions import rgb_to_image
 from perceptiondlm_ros.scenes.render import render
 from perceptiondlm_ros.scenes.sample import evaluation_seed, sample_scene
 from perceptiondlm_ros.scenes.scene import captions

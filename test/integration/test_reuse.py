@@ -15,8 +15,9 @@ import pytest
 from ros_support import detection, detections, header
 
 from perceptiondlm_ros.captioner import Captioner
+from perceptiondlm_ros.messages.descriptions import nanoseconds
 from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
-from perceptiondlm_ros.ros.conversions import nanoseconds, rgb_to_image
+from perceptiondlm_ros.ros.conversions import rgb_to_image
 from perceptiondlm_ros.scenes.moving import MovingScene
 from perceptiondlm_ros.scenes.render import Rendered, render
 from perceptiondlm_ros.scenes.scene import captions

@@ -14,8 +14,8 @@ from builtin_interfaces.msg import Time
 from rclpy.lifecycle import LifecycleNode
 from std_msgs.msg import String
 
+from perceptiondlm_ros.messages.descriptions import nanoseconds
 from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
-from perceptiondlm_ros.ros.conversions import nanoseconds
 from perceptiondlm_ros.ros.frames import Result
 from perceptiondlm_ros.ros.outputs import LATCHED, Outgoing, Output, publisher
 

@@ -10,7 +10,7 @@ from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # its ho
 from sensor_msgs.msg import CameraInfo, Image
 
 from perceptiondlm_ros.errors import InputError
-from perceptiondlm_ros.ros.conversions import nanoseconds
+from perceptiondlm_ros.messages.descriptions import nanoseconds
 from perceptiondlm_ros.ros.published.depth import Depth, depth_of
 from perceptiondlm_ros.ros.published.history import History
 from perceptiondlm_ros.ros.stream import Stream

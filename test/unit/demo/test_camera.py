@@ -9,7 +9,7 @@ from std_msgs.msg import Header
 
 from perceptiondlm_ros.demo.camera import calibration, detections
 from perceptiondlm_ros.demo.world import World
-from perceptiondlm_ros.ros.conversions import box_corners
+from perceptiondlm_ros.messages.boxes import box_corners
 from perceptiondlm_ros.ros.published.camera import camera_of
 from perceptiondlm_ros.scenes.render import render
 

@@ -12,8 +12,8 @@ from rclpy.parameter import Parameter
 from ros_support import header
 from sensor_msgs.msg import CompressedImage, Image
 
+from perceptiondlm_ros.messages.images import image_to_rgb
 from perceptiondlm_ros.msg import RegionDescription
-from perceptiondlm_ros.ros.conversions import image_to_rgb
 from perceptiondlm_ros.ros.published import pictures
 from perceptiondlm_ros.ros.published.pictures import AnnotatedImage, annotated_pixels, jpeg
 
