@@ -115,7 +115,9 @@ def image_to_rgb(message: Any) -> NDArray[np.uint8]:
             f"{', '.join(_ENCODINGS)}; convert the stream, for instance with image_proc"
         )
     planes = _planes(message, encoding.planes, np.dtype(f"u{encoding.bits // 8}"))
-    if cv_bridge is not None and encoding.bridged and planes[0].flags.c_contiguous:
+    # Older versions of cv_bridge know neither padding nor the other byte order.
+    plain = planes[0].nbytes == len(message.data) and not message.is_bigendian
+    if cv_bridge is not None and encoding.bridged and plain:
         return np.asarray(cv_bridge.CvBridge().imgmsg_to_cv2(message, "rgb8"), np.uint8)
     return encoding.to_rgb(*planes)[:, : message.width]
 

@@ -127,6 +127,9 @@ def test_cv_bridge_is_used_where_it_is_but_for_what_it_knows(
     for encoding, (sent, expected) in ENCODED.items():
         result = image_to_rgb(message(sent, encoding))
         np.testing.assert_array_equal(result, RGB if encoding in BRIDGED else expected)
+        for padding, big in ((2, False), (0, True)):
+            result = image_to_rgb(message(sent, encoding, padding, big))
+            np.testing.assert_array_equal(result, expected)
     assert asked == [(encoding, "rgb8") for encoding in BRIDGED]
 
 
