@@ -11,14 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from perceptiondlm_ros.messages.stamp_buffer import UNSET, StampBuffer
+
 Image = TypeVar("Image")
 Detections = TypeVar("Detections")
 Masks = TypeVar("Masks")
-Item = TypeVar("Item")
 
 # Streams of one camera are out of order by less than this; more is a clock that was set back.
 CLOCK_JUMP_NS = 1_000_000_000
-_UNSET = 0
 
 
 class MatchCounters(Protocol):
@@ -89,8 +89,8 @@ class Matcher(Generic[Image, Detections, Masks]):
         self._unmatched = unmatched
         self._counters = counters
         self._patience = patience
-        self._images: _Buffer[Image] = _Buffer(size_of)
-        self._masks: _Buffer[Masks] = _Buffer(lambda masks: 0)
+        self._images: StampBuffer[Image] = StampBuffer(size_of)
+        self._masks: StampBuffer[Masks] = StampBuffer(lambda masks: 0)
         self._pending: list[_Pending[Detections]] = []
         self._last = {"images": 0, "detections": 0, "masks": 0}
 
@@ -174,7 +174,7 @@ class Matcher(Generic[Image, Detections, Masks]):
         self._unmatched(Unmatched(entry.stamp, gap, self._images.has_forgotten(entry.stamp)))
 
     def _watch_clock(self, stream: str, stamp: int) -> None:
-        if stamp == _UNSET:
+        if stamp == UNSET:
             self._counters.unset_stamps += 1
             return
         last, self._last[stream] = self._last[stream], stamp
@@ -201,67 +201,3 @@ class _Pending(Generic[Detections]):
     stamp: int
     detections: Detections
     since: float  # monotonic seconds
-
-
-class _Buffer(Generic[Item]):
-    """The newest messages of a stream, by stamp, in the order in which they came."""
-
-    def __init__(self, size_of: Callable[[Item], int]) -> None:
-        self.items: dict[int, Item] = {}
-        self._size_of = size_of
-        self._bytes = 0
-        self._forgotten: tuple[int, ...] = ()  # oldest and newest stamp of those that made room
-
-    def add(self, stamp: int, item: Item) -> None:
-        self._drop(stamp)
-        self.items[stamp] = item
-        self._bytes += self._size_of(item)
-
-    def trim(self, most: int, most_bytes: int) -> None:
-        """Forget the oldest ones, but never the newest one."""
-        while len(self.items) > 1 and (len(self.items) > most or self._bytes > most_bytes):
-            oldest = next(iter(self.items))
-            self._drop(oldest)
-            known = (*self._forgotten, oldest)
-            self._forgotten = (min(known), max(known))
-
-    def forget_after(self, future: int) -> None:
-        for stamp in [stamp for stamp in self.items if stamp > future]:
-            self._drop(stamp)
-        self._forgotten = ()
-
-    def clear(self) -> None:
-        self.items.clear()
-        self._bytes = 0
-        self._forgotten = ()
-
-    def is_known(self, stamp: int) -> bool:
-        """Whether waiting won't bring a better one: the very one is there, or the stream is past.
-
-        Nothing is past an unset stamp.
-        """
-        past = stamp != _UNSET and any(other > stamp for other in self._set_stamps())
-        return stamp in self.items or past
-
-    def find(self, stamp: int, tolerance: int) -> int | None:
-        """The stamp of the very message, else of the nearest one within the tolerance."""
-        if stamp in self.items:
-            return stamp
-        nearest = self.nearest(stamp)
-        return nearest if nearest is not None and abs(nearest - stamp) <= tolerance else None
-
-    def nearest(self, stamp: int) -> int | None:
-        """An unset stamp is near to nothing: it says nothing about time."""
-        stamps = self._set_stamps() if stamp != _UNSET else []
-        return min(stamps, key=lambda other: abs(other - stamp), default=None)
-
-    def has_forgotten(self, stamp: int) -> bool:
-        """Whether messages of that time were there."""
-        return bool(self._forgotten) and self._forgotten[0] <= stamp <= self._forgotten[1]
-
-    def _set_stamps(self) -> list[int]:
-        return [stamp for stamp in self.items if stamp != _UNSET]
-
-    def _drop(self, stamp: int) -> None:
-        if stamp in self.items:
-            self._bytes -= self._size_of(self.items.pop(stamp))
