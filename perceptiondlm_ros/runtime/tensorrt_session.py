@@ -51,14 +51,16 @@ class Workspace:
         device.activate()
         self.device, self.blocks = device, Blocks(device)
         self.vision = self._program(engines, engines.vision_encoder, 0, "vision", record=False)
-        self.prefill = self._program(engines, engines.denoiser, 0, "prefill", record=True)
-        self.step = self._program(engines, engines.denoiser, 1, "step", record=True)
+        self.parts = {
+            part: self._program(engines, engines.denoiser, profile, part, record=True)
+            for profile, part in enumerate(("prefill", "step"))
+        }
 
     def close(self) -> None:
         """Give everything back to the device."""
         self.device.activate()
         self.device.synchronize()
-        del self.vision, self.prefill, self.step
+        del self.vision, self.parts
         self.blocks.free()
         self.device.close()
 
@@ -139,7 +141,7 @@ class TensorRTSession:
         layers = range(language.num_hidden_layers)
         cache = {f"past_{kind}_{y}": past for kind in ("keys", "values") for y in layers}
         rows = whole_rows(self._inputs, self._config, past=1)
-        return self._bind(self._workspace.prefill, rows, self._visual_rows, cache)
+        return self._bind("prefill", rows, self._visual_rows, cache)
 
     def _later(self) -> Program:
         """The caption rows, after what the first step left where it is."""
@@ -150,22 +152,26 @@ class TensorRTSession:
         }
         rows = caption_rows(self._inputs, self._config, past=self._inputs.layout.length)
         unused = self._zeros(1, self._config.language.hidden_size)
-        return self._bind(self._workspace.step, rows, unused, cache)
+        return self._bind("step", rows, unused, cache)
 
     def _bind(
         self,
-        program: Program,
+        part: str,
         rows: RowsFeed,
         visual_rows: DeviceTensor,
         cache: dict[str, DeviceTensor],
     ) -> Program:
-        blocks = self._workspace.blocks
-        fed = {name: blocks.put(name, array) for name, array in vars(rows).items()}
+        blocks, program = self._workspace.blocks, self._workspace.parts[part]
+        # Rows of the two programs lie apart, so that what was recorded of one stays valid.
+        fed = {name: blocks.put(f"{part} {name}", a) for name, a in vars(rows).items()}
         self._outputs = program.bind({**fed, "visual_rows": visual_rows, **cache, **self._state})
         program.copy_after([(self._state[n], self._outputs[f"new_{n}"]) for n in _STATE])
         return program
 
     def _zeros(self, *shape: int) -> DeviceTensor:
-        """Zeros of the model's type for each group; nothing ever writes to them."""
-        shape = (len(self._inputs.regions), *shape)
-        return self._workspace.blocks.tensor("zeros", shape, self._visual_rows.dtype)
+        """Zeros of the model's type for each group; nothing ever writes to them. The block is large
+        enough for all that ask, so that it stays where it is."""
+        groups, blocks = len(self._inputs.regions), self._workspace.blocks
+        language, dtype = self._config.language, self._visual_rows.dtype
+        blocks.tensor("zeros", (groups, language.hidden_size), dtype)
+        return blocks.tensor("zeros", (groups, *shape), dtype)

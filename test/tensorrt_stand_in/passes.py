@@ -1,0 +1,85 @@
+"""An exported tiny model and passes through it, on stand-ins of TensorRT and on ONNX Runtime."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from exported_models import exported
+from tensorrt_stand_in.gpu import FakeGpu
+from tensorrt_stand_in.host_device import HostDevice
+from tiny_checkpoint import picture, rectangles, save_checkpoint, tiny_tokenizer
+
+from perceptiondlm_ros.model.contract import ModelInputs
+from perceptiondlm_ros.processing.inputs import prepare_inputs
+from perceptiondlm_ros.runtime.backend import CacheMode, DenoisingState
+from perceptiondlm_ros.runtime.denoising import denoise
+from perceptiondlm_ros.runtime.exported import open_exported
+from perceptiondlm_ros.runtime.onnx_backend import Graphs, OnnxBackend
+from perceptiondlm_ros.runtime.onnx_devices import Device
+from perceptiondlm_ros.runtime.tensorrt_backend import TensorRTBackend
+
+HEIGHT, WIDTH, STEPS = 60, 80, 6
+MASKS = list(rectangles(HEIGHT, WIDTH, 7))
+CACHES: tuple[CacheMode, ...] = ("exact", "prefix")
+
+
+@cache
+def exported_tiny() -> Path:
+    """The export, which nobody may change."""
+    with TemporaryDirectory() as name:
+        save_checkpoint(Path(name), prefix_sees_captions=False)
+        return exported(Path(name))
+
+
+@cache
+def on_onnx_runtime() -> OnnxBackend:
+    """The export in ONNX Runtime, with the graphs that TensorRT takes."""
+    manifest, config = open_exported(exported_tiny())
+    plain = {name: replace(graph, cpu_file=None) for name, graph in manifest.graphs.items()}
+    portable = replace(manifest, graphs=plain)
+    graphs = Graphs.open(exported_tiny(), portable, config, Device.resolve("cpu"))
+    return OnnxBackend(config, graphs, "")
+
+
+class OnStandIn:
+    """Loads folders on a stand-in."""
+
+    def __init__(self, trt: ModuleType, gpu: FakeGpu) -> None:
+        self.trt, self.gpu = trt, gpu
+
+    def __call__(self, folder: Path | None = None, **options: Any) -> TensorRTBackend:
+        return TensorRTBackend.load(
+            folder or exported_tiny(), HostDevice(self.gpu), trt=self.trt, **options
+        )
+
+
+def inputs(
+    backend: TensorRTBackend, groups: list[list[np.ndarray]], width: int = WIDTH, **options: Any
+) -> ModelInputs:
+    """Of noise, padded to the backend's buckets."""
+    return prepare_inputs(
+        picture(HEIGHT, width),
+        groups,
+        config=backend.config,
+        tokenizer=tiny_tokenizer(),
+        prompt=options.get("prompt", "what?"),
+        caption_tokens=options.get("caption_tokens", 6),
+        buckets=backend.buckets,
+    )
+
+
+def run(backend: TensorRTBackend | OnnxBackend, of: ModelInputs, mode: CacheMode) -> DenoisingState:
+    """A whole pass."""
+    return denoise(backend.start(of, mode, STEPS))
+
+
+def assert_same(actual: DenoisingState, expected: DenoisingState) -> None:
+    """To the last bit: both compute with the same library."""
+    for name, array in vars(expected).items():
+        np.testing.assert_array_equal(getattr(actual, name), array, err_msg=name)
