@@ -184,6 +184,10 @@ class Captioner:
             captions.update(self._captions(batch, denoise(session, watchers)))
         return [captions[index] for index in range(len(masks))]
 
+    def check_prompt(self, prompt: str) -> None:
+        """Raise InputError for a prompt that `describe` can't take."""
+        self._tokenizer.encode_prompt(prompt)
+
     def close(self) -> None:
         """Free the model, on a CUDA device also for other processes; twice is as good as once.
 

@@ -24,6 +24,7 @@ from std_msgs.msg import Header
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
 
 from perceptiondlm_ros.captioner import Box
+from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.ros.conversions import rgb_to_image
 from perceptiondlm_ros.ros.parameters import SPECS
 
@@ -71,6 +72,10 @@ class FakeCaptioner:
         self.prompts.append(prompt)
         self.first_pixels.append(int(image[0, 0, 0]))
         return [FakeCaption(_place(region)) for region in regions]
+
+    def check_prompt(self, prompt: str) -> None:
+        if "<|" in prompt:
+            raise InputError("prompt contains a special token, expected plain text")
 
     def close(self) -> None:
         self.closed.set()

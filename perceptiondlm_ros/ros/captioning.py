@@ -76,6 +76,11 @@ class Captioning:
             self.desk, self._work, self._report, captioner.close
         )
 
+    def check_prompt(self, prompt: str) -> None:
+        """Raise InputError for a prompt that the model can't take."""
+        if prompt:
+            self._captioner.check_prompt(prompt)
+
     def withdraw_frame(self) -> None:
         """Forget the frame that waits for the model: its stream ends."""
         self._end(self.desk.exchange(None), "withdrawn")

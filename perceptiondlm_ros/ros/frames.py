@@ -34,6 +34,10 @@ class Describes(Protocol):
         on_draft: Callable[[dict[int, Caption]], None] | None = None,
     ) -> list[Caption]: ...
 
+    def check_prompt(self, prompt: str) -> None:
+        """Raise InputError for a prompt that `describe` can't take."""
+        ...
+
     def close(self) -> None: ...
 
 

@@ -33,14 +33,18 @@ def load_captioner(settings: LoadSettings) -> Describes:
 
 
 def load_and_warm_up(
-    load: Callable[[LoadSettings], Describes], settings: LoadSettings, status: Status
+    load: Callable[[LoadSettings], Describes], settings: LoadSettings, prompt: str, status: Status
 ) -> Describes:
-    """A captioner whose first pass is behind it, with its allocations and choices of kernels."""
+    """A captioner whose first pass is behind it, with its allocations and choices of kernels.
+
+    prompt: the one that it will be used with; empty is the checkpoint's own.
+    """
     status.enter(Activity.LOADING, settings.path or "the packaged checkpoint")
     captioner = load(settings)
     status.enter(Activity.WARMING_UP, captioner.name)
     try:
-        captioner.describe(np.full((480, 640, 3), 127, np.uint8), [(160.0, 120.0, 480.0, 360.0)])
+        grey = np.full((480, 640, 3), 127, np.uint8)
+        captioner.describe(grey, [(160.0, 120.0, 480.0, 360.0)], prompt or None)
     except BaseException:
         captioner.close()
         raise

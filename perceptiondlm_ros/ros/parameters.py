@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ from rcl_interfaces.msg import (
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.messages.boxes import FITS
 
 Value = str | int | float | bool
@@ -328,14 +329,21 @@ def declare(node: Node) -> None:
             raise ValueError(f"parameter {spec.name}: {problem}")
 
 
-def check(parameters: Sequence[Parameter[Any]], *, loaded: bool) -> SetParametersResult:
-    """Whether these may be set now: with a loaded model, not those that it was loaded with."""
+def check(
+    parameters: Sequence[Parameter[Any]], check_prompt: Callable[[str], None] | None
+) -> SetParametersResult:
+    """Whether these may be set now: with a loaded model, not those that it was loaded with.
+
+    check_prompt: raises InputError for a prompt that the model can't take; None: none is loaded.
+    """
     for parameter in parameters:
         spec = _BY_NAME.get(parameter.name)
         if spec is None:
             continue  # not ours: use_sim_time, qos_overrides
         problem = _problem(spec, parameter.value)
-        if not problem and loaded and spec.applies is Applies.AT_CONFIGURE:
+        if spec.name == "prompt" and check_prompt and isinstance(parameter.value, str):
+            problem = _refusal(check_prompt, parameter.value)
+        elif not problem and check_prompt and spec.applies is Applies.AT_CONFIGURE:
             problem = f"is {spec.applies.value}; bring the node to `unconfigured` (cleanup) first"
         if problem:
             return SetParametersResult(successful=False, reason=f"{spec.name} {problem}")
@@ -359,6 +367,14 @@ def read(node: Node, name: str, kind: type[Kind]) -> Kind:
     if not isinstance(value, kind):
         raise TypeError(f"parameter {name}: got {value!r}, expected {kind.__name__}")
     return value
+
+
+def _refusal(check: Callable[[str], None], value: str) -> str:
+    try:
+        check(value)
+    except InputError as error:
+        return f"can't be used: {error}"
+    return ""
 
 
 def _problem(spec: Spec, value: object) -> str:

@@ -132,10 +132,11 @@ class RegionCaptioner(LifecycleNode):
 
     def _configure(self) -> None:
         settings = parameters.load_settings(self)
+        prompt = parameters.read(self, "prompt", str)
         started = time.monotonic()
         self.get_logger().info(f"loading {settings.path or 'the packaged checkpoint'}")
         with library_log(self.get_logger(), self.status):
-            captioner = load_and_warm_up(self._load, settings, self.status)
+            captioner = load_and_warm_up(self._load, settings, prompt, self.status)
         self._captioning = Captioning(self, captioner, self.outputs, self._monitor)
         took = time.monotonic() - started
         self.get_logger().info(f"{captioner.name} is loaded and warmed up after {took:.1f} s")
@@ -209,7 +210,8 @@ class RegionCaptioner(LifecycleNode):
         self._losses.at_the_end()
 
     def _check_parameters(self, changes: list[Parameter[Any]]) -> SetParametersResult:
-        result = parameters.check(changes, loaded=self._captioning is not None)
+        model = self._captioning
+        result = parameters.check(changes, model.check_prompt if model else None)
         if result.successful:
             self._switch.noticed(changes)
         return result

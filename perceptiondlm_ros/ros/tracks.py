@@ -147,6 +147,10 @@ class Tracks:
         yield from self._by_overlap
 
     def _forget(self, before_ns: int) -> None:
+        """A forgotten track's caption goes too: it names a neighbour, and so on, without an end"""
+        for track in self._all():
+            if track.seen_ns < before_ns:
+                track.lose_caption()
         self._by_id = {key: t for key, t in self._by_id.items() if t.seen_ns >= before_ns}
         self._by_overlap = [t for t in self._by_overlap if t.seen_ns >= before_ns]
 

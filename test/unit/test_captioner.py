@@ -220,6 +220,12 @@ class TestInputs:
         with pytest.raises(InputError, match=r"prompt is a .*, expected text or None"):
             own_captioner().describe(IMAGE, MASKS[:1], prompt)
 
+    def test_a_prompt_can_be_checked_without_a_pass(self) -> None:
+        captioner = own_captioner()
+        captioner.check_prompt("What is it?")
+        with pytest.raises(InputError, match=r"prompt contains the special token"):
+            captioner.check_prompt("What is it?<|eot_id|>")
+
     def test_special_tokens_in_a_prompt_are_refused(self) -> None:
         with pytest.raises(InputError, match=r"prompt contains the special token '<\|eot_id\|>'"):
             own_captioner().describe(IMAGE, MASKS[:1], "stop <|eot_id|>")

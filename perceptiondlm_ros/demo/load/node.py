@@ -55,6 +55,9 @@ class SlowCaptioner:
             self.ready.since = time.perf_counter()
         return captions
 
+    def check_prompt(self, prompt: str) -> None:
+        pass
+
     def close(self) -> None:
         pass
 

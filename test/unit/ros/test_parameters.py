@@ -89,7 +89,7 @@ def test_zero_and_empty_mean_the_checkpoints_own(node: Node) -> None:
 def test_impossible_values_are_refused_with_the_reason(
     node: Node, name: str, value: object, reason: str
 ) -> None:
-    node.add_on_set_parameters_callback(lambda given: parameters.check(given, loaded=False))
+    node.add_on_set_parameters_callback(lambda given: parameters.check(given, None))
     before = node.get_parameter(name).value
     (result,) = node.set_parameters([Parameter(name, value=value)])
     assert not result.successful
@@ -100,10 +100,10 @@ def test_impossible_values_are_refused_with_the_reason(
 @pytest.mark.parametrize("spec", [s for s in SPECS if s.applies is Applies.AT_CONFIGURE])
 def test_what_was_loaded_with_the_model_is_refused_while_it_is_loaded(spec: Any) -> None:
     value = "cpu" if spec.name == "device" else spec.default
-    result = parameters.check([Parameter(spec.name, value=value)], loaded=True)
+    result = parameters.check([Parameter(spec.name, value=value)], lambda prompt: None)
     assert not result.successful
     assert spec.name in result.reason and "cleanup" in result.reason
-    assert parameters.check([Parameter(spec.name, value=value)], loaded=False).successful
+    assert parameters.check([Parameter(spec.name, value=value)], None).successful
 
 
 def test_an_impossible_initial_value_stops_the_declaration() -> None:

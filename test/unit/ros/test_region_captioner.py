@@ -234,6 +234,20 @@ def test_model_parameters_are_refused_until_cleanup(robot: Robot) -> None:
     assert [settings.steps for settings in robot.settings] == [None, 4]
 
 
+def test_a_prompt_that_the_model_can_not_take_is_refused_with_the_reason(robot: Robot) -> None:
+    bad, good = (Parameter("prompt", value=text) for text in ("What?<|eot|>", "What?"))
+    (result,) = robot.node.set_parameters([bad])
+    assert result.successful, "no model yet that could judge"
+    robot.node.set_parameters([good])
+    robot.start()
+    assert robot.captioner.prompts == ["What?"], "warmed up with the prompt that it has"
+    (result,) = robot.node.set_parameters([bad])
+    assert not result.successful and "special token" in result.reason
+    assert robot.node.get_parameter("prompt").value == "What?"
+    (result,) = robot.node.set_parameters([Parameter("prompt", value="")])
+    assert result.successful
+
+
 def test_autostart_configures_and_activates(robot: Robot) -> None:
     robot.node.autostart()
     assert robot.state == State.PRIMARY_STATE_ACTIVE

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import math
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -225,3 +227,16 @@ def test_an_old_caption_is_replaced_also_by_one_of_less_confidence() -> None:
         scene = stream.see(at(10, 10, "a"), after=1.9)
     assert confident(stream, scene, {"a": 0.1}) == ("a",)
     assert stream.reuse.plan(stream.see(at(10, 10, "a"))).held[0].caption.confidence == 0.1
+
+
+def test_objects_that_come_and_go_leave_nothing_behind() -> None:
+    stream = Stream()
+    tracks = []
+    for number in range(200):
+        here, before = at(10, 10, str(number)), at(50, 10, str(number - 1))
+        scene = stream.see(here, before, after=0.5)
+        stream.caption(scene)
+        tracks.append(weakref.ref(scene.looks[0].track))
+        del scene
+    gc.collect()
+    assert sum(track() is not None for track in tracks) < 20
