@@ -1,5 +1,7 @@
-"""The real node over a model that takes a set time, with a stopwatch at its callbacks, between its
-threads, and at its publisher."""
+"""The real node over a model that takes a set time, or over the packaged one.
+
+A stopwatch stands at its callbacks, between its threads, at its passes, and at its publisher.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,10 @@ from perceptiondlm_ros.demo.load.camera import stamp_in
 from perceptiondlm_ros.demo.load.records import Record, Recorder
 from perceptiondlm_ros.messages.descriptions import nanoseconds
 from perceptiondlm_ros.ros.captioning import Pending
+from perceptiondlm_ros.ros.frames import Describes
+from perceptiondlm_ros.ros.loading import load_captioner
 from perceptiondlm_ros.ros.mailbox import Mailbox
+from perceptiondlm_ros.ros.parameters import LoadSettings
 from perceptiondlm_ros.ros.region_captioner import RegionCaptioner
 
 _CAPTION = "a large red striped ball to the left of a small blue cube"
@@ -33,10 +38,8 @@ class SlowCaptioner:
 
     name = "slow"
 
-    def __init__(self, seconds: float, record: Callable[[Record], None]) -> None:
+    def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._record = record
-        self.ready = threading.local()
 
     def describe(
         self,
@@ -45,15 +48,8 @@ class SlowCaptioner:
         prompt: str | None = None,
         **options: Any,
     ) -> list[Caption]:
-        stamp = stamp_in(image)
-        if stamp:  # else it is the warm-up
-            self._record(Record("started", time.time_ns(), stamp))
         time.sleep(self._seconds)
-        captions = [Caption(_CAPTION, 0.9, [], False) for _ in regions]
-        if stamp:
-            self._record(Record("ready", time.time_ns(), stamp))
-            self.ready.since = time.perf_counter()
-        return captions
+        return [Caption(_CAPTION, 0.9, [], False) for _ in regions]
 
     def check_prompt(self, prompt: str) -> None:
         pass
@@ -62,13 +58,47 @@ class SlowCaptioner:
         pass
 
 
-class MeasuredNode(RegionCaptioner):
-    """The node itself; whatever it creates is timed."""
+class TimedCaptioner:
+    """Any captioner, with a stopwatch at its passes.
 
-    def __init__(self, seconds: float, record: Callable[[Record], None]) -> None:
+    ready: its `since` is when the present thread's captions were ready, until they are published.
+    """
+
+    def __init__(self, captioner: Describes, record: Callable[[Record], None]) -> None:
+        self._captioner = captioner
         self._record = record
-        self._captioner = SlowCaptioner(seconds, record)
-        super().__init__(load=lambda settings: self._captioner)
+        self.ready = threading.local()
+
+    def describe(
+        self, image: NDArray[np.uint8], regions: Sequence[Any], *args: Any, **options: Any
+    ) -> list[Caption]:
+        stamp = stamp_in(image)
+        if stamp:  # else it is the warm-up
+            self._record(Record("started", time.time_ns(), stamp))
+        captions = self._captioner.describe(image, regions, *args, **options)
+        if stamp:
+            self._record(Record("ready", time.time_ns(), stamp))
+            self.ready.since = time.perf_counter()
+        return captions
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._captioner, name)
+
+
+class MeasuredNode(RegionCaptioner):
+    """The node itself; whatever it creates is timed. seconds: None takes a real model."""
+
+    def __init__(self, seconds: float | None, record: Callable[[Record], None]) -> None:
+        self._record = record
+        self._seconds = seconds
+        self._timed_captioner: TimedCaptioner | None = None
+        super().__init__(load=self._load_timed)
+
+    def _load_timed(self, settings: LoadSettings) -> Any:
+        slow = self._seconds is not None
+        captioner = SlowCaptioner(self._seconds or 0.0) if slow else load_captioner(settings)
+        self._timed_captioner = TimedCaptioner(captioner, self._record)
+        return self._timed_captioner
 
     def create_subscription(  # type: ignore[override]
         self, kind: Any, topic: str, callback: Any, *args: Any, **options: Any
@@ -103,9 +133,10 @@ class MeasuredNode(RegionCaptioner):
     def _after_captions(self, publish: Callable[[Any], None]) -> Callable[[Any], None]:
         def timed(message: Any) -> None:
             publish(message)
-            since = getattr(self._captioner.ready, "since", None)
-            if since is not None:  # in the thread that made the captions, once for each pass
-                self._captioner.ready.since = None
+            ready = self._timed_captioner.ready if self._timed_captioner else None
+            since = getattr(ready, "since", None)
+            if ready and since is not None:  # in the thread of the pass, once for each
+                ready.since = None
                 took = time.perf_counter() - since
                 stamp = nanoseconds(message.header.stamp)
                 self._record(Record("published", time.time_ns(), stamp, "", took))
@@ -128,7 +159,7 @@ def time_handing_over(record: Callable[[Record], None]) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pass-seconds", type=float, required=True)
+    parser.add_argument("--pass-seconds", type=float)
     parser.add_argument("--records", type=Path, required=True)
     options, ros = parser.parse_known_args(arguments)
     recorder = Recorder(options.records)

@@ -72,6 +72,11 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         help="what a pass of the model takes [s] (default %(default)g)",
     )
     parser.add_argument(
+        "--packaged",
+        action="store_true",
+        help="take the packaged checkpoint instead, which wants the processor for itself",
+    )
+    parser.add_argument(
         "--output",
         type=Path,
         default=Path("load_output"),
@@ -93,7 +98,8 @@ def _run(options: argparse.Namespace, records: Path) -> list[tuple[int, float]]:
     )
     memory: list[tuple[int, float]] = []
     with Processes(options.output, environment) as processes:
-        given = [f"--records={records}", f"--pass-seconds={options.pass_seconds}"]
+        given = [f"--records={records}"]
+        given += [] if options.packaged else [f"--pass-seconds={options.pass_seconds}"]
         given += ["--ros-args", "-p", "reuse.enabled:=false"]  # every frame wants a pass
         processes.start("node", "perceptiondlm_ros.demo.load.node", *given)
         processes.start("camera", "perceptiondlm_ros.demo.load.camera")
