@@ -57,7 +57,7 @@ class Limits:
 
     tolerance_ns: largest difference of stamps in a pair.
     kept: messages of a stream that are remembered; older ones are forgotten.
-    bytes_kept: of images, at most, but for the newest one.
+    bytes_kept: at most of images, and as much of masks, but for the newest one.
     wants_masks: whether detections wait for their masks.
     """
 
@@ -71,7 +71,7 @@ class Matcher(Generic[Image, Detections, Masks]):
     """Bounded buffers of the streams; each detections message is matched at most once.
 
     matched: called with an image, its detections, and their masks or None.
-    size_of: bytes that an image takes.
+    size_of: bytes that an image or masks take.
     patience: seconds that detections wait for their image and masks before `settle` gives up.
     """
 
@@ -81,7 +81,7 @@ class Matcher(Generic[Image, Detections, Masks]):
         unmatched: Callable[[Unmatched], None],
         counters: MatchCounters,
         limits: Limits,
-        size_of: Callable[[Image], int] = lambda image: 0,
+        size_of: Callable[[Image | Masks], int] = lambda message: 0,
         patience: float = 1.0,
     ) -> None:
         self.limits = limits
@@ -90,7 +90,7 @@ class Matcher(Generic[Image, Detections, Masks]):
         self._counters = counters
         self._patience = patience
         self._images: StampBuffer[Image] = StampBuffer(size_of)
-        self._masks: StampBuffer[Masks] = StampBuffer(lambda masks: 0)
+        self._masks: StampBuffer[Masks] = StampBuffer(size_of)
         self._pending: list[_Pending[Detections]] = []
         self._last = {"images": 0, "detections": 0, "masks": 0}
 

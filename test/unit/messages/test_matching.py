@@ -212,6 +212,13 @@ def test_images_are_bounded_by_their_memory_but_for_the_newest() -> None:
     assert list(run.matcher._images.items.values()) == ["5" * 10, "6" * 10]
 
 
+def test_masks_are_bounded_by_their_memory_too() -> None:
+    run = Run(images_kept=99, bytes_kept=7, masks=True)
+    for ms in (100, 200, 300):
+        run.mask(ms)
+    assert list(run.matcher._masks.items.values()) == ["m300"]
+
+
 def test_an_image_that_had_to_make_room_is_told_from_one_that_never_was() -> None:
     run = Run(tolerance=5, images_kept=2)
     for ms in (1000, 1100, 1200, 1300):
