@@ -9,6 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from perceptiondlm_ros.captioner import Box, Caption
 from perceptiondlm_ros.ros.appearance import CELLS
@@ -240,3 +242,40 @@ def test_objects_that_come_and_go_leave_nothing_behind() -> None:
         del scene
     gc.collect()
     assert sum(track() is not None for track in tracks) < 20
+
+
+sights = st.builds(
+    lambda x, y, name, label, brightness: replace(at(x, y, name, brightness), label=label),
+    st.integers(0, 60),
+    st.integers(0, 60),
+    st.sampled_from(["", "1", "2", "3"]),
+    st.sampled_from(["cup", "bowl"]),
+    st.floats(0.5, 1.5),
+)
+
+
+@given(
+    st.lists(st.tuples(st.lists(sights, max_size=6), st.floats(0, 4)), max_size=12),
+    st.integers(1, 4),
+    st.integers(0, 3),
+)
+def test_whatever_comes_a_caption_is_of_the_same_class_and_young_and_nothing_is_forgotten(
+    frames: list[tuple[list[Sighting], float]], budget: int, delay: int
+) -> None:
+    stream = Stream(replace(LIMITS, budget=budget))
+    passes: list[tuple[Scene, tuple[int, ...]]] = []
+    for sightings, after in frames:
+        scene = stream.see(*sightings, after=after)
+        plan = stream.reuse.plan(scene)
+        assert len(plan.wanted) <= budget and len(set(plan.wanted)) == len(plan.wanted)
+        for place, held in plan.held.items():
+            assert held.caption.text == sightings[place].label
+            assert 0 <= scene.stamp_ns - held.stamp_ns <= 10 * SECOND
+        without = set(range(len(sightings))) - set(plan.held)
+        assert len(without - set(plan.wanted)) <= plan.waiting
+        passes.append((scene, plan.wanted))
+        if len(passes) > delay:
+            made, wanted = passes.pop(0)
+            labels = [made.looks[place].sighting.label for place in wanted]
+            captions = [Caption(label, 0.5, [], False) for label in labels]
+            stream.reuse.keep(made, zip(wanted, captions, strict=True))
