@@ -240,8 +240,8 @@ SPECS = (
         "matching.memory",
         256,
         Applies.LIVE,
-        "Most memory for remembered images, and as much for masks [MB]; the newest one is kept however "
-        "large it is.",
+        "Most memory for remembered images, and as much for masks [MB]; the newest one is kept "
+        "however large it is.",
         bounds=(1, 100_000),
     ),
     Spec(
