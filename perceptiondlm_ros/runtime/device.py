@@ -114,18 +114,31 @@ def open_device(name: str) -> Device:
     try:
         from perceptiondlm_ros.runtime.cuda_device import CudaDevice, import_cuda_runtime
 
-        runtime = import_cuda_runtime()
-    except ImportError as no_cuda_python:
-        try:
-            from perceptiondlm_ros.runtime.torch_device import TorchDevice
-        except ImportError:
-            raise BackendError(
-                "the TensorRT backend needs cuda-python for memory on the GPU (or a CUDA build of "
-                f"torch), and can't import it ({no_cuda_python}); run `pip install "
-                "'cuda-python<13'` where the driver is for CUDA 12, else `pip install cuda-python`"
-            ) from no_cuda_python
+        return CudaDevice(import_cuda_runtime(), index)
+    except ImportError as error:
+        failure = BackendError(
+            "the TensorRT backend needs cuda-python for memory on the GPU (or a CUDA build of "
+            f"torch), and can't import it ({error}); run `pip install 'cuda-bindings<13'` where "
+            "the driver is for CUDA 12, else `pip install cuda-bindings`"
+        )
+    except BackendError as error:  # a build of it that isn't for this driver, say
+        failure = error
+    found = _torch_device(index)
+    if found is None:
+        raise failure
+    return found
+
+
+def _torch_device(index: int) -> Device | None:
+    """The GPU through torch, where that is installed and sees it."""
+    try:
+        from perceptiondlm_ros.runtime.torch_device import TorchDevice
+    except ImportError:
+        return None
+    try:
         return TorchDevice(index)
-    return CudaDevice(runtime, index)
+    except (BackendError, RuntimeError):
+        return None
 
 
 def driver_cuda_version() -> str | None:
