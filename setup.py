@@ -47,7 +47,7 @@ setup(
         "hub": ["huggingface_hub>=0.23"],
         "export": ["onnx>=1.16", "onnxruntime>=1.18", "onnxscript>=0.5", "safetensors>=0.4", "torch>=2.8"],
         "onnx": ["onnxruntime>=1.18"],
-        "tensorrt": ["tensorrt>=10.3"],
+        "tensorrt": ["cuda-bindings>=12.8", "tensorrt>=10.3"],
         "torch": TORCH,
         "train": [*TORCH, "matplotlib>=3.8", "tqdm>=4.66"],
     },
