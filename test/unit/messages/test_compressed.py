@@ -1,0 +1,102 @@
+"""JPEG and PNG as they come from image_transport, and what only claims to be one."""
+
+from __future__ import annotations
+
+import array
+import zlib
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sensor_msgs.msg import CompressedImage
+
+from perceptiondlm_ros.errors import InputError
+from perceptiondlm_ros.messages.images import image_to_rgb
+
+RANDOM = np.random.default_rng(7)
+BGR = RANDOM.integers(0, 256, (12, 18, 3), np.uint8)
+RGB = BGR[:, :, ::-1]
+GREY = BGR[:, :, :1]
+GREY16 = RANDOM.integers(0, 2**16, (12, 18, 1), np.uint16)
+
+
+def encoded(extension: str, pixels: np.ndarray, **fields: Any) -> CompressedImage:
+    done, data = cv2.imencode(extension, pixels)
+    assert done
+    return CompressedImage(data=array.array("B", data.tobytes()), **fields)
+
+
+def test_png_is_exact_and_jpeg_as_opencv_reads_it() -> None:
+    np.testing.assert_array_equal(image_to_rgb(encoded(".png", BGR, format="png")), RGB)
+    smooth = cv2.resize(BGR, (160, 120), interpolation=cv2.INTER_CUBIC)
+    sent = encoded(".jpg", smooth, format="rgb8; jpeg compressed bgr8")
+    expected = cv2.imdecode(np.frombuffer(sent.data, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
+    assert np.abs(image_to_rgb(sent).astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("grey", [GREY, GREY16], ids=["8 bit", "16 bit"])
+def test_grey_png(grey: np.ndarray) -> None:
+    expected = grey if grey.dtype == np.uint8 else np.rint(grey / 257).astype(np.uint8)
+    sent = encoded(".png", grey, format="mono16; png compressed mono16")
+    np.testing.assert_array_equal(image_to_rgb(sent), expected.repeat(3, axis=2))
+
+
+def test_alpha_is_left_out() -> None:
+    np.testing.assert_array_equal(
+        image_to_rgb(encoded(".png", np.concatenate([BGR, GREY], axis=2))), RGB
+    )
+
+
+def test_a_mosaic_in_a_png_is_interpolated() -> None:
+    sent = encoded(".png", GREY, format="bayer_grbg8; png compressed ")
+    np.testing.assert_array_equal(image_to_rgb(sent), cv2.cvtColor(GREY, cv2.COLOR_BayerGB2RGB))
+    sent.format = "bayer_grbg8; jpeg compressed mono8"
+    np.testing.assert_array_equal(image_to_rgb(sent), GREY.repeat(3, axis=2))
+
+
+def test_broken_files_are_refused_with_the_reason() -> None:
+    good = encoded(".png", BGR, format="png")
+    for data in (b"", b"hello", bytes(good.data)[:60], b"GIF89a" + bytes(20)):
+        sent = CompressedImage(format="png", data=array.array("B", data))
+        with pytest.raises(InputError, match=r"got \d+ bytes of format 'png'.*expected jpeg or"):
+            image_to_rgb(sent)
+
+
+def test_depth_is_refused() -> None:
+    with pytest.raises(InputError, match="which is depth"):
+        image_to_rgb(CompressedImage(format="16UC1; compressedDepth png"))
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_few_bytes_that_claim_many_pixels_are_refused_undecoded() -> None:
+    def chunk(name: bytes, data: bytes) -> bytes:
+        check = zlib.crc32(name + data).to_bytes(4, "big")
+        return len(data).to_bytes(4, "big") + name + data + check
+
+    size = (12_000).to_bytes(4, "big") * 2
+    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size + b"\x08\x02\0\0\0") + chunk(b"IDAT", b"")
+    with pytest.raises(InputError, match="got 12000x12000 pixels"):
+        image_to_rgb(CompressedImage(format="png", data=array.array("B", data)))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    data=st.binary(max_size=100)
+    | st.integers(0, 400).map(lambda n: bytes(encoded(".jpg", BGR).data)[:n])
+    | st.tuples(st.integers(0, 300), st.binary(max_size=9)).map(
+        lambda cut: bytes(encoded(".png", BGR).data)[: cut[0]] + cut[1]
+    ),
+    form=st.text(max_size=30) | st.just("bayer_rggb8; png compressed "),
+)
+def test_any_compressed_message_is_converted_or_refused(data: bytes, form: str) -> None:
+    problem = ""
+    try:
+        result = image_to_rgb(CompressedImage(format=form, data=array.array("B", data)))
+    except InputError as error:
+        problem = str(error)
+    else:
+        assert result.ndim == 3 and result.dtype == np.uint8
+    assert not problem or ("got" in problem and "expected" in problem and "; " in problem)
