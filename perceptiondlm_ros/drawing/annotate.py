@@ -49,6 +49,7 @@ class Annotation:
     age: seconds since the caption was made, shown; None for a caption of this very image.
     draft: marks a caption that a better one will follow.
     mask: boolean [H, W], drawn tinted and with its contour instead of the box.
+    labelled: False only outlines the region.
     """
 
     box: Box
@@ -61,6 +62,7 @@ class Annotation:
     age: float | None = None
     draft: bool = False
     mask: NDArray[np.bool_] | None = None
+    labelled: bool = True
 
 
 def annotate(
@@ -84,14 +86,18 @@ def annotate(
     ]
     unit = max(1, round(height / 600))
     canvas = _draw_regions(image, annotations, boxes, colours, unit)
-    labelled = annotations[: most_labels(height)]
+    wanted = [number for number, item in enumerate(annotations) if item.labelled]
+    chosen = wanted[: most_labels(height)]
+    if not chosen:
+        return np.array(canvas)
+    labelled = [annotations[number] for number in chosen]
     labels = [Label(_heading(item), _badge(item), item.text) for item in labelled]
-    keys, boxes = _keys(labelled), boxes[: len(labelled)]
-    if len(labelled) < len(annotations):  # told in a corner of the picture
-        labels.append(Label(f"and {len(annotations) - len(labelled)} more", "", ""))
+    keys, boxes, colours = _keys(labelled), boxes[chosen], [colours[number] for number in chosen]
+    if len(chosen) < len(wanted):  # told in a corner of the picture
+        labels.append(Label(f"and {len(wanted) - len(chosen)} more", "", ""))
         keys.append("")
         boxes = np.concatenate([boxes, [[0.0, height - 1.0, 0.0, height - 1.0]]])
-        colours[len(labelled)] = _GREY
+        colours.append(_GREY)
     plates, places = lay_out(labels, boxes, width, height, memory, keys)
     for item, box, place, colour in zip(labelled, boxes, places, colours, strict=False):
         target = _target(place, box, _mask(item))

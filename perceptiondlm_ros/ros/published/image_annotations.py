@@ -67,7 +67,12 @@ def image_annotations(messages: ModuleType, result: Result, width: int, height: 
     header, size = result.message.header, text_size(height)
     return messages.ImageAnnotations(
         points=[line for item in shown for line in _outlines(messages, item, header, height)],
-        texts=[text for item in shown for text in _texts(messages, item, header, size)],
+        texts=[
+            text
+            for item in shown
+            if item.captioned
+            for text in _texts(messages, item, header, size)
+        ],
     )
 
 
@@ -105,7 +110,7 @@ def _texts(messages: ModuleType, item: ShownRegion, header: Header, size: float)
     """A text each line, as Foxglove keeps a text on one line; the last one stands on the box."""
     red, green, blue = (value / 255 for value in item.colour)
     heading = item.heading(" · ")
-    lines = lines_of(heading, item.description.caption, _COLUMNS, _LINES)
+    lines = lines_of(heading, item.caption, _COLUMNS, _LINES)
     # A box at the upper edge has no place above it.
     step = size * _LINE_HEIGHT
     bottom = max(item.box[1] - 0.25 * size, step * len(lines))

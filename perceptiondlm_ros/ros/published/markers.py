@@ -17,8 +17,8 @@ from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from perceptiondlm_ros.errors import InputError
+from perceptiondlm_ros.messages.descriptions import nanoseconds
 from perceptiondlm_ros.ros import parameters
-from perceptiondlm_ros.ros.conversions import nanoseconds
 from perceptiondlm_ros.ros.frames import Result
 from perceptiondlm_ros.ros.outputs import Outgoing, Output, publisher
 from perceptiondlm_ros.ros.published.camera import Camera, Points, camera_of
@@ -50,6 +50,7 @@ class Placed:
 class Markers(Output):
     """Text and an outline for each region; made only while somebody subscribes.
 
+    A region that waits for its caption keeps its markers, so that they don't blink.
     The depth image says how far away a region is, else the parameter markers.distance does.
     """
 
@@ -89,6 +90,9 @@ class Markers(Output):
     def clear(self) -> Iterable[Outgoing]:
         self._ids.clear()
         self._pace = Pace()
+        # A process that was told to end can no longer publish; markers end with their lifetime.
+        if not self._node.context.ok() or not self.wanted():
+            return
         yield self.publisher, MarkerArray(markers=[Marker(action=Marker.DELETEALL)])
 
     def _space_wanted(self) -> bool:
@@ -158,8 +162,8 @@ class Pace:
 def _key(region: ShownRegion) -> tuple[str, str]:
     """What tells objects apart: the track and its class, or the place in the detector's array."""
     if region.track:
-        return region.track, region.description.label
-    return "", str(region.description.index)
+        return region.track, region.label
+    return "", str(region.index)
 
 
 def _corners(camera: Camera, region: ShownRegion, distance: float) -> Points:
@@ -190,7 +194,7 @@ def _markers(
         **common,
     )
     heading = item.region.heading(" - ")  # RViz has no letters beyond ASCII
-    lines = lines_of(heading, item.region.description.caption, _COLUMNS, _LINES)
+    lines = lines_of(heading, item.region.caption, _COLUMNS, _LINES)
     letter = size * distance
     place = item.corners[:2].mean(axis=0)  # the middle of the upper edge
     place[1] -= letter * (0.5 + _LINE_HEIGHT * len(lines) / 2)  # text is centred; y points down

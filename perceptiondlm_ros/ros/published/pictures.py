@@ -72,16 +72,17 @@ def jpeg(pixels: NDArray[np.uint8], header: Header, quality: int) -> CompressedI
 
 
 def _annotation(item: ShownRegion) -> Annotation:
-    region = item.description
+    """Without a caption it gets no label, and is only outlined."""
     return Annotation(
         box=item.box,
-        text=region.caption,
-        id=region.id,
-        label=region.label,
-        confidence=region.confidence,
-        track=item.track,
-        index=region.index,
+        text=item.caption,
+        id=item.id,
+        label=item.label,
+        confidence=item.confidence,
+        track=item.track or item.id,
+        index=item.index,
         age=item.age,
         draft=item.draft,
         mask=item.mask,
+        labelled=item.captioned,
     )

@@ -53,6 +53,14 @@ def test_a_mask_is_tinted_and_outlined_instead_of_its_box() -> None:
     assert 0 < np.linalg.norm(inside) < 0.25 * np.linalg.norm(colour - 90), "a light tint"
 
 
+def test_a_region_without_a_label_is_only_outlined() -> None:
+    item = Annotation((100, 200, 300, 400), TEXT, "7", "cup", labelled=False)
+    result = annotate(grey(), [item])
+    assert tuple(result[300, 100]) == track_colour("7", "cup", 0)
+    result[195:405, 95:305] = 90
+    assert (result == 90).all(), "nothing beside the box"
+
+
 def test_an_empty_mask_leaves_the_box() -> None:
     mask = np.zeros((480, 640), bool)
     result = annotate(grey(), [Annotation((100, 200, 300, 400), "", id="7", mask=mask)])

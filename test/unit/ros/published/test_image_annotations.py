@@ -14,6 +14,7 @@ from ros_support import stamp
 
 from perceptiondlm_ros.drawing.colours import track_colour
 from perceptiondlm_ros.msg import RegionDescription
+from perceptiondlm_ros.ros.frames import Waiting
 from perceptiondlm_ros.ros.published.image_annotations import foxglove_messages, image_annotations
 
 
@@ -58,6 +59,12 @@ def test_every_line_of_the_caption_is_a_text_the_last_one_just_above_the_box() -
 def test_text_of_a_box_at_the_upper_edge_stays_inside() -> None:
     message = annotations(region((100, 0, 180, 60)))
     assert message.texts[0].position.y >= message.texts[0].font_size
+
+
+def test_a_region_that_waits_for_its_caption_has_an_outline_only() -> None:
+    waiting = Waiting("7", "7", "cup", 0, (100.0, 60.0, 180.0, 120.0))
+    message = annotations(waiting=(waiting,))
+    assert (len(message.points), message.texts) == (1, [])
 
 
 def test_nothing_seen_clears_what_was_shown() -> None:

@@ -14,6 +14,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from visualization_msgs.msg import Marker, MarkerArray
 
 from perceptiondlm_ros.msg import RegionDescription
+from perceptiondlm_ros.ros.frames import Waiting
 from perceptiondlm_ros.ros.published.markers import CAPTIONS, OUTLINES, Markers, Pace
 from perceptiondlm_ros.ros.published.text_lines import lines_of
 
@@ -176,6 +177,16 @@ def test_ids_are_stable_and_what_is_gone_is_deleted(viewer: Viewer) -> None:
     assert len(viewer.seen()) == 4, "an outline and a text each"
     viewer.show()
     assert not viewer.seen()
+
+
+def test_a_region_that_waits_for_its_caption_keeps_its_marker(viewer: Viewer) -> None:
+    viewer.look()
+    viewer.show(region())
+    before = set(viewer.seen())
+    waiting = Waiting("7", "7", "cup", 0, (100.0, 60.0, 180.0, 120.0))
+    outline, text = viewer.show(waiting=(waiting,))
+    assert set(viewer.seen()) == before
+    assert (outline.action, text.text) == (Marker.ADD, "7 - cup"), "its old caption is not shown"
 
 
 def test_a_track_without_an_id_keeps_its_marker(viewer: Viewer) -> None:

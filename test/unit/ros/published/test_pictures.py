@@ -12,8 +12,10 @@ from rclpy.parameter import Parameter
 from ros_support import header
 from sensor_msgs.msg import CompressedImage, Image
 
+from perceptiondlm_ros.drawing.colours import track_colour
 from perceptiondlm_ros.messages.images import image_to_rgb
 from perceptiondlm_ros.msg import RegionDescription
+from perceptiondlm_ros.ros.frames import Waiting
 from perceptiondlm_ros.ros.published import pictures
 from perceptiondlm_ros.ros.published.pictures import AnnotatedImage, annotated_pixels, jpeg
 
@@ -108,6 +110,14 @@ def test_age_draft_and_mask_reach_the_picture() -> None:
     ]
     for index, picture in enumerate(drawn):
         assert all((picture != other).any() for other in drawn[index + 1 :])
+
+
+def test_a_region_that_waits_for_its_caption_is_outlined_in_its_colour() -> None:
+    pixels = np.full((240, 320, 3), 90, np.uint8)
+    waiting = Waiting("7", "7", "cup", 0, (100.0, 60.0, 180.0, 120.0))
+    drawn = annotated_pixels(pixels, result(waiting=(waiting,)))
+    assert tuple(drawn[90, 100]) == track_colour("7", "cup", 0)
+    assert (drawn != 90).any(axis=2).mean() < 0.04, "no label"
 
 
 def test_the_message_is_the_picture() -> None:
