@@ -443,3 +443,16 @@ def test_requests_beyond_the_queue_are_turned_away_and_the_others_refused_at_the
     assert not studio.captioning.stop(0.01)
     assert all("unloaded" in request.refused for request in taken)
     assert not any(request.refused for request in asked if request not in taken)
+
+
+def test_what_has_no_caption_is_told_apart_for_who_draws_it(studio: Studio) -> None:
+    studio.settle(SECOND, [CUP, SPOON])
+    studio.hold(SECOND + TICK, [CUP, SPOON, BOWL])
+    early = studio.outputs.results[-1]
+    assert [region.id for region in early.message.regions] == ["1", "3"]
+    (waiting,) = early.waiting
+    assert (waiting.id, waiting.label, waiting.index) == ("2", "bowl", 2)
+    assert waiting.box == (30, 8, 44, 24) and waiting.track == "2"
+    studio.captioner.gate.set()
+    studio.until(lambda: len(studio.outputs.results[-1].message.regions) == 3, "all captions")
+    assert not studio.outputs.results[-1].waiting
