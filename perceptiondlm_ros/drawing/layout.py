@@ -29,7 +29,7 @@ _HEADING: Final = 1.4  # it may be this much wider than the caption, since it is
 # of a caption, and by how much the strain of the places has to become less for it.
 _ATTEMPTS: Final = ((1.0, 4), (0.86, 4), (0.75, 4), (0.75, 3), (0.75, 2), (0.75, 1))
 _PRICES: Final = (0.0, 0.03, 0.06, 0.12, 0.2, 0.35)
-_STAY: Final = 0.08  # by how much another attempt has to be better than that of the last picture
+_STAY: Final = 0.025  # of strain: less than a step of the prices, so that large text comes back
 
 
 @dataclass(frozen=True)

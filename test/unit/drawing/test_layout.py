@@ -129,3 +129,14 @@ def test_the_memory_holds_only_what_was_seen_last() -> None:
         box = np.array([(300.0, 220.0, 340.0, 260.0)])
         lay_out([Label(key, "", TEXT)], box, 640, 480, memory, [key])
     assert list(memory.spots) == ["b"]
+
+
+def test_text_is_large_again_when_the_crowd_has_gone() -> None:
+    rng = np.random.default_rng(3)
+    corners = rng.uniform((0, 0), (560, 400), (16, 2))
+    boxes = np.concatenate([corners, corners + 70], axis=1)
+    labels = [Label(str(number), "", TEXT) for number in range(16)]
+    memory = Memory()
+    crowded = lay_out(labels, boxes, 640, 480, memory)[0][0].font.size
+    lone = lay_out(labels[:1], boxes[:1], 640, 480, memory)[0][0].font.size
+    assert lone > crowded
