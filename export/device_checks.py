@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from perceptiondlm_ros.export.devices import Device
+from perceptiondlm_ros.export.engines.exported import ENGINES_VARIABLE, engines_folder
+from perceptiondlm_ros.export.engines.memory import ENGINE
 from perceptiondlm_ros.export.jetpack import JetPack, jetpack_at_hand
 from perceptiondlm_ros.export.libraries import OLDEST_TENSORRT, Installed
 from perceptiondlm_ros.export.memory import MemoryNeed
 from perceptiondlm_ros.export.report import Finding, Kind, Status
-from perceptiondlm_ros.export.sizes import counted, gibibytes
+from perceptiondlm_ros.export.sizes import counted, gibibytes, gigabytes
 
 _BACKENDS: dict[Kind, tuple[str, ...]] = {
     "checkpoint": ("torch",),
@@ -84,6 +89,27 @@ def check_memory(
             yield _memory(
                 "building", "fail", f"{takes}: run it with ONNX Runtime, or on a larger device"
             )
+
+
+def check_disk(folder: Path, weights: int) -> Finding:
+    """Whether the engines of an exported folder can be written beside it, or where they are to go.
+
+    Args:
+        weights: bytes of all graphs' weights.
+    """
+    engines = engines_folder(folder)
+    place = next(
+        path for path in (engines.absolute(), *engines.absolute().parents) if path.exists()
+    )
+    needed, free = int(ENGINE * weights), shutil.disk_usage(place).free
+    takes = f"engines take about {gigabytes(needed)} of {gigabytes(free)} in {engines}"
+    if not os.access(place, os.W_OK):
+        text = f"{place} can't be written to; set {ENGINES_VARIABLE} to a folder for the engines"
+        return Finding("device", "disk", "fail", text)
+    if free < needed:
+        text = f"{takes}; free space, or set {ENGINES_VARIABLE} to a folder on a larger disk"
+        return Finding("device", "disk", "fail", text)
+    return Finding("device", "disk", "ok", takes)
 
 
 def _memory(subject: str, status: Status, text: str) -> Finding:

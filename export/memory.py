@@ -17,9 +17,6 @@ from perceptiondlm_ros.model.published import published_shapes
 BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1}
 """Of a weight. Activations of an int8 model are fp32."""
 
-BUILD_LEAST, BUILD_MOST = 2.0, 2.5
-"""What building an engine takes, in multiples of the weights."""
-
 _IN_FP32 = ("embedding", "embed_tokens", "lm_head")
 """Matrices that an int8 model keeps in fp32; vectors it keeps too."""
 

@@ -12,17 +12,17 @@ from pathlib import Path
 from perceptiondlm_ros.errors import CheckpointError, InputError
 from perceptiondlm_ros.export.checkpoint_checks import check_checkpoint
 from perceptiondlm_ros.export.device_checks import (
+    check_disk,
     check_jetpack,
     check_libraries,
     check_memory,
     check_precision,
 )
 from perceptiondlm_ros.export.devices import HERE, Device, find_device
+from perceptiondlm_ros.export.engines.memory import LEAST, SAFE
 from perceptiondlm_ros.export.exported_checks import check_exported
 from perceptiondlm_ros.export.libraries import Installed, find_installed
 from perceptiondlm_ros.export.memory import (
-    BUILD_LEAST,
-    BUILD_MOST,
     BYTES,
     MemoryNeed,
     memory_need,
@@ -84,6 +84,8 @@ def preflight(
     if needs and model.config is not None:
         findings += check_memory(target, needs, model.config.slots, build)
     here = target.free is not None
+    if kind == "exported" and build and here:
+        findings.append(check_disk(folder, sum(model.weights)))
     findings += check_libraries(libraries, kind, target, here=here)
     return Report(
         path=str(folder),
@@ -157,4 +159,4 @@ def _build(model: _Model, device: Device) -> tuple[int, int] | None:
     if device.compute is None or model.precision == "int8" or not model.weights:
         return None
     largest = max(model.weights)
-    return int(BUILD_LEAST * largest), int(BUILD_MOST * largest)
+    return int(LEAST * largest), int(SAFE * largest)

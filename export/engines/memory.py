@@ -12,7 +12,7 @@ GIB = 2**30
 LEAST, SAFE = 2.0, 2.5
 """A build takes between two and two and a half times the weights."""
 
-_ENGINE = 1.1
+ENGINE = 1.1
 """An engine's file is little more than its weights."""
 
 _BYTES = {"fp32": 4, "fp16": 2, "bf16": 2}
@@ -65,7 +65,7 @@ def check_disk(spec: EngineSpec, folder: Path) -> None:
     Raises:
         BackendError: too little space is free.
     """
-    needed, free = int(_ENGINE * spec.weight_bytes), shutil.disk_usage(folder).free
+    needed, free = int(ENGINE * spec.weight_bytes), shutil.disk_usage(folder).free
     if free < needed:
         raise BackendError(
             f"the engine of {spec.name} takes about {_gib(needed)} on disk, and {folder} has "

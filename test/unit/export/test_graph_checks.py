@@ -92,6 +92,24 @@ def test_weights_in_other_files_must_be_there_and_long_enough(tmp_path: Path) ->
     assert f"{DATA} is missing" in examine_graph(path).faults[0]
 
 
+def test_weights_above_2_gb_are_taken_without_being_loaded(tmp_path: Path) -> None:
+    width = 24000
+    weight = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[width, width])
+    weight.data_location = TensorProto.EXTERNAL
+    weight.external_data.add(key="location", value=DATA)
+    with (tmp_path / DATA).open("wb") as file:
+        file.truncate(4 * width**2)  # sparse: takes no space
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", width]) for n in ("x", "y"))
+    node = helper.make_node("MatMul", ["x", "w"], ["y"])
+    graph = helper.make_graph([node], "g", [x], [y], [weight])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    (tmp_path / "graph.onnx").write_bytes(model.SerializeToString())
+    facts = examine_graph(tmp_path / "graph.onnx")
+    assert facts.faults == facts.refused == facts.doubts == ()
+    assert facts.weights == {"FP32": 4 * width**2}
+    assert "2.3 GB of FP32" in facts.summary
+
+
 @pytest.mark.parametrize("place", ["../graph.onnx.data", "/etc/hostname", ""])
 def test_weights_outside_of_the_folder_are_refused(place: str, tmp_path: Path) -> None:
     path = tmp_path / "graph.onnx"

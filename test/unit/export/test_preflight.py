@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -264,6 +266,31 @@ def test_two_builds_of_onnxruntime_are_a_warning(exported: Path) -> None:
     report = preflight(exported, HERE, installed=libraries(onnxruntime="1.22"))
     assert found(report, "onnxruntime").status == "warn"
     assert report.fits
+
+
+def test_the_disk_must_hold_the_engines(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def disk() -> Finding:
+        return found(preflight(exported, HERE, installed=libraries()), "disk")
+
+    assert disk().status == "ok"
+    elsewhere = tmp_path / "not" / "there" / "yet"
+    monkeypatch.setenv("PERCEPTIONDLM_ENGINES", str(elsewhere))
+    assert disk().status == "ok"
+    assert str(elsewhere) in disk().text
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10))
+    assert disk().status == "fail"
+    assert "set PERCEPTIONDLM_ENGINES" in disk().text
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert "can't be written to" in disk().text
+
+
+def test_other_machines_disks_are_not_looked_at(exported: Path) -> None:
+    for device in ("orin-nx-16", A_CPU):
+        report = preflight(exported, device, installed=libraries())
+        assert not [finding for finding in report.findings if finding.subject == "disk"]
 
 
 def test_without_onnx_graphs_are_said_not_to_be_checked(exported: Path) -> None:
