@@ -92,13 +92,14 @@ def annotate(
         return np.array(canvas)
     labelled = [annotations[number] for number in chosen]
     labels = [Label(_heading(item), _badge(item), item.text) for item in labelled]
+    others = np.delete(boxes, chosen, axis=0)
     keys, boxes, colours = _keys(labelled), boxes[chosen], [colours[number] for number in chosen]
     if len(chosen) < len(wanted):  # told in a corner of the picture
         labels.append(Label(f"and {len(wanted) - len(chosen)} more", "", ""))
         keys.append("")
         boxes = np.concatenate([boxes, [[0.0, height - 1.0, 0.0, height - 1.0]]])
         colours.append(_GREY)
-    plates, places = lay_out(labels, boxes, width, height, memory, keys)
+    plates, places = lay_out(labels, boxes, width, height, memory, keys, others)
     for item, box, place, colour in zip(labelled, boxes, places, colours, strict=False):
         target = _target(place, box, _mask(item))
         if place[2] > place[0] and gap(place[None], target)[0] > BESIDE * unit:

@@ -72,11 +72,13 @@ def lay_out(
     height: int,
     memory: Memory | None = None,
     keys: Sequence[str] = (),
+    others: Rects | None = None,
 ) -> tuple[list[Plate], Rects]:
     """Plates and their places [K, 4]; smaller and shorter text is tried before plates overlap.
 
     boxes: [K, 4], of the labels' objects. width, height: of the picture. memory: is followed, and
-    then holds this layout. keys: what the objects are known by in the memory.
+    then holds this layout. keys: what the objects are known by in the memory. others: [J, 4], of
+    objects without a label, which plates keep off as well.
     """
     memory = memory or Memory()
     keys = keys or [str(number) for number in range(len(labels))]
@@ -94,7 +96,7 @@ def lay_out(
         if sizes == tried or (full and lines > 1):
             continue
         tried = sizes
-        places = place(sizes, boxes, width, height, before)
+        places = place(sizes, boxes, width, height, before, others)
         worth = (places.overlapping, places.strain + prices[number])
         if best is None or worth < best[0]:
             best = worth, number, plates, places

@@ -22,7 +22,7 @@ from perceptiondlm_ros.drawing.geometry import (
     overlap,
 )
 
-_MOST_SEARCHED: Final = 61  # with more plates no picture has room: only near places are tried
+_MOST_OTHERS: Final = 100  # of so many objects no picture can show all
 _MOST_REFINED: Final = 24  # as for refinement, which takes time with the square of their number
 _SWEEPS: Final = 3
 _COLUMNS: Final = 28
@@ -38,7 +38,7 @@ _ON_OWN: Final = 2.0  # the share of its own object that it hides
 _ON_ANY: Final = 0.4  # the share of the plate that stands on objects
 _CROSSING: Final = 0.3  # each plate or other object that its leader line runs through
 _FAR: Final = 0.3  # as for the strain of all places: the longest way to an object
-_STAY: Final = 0.4  # what a plate may save at least by leaving the place that it had
+_STAY: Final = 0.25  # what a plate may save at least by leaving the place that it had
 _ORDER: Final = 1e-4  # by which a more natural place is preferred among equals
 
 
@@ -74,17 +74,20 @@ def place(
     width: int,
     height: int,
     before: Sequence[Spot | None] = (),
+    others: Rects | None = None,
 ) -> Places:
     """Places for plates of `sizes` (width, height), one for each of `boxes` [K, 4].
 
     One after the other, most crowded box first; then each is tried again among the others.
     before: for each, where it stood on the last picture, which it only leaves for a better place.
+    others: [J, 4], objects without a plate, not to be hidden either.
     """
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     distances = np.abs(centres[:, None] - centres[None]).sum(axis=-1)
     order = np.argsort(distances.sum(axis=1), kind="stable").tolist()
+    objects = boxes if others is None else np.concatenate([boxes, others[:_MOST_OTHERS]])
     searches = [
-        _Search(size, index, boxes, (width, height), last)
+        _Search(size, index, objects, (width, height), last)
         for index, (size, last) in enumerate(zip(sizes, before or [None] * len(sizes), strict=True))
     ]
     rects = np.zeros((len(boxes), 4))
@@ -92,15 +95,15 @@ def place(
     for sweep in range(_SWEEPS if len(boxes) <= _MOST_REFINED else 1):
         earlier = rects.copy()
         for index in order:
-            others = [other for other in placed if other != index]
-            rects[index] = searches[index].best(rects[others], boxes[others])
+            beside = [other for other in placed if other != index]
+            rects[index] = searches[index].best(rects[beside], boxes[beside])
             if not sweep:
                 placed.append(index)
         if sweep and (earlier == rects).all():
             break
     between = overlap(rects, rects)
     np.fill_diagonal(between, 0)
-    hidden = np.minimum(overlap(rects, boxes).sum(axis=0) / areas(boxes), 1.0).mean()
+    hidden = np.minimum(overlap(rects, objects).sum(axis=0) / areas(objects), 1.0).mean()
     lines = leader(rects, boxes)
     farthest = np.linalg.norm(lines[:, 2:] - lines[:, :2], axis=1).max() / height
     return Places(
@@ -129,7 +132,7 @@ class _Search:
         self._chosen = 0
         near = _near(*size, self._box)
         self._near = len(near)
-        spots = [near, _grid(*size, width, height)] if len(boxes) <= _MOST_SEARCHED else [near]
+        spots = [near, _grid(*size, width, height)]
         if last is not None and last.near is None:
             spots.append((self._centre(self._box) + last.offset - np.array(size) / 2)[None])
         corners = np.concatenate(spots)

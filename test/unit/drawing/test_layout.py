@@ -140,3 +140,9 @@ def test_text_is_large_again_when_the_crowd_has_gone() -> None:
     crowded = lay_out(labels, boxes, 640, 480, memory)[0][0].font.size
     lone = lay_out(labels[:1], boxes[:1], 640, 480, memory)[0][0].font.size
     assert lone > crowded
+
+
+def test_plates_keep_off_objects_without_a_label() -> None:
+    boxes, other = np.array([(300.0, 220.0, 340.0, 260.0)]), (290.0, 110.0, 480.0, 215.0)
+    _, places = lay_out([Label("7", "", TEXT)], boxes, 640, 480, others=np.array([other]))
+    assert area_in_common(tuple(places[0]), other) == 0
