@@ -1,24 +1,17 @@
-"""Captions as messages. Logs nothing."""
+"""Pixels and captions as messages. Logs nothing."""
 
 from __future__ import annotations
 
 import array
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
-from vision_msgs.msg import Detection2D
 
-from perceptiondlm_ros.messages import regions
-from perceptiondlm_ros.messages.boxes import box_corners as box_corners
-from perceptiondlm_ros.messages.boxes import box_in_image as box_in_image
 from perceptiondlm_ros.messages.descriptions import description_values
-from perceptiondlm_ros.messages.descriptions import nanoseconds as nanoseconds
-from perceptiondlm_ros.messages.images import image_to_rgb as image_to_rgb
-from perceptiondlm_ros.messages.regions import Region as Region
+from perceptiondlm_ros.messages.regions import Region
 from perceptiondlm_ros.msg import RegionDescription
 
 if TYPE_CHECKING:
@@ -32,15 +25,6 @@ def rgb_to_image(pixels: NDArray[np.uint8], header: Header) -> Image:
     data.frombytes(np.ascontiguousarray(pixels).data)
     return Image(
         header=header, height=height, width=width, encoding="rgb8", step=3 * width, data=data
-    )
-
-
-def detections_to_regions(
-    detections: Sequence[Detection2D], width: int, height: int, most: int
-) -> regions.Regions:
-    """`regions.detections_to_regions` with default settings."""
-    return regions.detections_to_regions(
-        detections, width, height, regions.RegionSettings(most=most)
     )
 
 
