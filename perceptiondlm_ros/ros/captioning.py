@@ -185,8 +185,7 @@ class Captioning:
         self._monitor.status.drafted()
         self._reuse.keep_drafts(observation.scene, drafts.items())
         known = self._reuse.plan(observation.scene)
-        early = {place: draft for place, draft in drafts.items() if place not in known.held}
-        self._outputs.publish(self._compose(observation, known, early, draft=True))
+        self._outputs.publish(self._compose(observation, known, drafts, draft=True))
 
     # ---- both ----
 

@@ -153,7 +153,8 @@ def compose(
 ) -> Result:
     """The result for a frame.
 
-    fresh: captions made of this frame, by the region's place. held: older ones for the others.
+    held: captions that are kept, by the region's place. fresh: made of this frame; they stand where
+        none is kept: a kept one that a new one did not replace is the better one.
     error: why it has no fresh ones. draft: whether the fresh ones are drafts.
     """
     frame = observation.frame
@@ -161,17 +162,17 @@ def compose(
     descriptions: dict[int, RegionDescription] = {}
     for place, region in enumerate(observation.regions):
         known = held.get(place)
-        if place in fresh:
-            descriptions[place] = description(region, fresh[place], header)
-            if draft:
-                descriptions[place].source = RegionDescription.DRAFT
-        elif known is not None:
+        if known is not None:
             descriptions[place] = description(region, known.caption, header)
             descriptions[place].caption_stamp = _stamp(known.stamp_ns)
             if known.draft:
                 descriptions[place].source = RegionDescription.DRAFT
             elif known.stamp_ns != observation.scene.stamp_ns:
                 descriptions[place].source = RegionDescription.REUSED
+        elif place in fresh:
+            descriptions[place] = description(region, fresh[place], header)
+            if draft:
+                descriptions[place].source = RegionDescription.DRAFT
     message = RegionDescriptionArray(
         header=header,
         regions=list(descriptions.values()),

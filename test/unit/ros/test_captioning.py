@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -393,6 +394,23 @@ def test_a_draft_whose_pass_fails_is_captioned_again(studio: Studio) -> None:
     studio.captioner.error = None
     result = studio.settle(SECOND + TICK, [CUP])
     assert sources(result) == [("1", FRESH)]
+
+
+def test_a_retry_that_is_less_sure_changes_nothing(studio: Studio) -> None:
+    studio.node.values["reuse.max_turn"] = 3.2
+    items = [detection(7 * n, 8, 7 * n + 6, 20, str(n)) for n in range(9)]
+    sure = iter([*[0.9] * 8, 0.5, 0.4])
+    describe = studio.captioner.describe
+
+    def doubtful(*args: Any, **options: Any) -> Any:
+        return [replace(caption, confidence=next(sure)) for caption in describe(*args, **options)]
+
+    studio.captioner.describe = doubtful
+    studio.settle(SECOND, items)
+    result = studio.settle(SECOND + 4 * TICK, items)
+    assert len(studio.captioner.prompts) == 2, "the last one was asked about again"
+    assert {source for _, source in sources(result)} == {REUSED}
+    assert result.message.regions[8].confidence == pytest.approx(0.5)
 
 
 class Asked:
