@@ -61,6 +61,8 @@ class Outputs:
 
     activation: number of the present activation, 0 while there is none.
     now_ns: the node's clock, for latencies.
+    alive: whether anything can be published; no longer in a process that was told to end, where
+        failures mean nothing.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Outputs:
         status: Status,
         now_ns: Callable[[], int],
         warn: Throttle,
+        alive: Callable[[], bool] = lambda: True,
     ) -> None:
         self.activation = 0
         self._activations = 0
@@ -77,6 +80,7 @@ class Outputs:
         self._status = status
         self._now_ns = now_ns
         self._warn = warn
+        self._alive = alive
         # Held while something goes out, so that nothing ends an activation in between.
         self._lock = threading.RLock()
         self._last = 0  # sequence of the last published frame
@@ -126,7 +130,7 @@ class Outputs:
             self._set_latency(result)
             for output in self._prompt:
                 self._render(output, result)
-        if any(output.wanted() for output in self._drawn):
+        if any(self._wanted(output) for output in self._drawn):
             self._to_draw.put(result)
         return True
 
@@ -141,8 +145,15 @@ class Outputs:
             self._render(output, result)
 
     def _render(self, output: Output, result: Result) -> None:
-        if output.wanted():
+        if self._wanted(output):
             self._send(output, lambda: output.render(result), result.activation)
+
+    def _wanted(self, output: Output) -> bool:
+        try:
+            return output.wanted()
+        except Exception as error:  # noqa: BLE001  (told, and the next output is asked)
+            self._report(error, type(output).__name__)
+            return False
 
     def _send(
         self, output: Output, make: Callable[[], Iterable[Outgoing]], activation: int
@@ -157,7 +168,9 @@ class Outputs:
             self._report(error, type(output).__name__)
 
     def _report(self, error: Exception, name: str = "drawing") -> None:
-        self._warn(f"output {name}", f"{name} failed: {type(error).__name__}: {error}")
+        if self._alive():
+            line = f"{name} failed: {type(error).__name__}: {error}"
+            self._warn(f"output {name}", line)
 
 
 def publisher(

@@ -68,6 +68,7 @@ class RegionCaptioner(LifecycleNode):
             self.status,
             self._now_ns,
             self._warn,
+            alive=self.context.ok,
         )
         self._active = False
         self._describing = DescribeService(self, self._monitor)
