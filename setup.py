@@ -30,6 +30,10 @@ if (HERE / "export").is_dir():
         f"perceptiondlm_ros.export.{name}" for name in find_namespace_packages(where="export")
     ]
     package_dir["perceptiondlm_ros.export"] = "export"
+# Bags are read and written without ROS, so the code has the message definitions beside it.
+for name, folder in (("perceptiondlm_ros", "msg"), ("vision_msgs", "interfaces/vision_msgs/msg")):
+    packages.append(f"perceptiondlm_ros.definitions.{name}")
+    package_dir[f"perceptiondlm_ros.definitions.{name}"] = folder
 
 setup(
     name=text_of("name"),
@@ -39,13 +43,19 @@ setup(
     python_requires=">=3.10",
     packages=[name for name in packages if "__pycache__" not in name],
     package_dir=package_dir,
-    package_data={"": ["*.json", "*.safetensors", "*.yaml", "*.jinja", "*.txt", "py.typed"]},
+    package_data={
+        "": ["*.json", "*.msg", "*.safetensors", "*.yaml", "*.jinja", "*.txt", "py.typed"]
+    },
     include_package_data=False,
     install_requires=["numpy>=1.26", "pillow>=10.1", "tokenizers>=0.19"],
     extras_require={
+        "bag": ["rosbags>=0.11", "tqdm>=4.66"],
         "bench": [*TORCH, "matplotlib>=3.8", "tqdm>=4.66"],
         "hub": ["huggingface_hub>=0.23"],
-        "export": ["onnx>=1.16", "onnxruntime>=1.18", "onnxscript>=0.5", "safetensors>=0.4", "torch>=2.8"],
+        "export": [
+            *("onnx>=1.16", "onnxruntime>=1.18", "onnxscript>=0.5"),
+            *("safetensors>=0.4", "torch>=2.8"),
+        ],
         "onnx": ["onnxruntime>=1.18"],
         "tensorrt": ["cuda-bindings>=12.8", "tensorrt>=10.3"],
         "torch": TORCH,

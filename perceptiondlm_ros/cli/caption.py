@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from perceptiondlm_ros.cli.model_arguments import add_model_arguments, load_captioner
 from perceptiondlm_ros.cli.region_arguments import BoxArgument, MaskArgument, box, mask
 from perceptiondlm_ros.cli.waiting import Waiting
 from perceptiondlm_ros.errors import InputError
@@ -57,40 +58,7 @@ def add_parser(subparsers: Any) -> None:
         help="a picture of the image's size whose pixels other than 0 are the region "
         "(may be repeated)",
     )
-    model = parser.add_argument_group("model")
-    model.add_argument(
-        "--checkpoint",
-        metavar="PATH_OR_HUB_ID",
-        help="a folder in the published layout, one that `perceptiondlm export` wrote, or a hub id "
-        "such as MSALab/PerceptionDLM (default: the packaged small checkpoint)",
-    )
-    model.add_argument(
-        "--backend",
-        default="auto",
-        help="auto, torch for a checkpoint, onnx or tensorrt for an exported model; auto is the "
-        "fastest that is here (default: %(default)s)",
-    )
-    model.add_argument(
-        "--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)"
-    )
-    model.add_argument(
-        "--steps", type=_count, metavar="N", help="denoising steps (default: the checkpoint's)"
-    )
-    model.add_argument(
-        "--caption-tokens",
-        type=_count,
-        metavar="N",
-        help="tokens of a caption (default: the checkpoint's)",
-    )
-    model.add_argument(
-        "--cache",
-        default="auto",
-        help="exact, prefix or auto: keep keys and values of the prefix between steps, in auto "
-        "only where that changes nothing (default: %(default)s)",
-    )
-    model.add_argument(
-        "--prompt", type=_text, help="what to ask (default: the checkpoint's usual prompt)"
-    )
+    add_model_arguments(parser)
     output = parser.add_argument_group("output")
     output.add_argument(
         "--json", action="store_true", help="print a JSON list, one object a region"
@@ -116,20 +84,12 @@ def run(arguments: argparse.Namespace) -> None:
         )
     with Waiting("loading") as waiting:
         # Here and not above, so that the help needs none of the libraries.
-        from perceptiondlm_ros.captioner import Captioner
         from perceptiondlm_ros.cli import pictures, report
 
         picture = pictures.read_picture(arguments.image, given)
         if arguments.annotate:
             pictures.check_writable(arguments.annotate, inputs=picture.files)
-        captioner = Captioner.load(
-            arguments.checkpoint,
-            backend=arguments.backend,
-            device=arguments.device,
-            steps=arguments.steps,
-            caption_tokens=arguments.caption_tokens,
-            cache=arguments.cache,
-        )
+        captioner = load_captioner(arguments)
         waiting.now(f"captioning {len(given)} region{'s' * (len(given) > 1)}")
         captions = _describe(captioner, picture, arguments.prompt)
     if arguments.annotate:
@@ -149,19 +109,3 @@ def _describe(captioner: Any, picture: Picture, prompt: str | None) -> list[Capt
         for index, region in enumerate(picture.regions):
             message = message.replace(f"regions[{index}]", f"--{region.argument.label}")
         raise InputError(message) from error
-
-
-def _count(text: str) -> int:
-    """A whole number above 0; how large it may be is for the captioner to say."""
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected a whole number of at least 1")
-    return int(text)
-
-
-def _text(text: str) -> str:
-    """Text that was typed in the terminal's encoding."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected text in UTF-8") from None
-    return text

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 _ALWAYS = {"numpy": "numpy", "PIL": "pillow", "tokenizers": "tokenizers"}
 _FOR_TORCH = {"torch": "torch", "safetensors": "safetensors"}
 _FOR_EXPORT = {"onnx": "onnx", "onnx_ir": "onnxscript", "onnxscript": "onnxscript"}
+_FOR_BAGS = {"rosbags": "rosbags", "tqdm": "tqdm"}
 """Names to import, and the distributions that hold them."""
 
 
@@ -21,7 +22,8 @@ def interpreter() -> str:
 def what_to_install(error: ImportError) -> str | None:
     """A sentence for a library that is missing or broken; None for any other module."""
     library = (error.name or "").partition(".")[0]
-    group = next((group for group in (_ALWAYS, _FOR_TORCH, _FOR_EXPORT) if library in group), None)
+    groups = (_ALWAYS, _FOR_TORCH, _FOR_EXPORT, _FOR_BAGS)
+    group = next((group for group in groups if library in group), None)
     if group is None:
         return None
     # All at once, or a bare interpreter would have them asked for one after the other.

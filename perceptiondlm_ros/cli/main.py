@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
-from perceptiondlm_ros.cli import caption, check, export
+from perceptiondlm_ros.cli import bag, caption, check, export
 from perceptiondlm_ros.cli.interpreter import interpreter, what_to_install
 from perceptiondlm_ros.errors import PerceptionDLMError
 from perceptiondlm_ros.text import one_line
 
-SUBCOMMANDS = (caption, export, check)
+SUBCOMMANDS = (caption, bag, export, check)
 FAILED = 2  # argparse's status for wrong arguments
 INTERRUPTED = 128 + 2  # what a shell reports for SIGINT
 

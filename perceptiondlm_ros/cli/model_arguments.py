@@ -1,0 +1,82 @@
+"""What every subcommand that captions takes about the model, and the model itself."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from perceptiondlm_ros.captioner import Captioner
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `Captioner.load`, and the prompt."""
+    model = parser.add_argument_group("model")
+    model.add_argument(
+        "--checkpoint",
+        metavar="PATH_OR_HUB_ID",
+        help="a folder in the published layout, one that `perceptiondlm export` wrote, or a hub id "
+        "such as MSALab/PerceptionDLM (default: the packaged small checkpoint)",
+    )
+    model.add_argument(
+        "--backend",
+        default="auto",
+        help="auto, torch for a checkpoint, onnx or tensorrt for an exported model; auto is the "
+        "fastest that is here (default: %(default)s)",
+    )
+    model.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)"
+    )
+    model.add_argument(
+        "--steps", type=count, metavar="N", help="denoising steps (default: the checkpoint's)"
+    )
+    model.add_argument(
+        "--caption-tokens",
+        type=count,
+        metavar="N",
+        help="tokens of a caption (default: the checkpoint's)",
+    )
+    model.add_argument(
+        "--cache",
+        default="auto",
+        help="exact, prefix or auto: keep keys and values of the prefix between steps, in auto "
+        "only where that changes nothing (default: %(default)s)",
+    )
+    model.add_argument(
+        "--prompt", type=text_in_utf8, help="what to ask (default: the checkpoint's usual prompt)"
+    )
+
+
+def load_captioner(arguments: argparse.Namespace) -> Captioner:
+    """The captioner that the options name.
+
+    Raises:
+        PerceptionDLMError: it can't be loaded with them.
+    """
+    # Here and not above, so that the help needs none of the libraries.
+    from perceptiondlm_ros.captioner import Captioner
+
+    return Captioner.load(
+        arguments.checkpoint,
+        backend=arguments.backend,
+        device=arguments.device,
+        steps=arguments.steps,
+        caption_tokens=arguments.caption_tokens,
+        cache=arguments.cache,
+    )
+
+
+def count(text: str) -> int:
+    """A whole number above 0; how large it may be is for the captioner to say."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a whole number of at least 1")
+    return int(text)
+
+
+def text_in_utf8(text: str) -> str:
+    """Text that was typed in the terminal's encoding."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected text in UTF-8") from None
+    return text

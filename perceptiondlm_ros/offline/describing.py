@@ -1,0 +1,98 @@
+"""Captions of a bag's frame, as the node would publish them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from rosbags.typesys.store import Typestore
+
+from perceptiondlm_ros.errors import InputError
+from perceptiondlm_ros.messages.descriptions import description_values
+from perceptiondlm_ros.messages.images import image_to_rgb
+from perceptiondlm_ros.messages.regions import RegionSettings, frame_regions
+from perceptiondlm_ros.offline.definitions import DESCRIPTIONS
+from perceptiondlm_ros.offline.frames import Frame
+from perceptiondlm_ros.offline.journal import Described
+
+if TYPE_CHECKING:
+    from perceptiondlm_ros.captioner import Caption
+    from perceptiondlm_ros.captioner import Region as Shape
+
+_FRESH: Final = 0  # RegionDescription.FRESH: no caption is used again here
+
+
+class Describes(Protocol):
+    """What is needed of a Captioner."""
+
+    @property
+    def name(self) -> str: ...
+
+    def describe(
+        self, image: NDArray[np.uint8], regions: Sequence[Shape], prompt: str | None = None
+    ) -> list[Caption]: ...
+
+
+class Describer:
+    """Captions one frame after the other, every region of each."""
+
+    def __init__(
+        self,
+        captioner: Describes,
+        settings: RegionSettings,
+        prompt: str | None,
+        store: Typestore,
+    ) -> None:
+        self._captioner = captioner
+        self._settings = settings
+        self._prompt = prompt
+        self._store = store
+
+    def describe(self, frame: Frame) -> Described:
+        """The frame's descriptions. An image that can't be read drops its regions, counted.
+
+        Raises:
+            PerceptionDLMError: the model failed, or can't take the prompt.
+        """
+        total = len(frame.detections.detections)
+        try:
+            pixels = image_to_rgb(frame.image)
+        except InputError as error:
+            return self._described(frame, [], Counter({f"on unreadable images ({error})": total}))
+        height, width = pixels.shape[:2]
+        regions = frame_regions(frame, width, height, self._settings)
+        captions = []
+        if regions.kept:
+            shapes = [region.shape for region in regions.kept]
+            captions = self._captioner.describe(pixels, shapes, self._prompt)
+        stamp = frame.image.header.stamp
+        described = [
+            description_values(region, caption, stamp) | {"source": _FRESH}
+            for region, caption in zip(regions.kept, captions, strict=True)
+        ]
+        return self._described(frame, described, regions.dropped + regions.unwanted)
+
+    def _described(
+        self, frame: Frame, regions: list[dict[str, Any]], dropped: Counter[str]
+    ) -> Described:
+        types = self._store.types
+        one: Any = types["perceptiondlm_ros/msg/RegionDescription"]
+        all_of_them: Any = types[DESCRIPTIONS]
+        duration: Any = types["builtin_interfaces/msg/Duration"]
+        message = all_of_them(
+            header=frame.image.header,
+            regions=[one(**values) for values in regions],
+            dropped=len(frame.detections.detections) - len(regions),
+            model=self._captioner.name,
+            latency=duration(sec=0, nanosec=0),  # nothing is published
+        )
+        return Described(
+            number=frame.number,
+            log_ns=frame.log_ns,
+            message=bytes(self._store.serialize_cdr(message, DESCRIPTIONS)),
+            regions=len(regions),
+            dropped=dropped,
+        )
