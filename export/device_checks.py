@@ -200,6 +200,7 @@ def _how_to_get(lacking: list[str], device: Device) -> str:
             "--system-site-packages); take torch and onnxruntime-gpu from NVIDIA's index for it"
         )
     names = {"onnxruntime": "onnxruntime-gpu" if gpu else "onnxruntime"}
+    names["cuda-python"] = "cuda-bindings"  # the part of it that is used
     wanted = [names.get(name, name.partition(" ")[0]) for name in lacking]
     return f"pip install {' '.join(wanted)}"
 

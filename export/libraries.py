@@ -22,7 +22,7 @@ _LISTED = {
     "onnxscript": ("onnxscript",),
     "onnxruntime": ("onnxruntime-gpu", "onnxruntime"),
     "tensorrt": ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"),
-    "cuda-python": ("cuda-python", "cuda-bindings"),
+    "cuda-python": ("cuda-bindings", "cuda-python"),
 }
 """Names in the report, and the distributions that may bring each, the most capable first."""
 
