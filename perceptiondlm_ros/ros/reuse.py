@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 _RENEW_CHANGED, _RENEW_OLD = 0.5, 0.7
 _FARTHER = 0.1  # share by which the neighbour of then may be farther away than the nearest one
 _LEAST = 1e-6
-_RETRY_S = 0.3  # until the first retry of an uncertain caption, each later one twice as long
+# Until the first retry of an uncertain caption, each later one twice as long; and at least so many
+# times as long as a pass takes, since a slow model has better things to do.
+_RETRY_S, _RETRY_PASSES = 0.3, 4
 _CONFIDENCES_KEPT, _CONFIDENCES_NEEDED = 64, 8  # captions that "usual" is judged by
 
 
@@ -99,10 +101,12 @@ class Reuse:
         self._tracks = Tracks()
         self._confidences: deque[float] = deque(maxlen=_CONFIDENCES_KEPT)
         self._usual = 0.0  # confidence
+        self._newest_ns = 0  # stamp of the last frame
 
     def see(self, stamp_ns: int, sightings: Sequence[Sighting], limits: Limits) -> Scene:
         """Follow the tracks to the next frame."""
         with self._lock:
+            self._newest_ns = stamp_ns
             looks = self._tracks.see(
                 stamp_ns,
                 sightings,
@@ -150,12 +154,18 @@ class Reuse:
 
     def _better(self, scene: Scene, look: Look, caption: Caption) -> Held:
         """The new caption, unless the one that there is stands and has more confidence."""
-        made = _made(scene, look, caption)
+        took_ns = max(self._newest_ns - scene.stamp_ns, 0)
+        made = replace(_made(scene, look, caption), took_ns=took_ns)
         held, urgency = _judge(scene, look, self._usual)
         if held is None or held.draft or urgency is Urgency.CHANGED:
             return made
         better = urgency is not Urgency.OLD and held.caption.confidence >= caption.confidence
-        return replace(held if better else made, retries=held.retries + 1, tried_ns=made.tried_ns)
+        return replace(
+            held if better else made,
+            retries=held.retries + 1,
+            tried_ns=made.tried_ns,
+            took_ns=took_ns,
+        )
 
     def lose_captions(self) -> None:
         """Caption everything anew: another prompt."""
@@ -201,7 +211,8 @@ def _judge(scene: Scene, look: Look, usual: float) -> tuple[Held | None, Urgency
         urgency = Urgency.OLD
     elif held.caption.confidence < usual and held.retries < limits.retries:
         waited = (scene.stamp_ns - held.tried_ns) / 1e9
-        urgency = Urgency.UNCERTAIN if waited >= _RETRY_S * 2**held.retries else None
+        patience = max(_RETRY_S * 2**held.retries, _RETRY_PASSES * held.took_ns / 1e9)
+        urgency = Urgency.UNCERTAIN if waited >= patience else None
     return held if max(change, age) <= 1 else None, urgency
 
 

@@ -59,7 +59,8 @@ class Held:
     """A caption with what it was made from: the stamp of the image, the looks, the neighbour.
 
     draft: made in fewer denoising steps; the pass goes on.
-    retries: how often the model was asked once more without a change; the last time at tried_ns.
+    retries: how often the model was asked once more without a change; the last time at tried_ns,
+        which took it took_ns.
     """
 
     caption: Caption
@@ -69,6 +70,7 @@ class Held:
     draft: bool = False
     retries: int = 0
     tried_ns: int = 0
+    took_ns: int = 0
 
 
 @dataclass(eq=False)

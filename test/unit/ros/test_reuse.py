@@ -214,6 +214,19 @@ def test_an_uncertain_caption_is_made_again_soon_but_not_for_ever_and_the_best_o
     assert held.stamp_ns == round(100.4 * SECOND), "its age is that of the better one"
 
 
+def test_a_slow_model_is_not_asked_twice_before_four_times_its_time() -> None:
+    stream = Stream(replace(LIMITS, max_age=1000.0))
+    crowd = [at(100 * n, 10, str(n)) for n in range(9)]
+    first = stream.see(*crowd)
+    began = stream.seconds
+    for _ in range(10):
+        stream.see(*crowd)
+    confident(stream, first, {str(n): 0.9 for n in range(9)} | {"4": 0.5})
+    while not stream.reuse.plan(stream.see(*crowd)).wanted:
+        assert stream.seconds < began + 10
+    assert stream.seconds - began == pytest.approx(4.0, abs=0.11)
+
+
 def test_captions_that_are_all_alike_are_not_made_again() -> None:
     stream = Stream()
     crowd = [at(100 * n, 10, str(n)) for n in range(9)]
