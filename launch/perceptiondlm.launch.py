@@ -1,4 +1,4 @@
-"""Start one region_captioner. A second camera is a second include in another namespace."""
+"""Start one region_captioner. Another camera is another include, in a namespace of its own."""
 
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from launch_ros.actions import LifecycleNode
 from launch_ros.parameter_descriptions import ParameterValue
 
 OVERRIDES = ("use_sim_time", "autostart")
+TOPICS = ("image", "detections", "masks", "camera_info", "depth")
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -17,11 +18,11 @@ def generate_launch_description() -> LaunchDescription:
     arguments = {
         "namespace": ("", "Namespace of the node and of its relative topics."),
         "params_file": (str(share / "config/region_captioner.yaml"), "YAML file of parameters."),
-        "image": ("image", "Topic of the images."),
-        "detections": ("detections", "Topic of the detections."),
+        **{name: (name, f"Topic that the node takes as its {name}.") for name in TOPICS},
         "use_sim_time": ("", "true takes the time from /clock; empty leaves it to params_file."),
         "autostart": ("", "Configure and activate at once? Empty leaves it to params_file."),
         "log_level": ("info", "debug, info, warn, error or fatal."),
+        "respawn": ("false", "true starts the node again when its process has ended."),
     }
     declared = [
         DeclareLaunchArgument(name, default_value=default, description=description)
@@ -44,7 +45,9 @@ def start(context: LaunchContext) -> list[LifecycleNode]:
         namespace=LaunchConfiguration("namespace"),
         output="screen",
         parameters=[LaunchConfiguration("params_file"), *([overrides] if overrides else [])],
-        remappings=[(topic, LaunchConfiguration(topic)) for topic in ("image", "detections")],
+        remappings=[(topic, LaunchConfiguration(topic)) for topic in TOPICS],
         arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
+        respawn=LaunchConfiguration("respawn").perform(context).lower() == "true",
+        respawn_delay=2.0,
     )
     return [node]

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
+from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
@@ -109,8 +110,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Publish until told to end."""
     parser = argparse.ArgumentParser(description=__doc__)
     add_world(parser, start_required=True)
-    world = world_of(parser.parse_args(arguments))
-    rclpy.init()
+    given = sys.argv[1:] if arguments is None else arguments
+    world = world_of(parser.parse_args(remove_ros_args(given)))
+    rclpy.init(args=given)
     camera = Camera(world)
     try:
         rclpy.spin(camera)

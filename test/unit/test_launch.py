@@ -35,12 +35,25 @@ def description_of(path: Path) -> Any:
     return module.generate_launch_description()
 
 
+NODE = "perceptiondlm.launch.py"
+OWN = {
+    NODE: {
+        *("namespace", "params_file", "use_sim_time", "autostart", "log_level", "respawn"),
+        *("image", "detections", "masks", "camera_info", "depth"),
+    },
+    "bag.launch.py": {"bag", "output", "rate", "linger"},
+    "demo.launch.py": {"seed", "objects", "rviz"},
+    "two_cameras.launch.py": {"left", "right"},
+}
+"""Arguments of each file, beside those of the file that it includes."""
+
+
 @pytest.mark.parametrize("path", LAUNCH_FILES, ids=lambda path: path.name)
 def test_it_loads_and_every_argument_is_described(path: Path) -> None:
     arguments = {
         argument.name: argument for argument in description_of(path).get_launch_arguments()
     }
-    assert {"namespace", "params_file", "use_sim_time", "autostart", "log_level"} <= set(arguments)
+    assert set(arguments) == OWN[path.name] | OWN[NODE]
     assert all(argument.description for argument in arguments.values())
 
 
@@ -58,7 +71,7 @@ def test_it_loads_and_every_argument_is_described(path: Path) -> None:
 def test_only_arguments_that_are_given_win_over_the_users_file(
     given: dict[str, str], overrides: dict[str, bool], tmp_path: Path
 ) -> None:
-    description = description_of(LAUNCH_FILES[0])
+    description = description_of(LAUNCH_FILES[0].with_name(NODE))
     import yaml
     from launch import LaunchContext
     from launch.actions import OpaqueFunction
@@ -80,3 +93,20 @@ def test_only_arguments_that_are_given_win_over_the_users_file(
         for parameters in yaml.safe_load(path.read_text()).values():
             later |= parameters["ros__parameters"]
     assert later == overrides
+
+
+@pytest.mark.parametrize("topic", ["image", "detections", "masks", "camera_info", "depth"])
+def test_every_input_can_be_remapped(topic: str) -> None:
+    description = description_of(LAUNCH_FILES[0].with_name(NODE))
+    from launch import LaunchContext
+    from launch.actions import OpaqueFunction
+
+    context = LaunchContext()
+    context.launch_configurations[topic] = "/from/elsewhere"
+    for entity in description.entities:
+        if isinstance(entity, OpaqueFunction):
+            (node,) = entity.execute(context)
+        else:
+            entity.execute(context)
+    node._perform_substitutions(context)
+    assert (topic, "/from/elsewhere") in node.expanded_remapping_rules

@@ -1,0 +1,41 @@
+"""Start a region_captioner for each of two cameras: an example to copy, they share nothing.
+
+Each takes image and detections of its namespace: /left/image, /left/detections and so on. What is
+not declared here is an argument of perceptiondlm.launch.py, and holds for both.
+"""
+
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration
+
+
+def generate_launch_description() -> LaunchDescription:
+    share = Path(get_package_share_directory("perceptiondlm_ros"))
+    one = str(share / "launch/perceptiondlm.launch.py")
+    cameras = ("left", "right")
+    return LaunchDescription(
+        [
+            *(
+                DeclareLaunchArgument(
+                    camera, default_value=camera, description=f"Namespace of the {camera} camera."
+                )
+                for camera in cameras
+            ),
+            # Each in a group, so that the arguments of one are not those of the other.
+            *(
+                GroupAction(
+                    [
+                        IncludeLaunchDescription(
+                            PythonLaunchDescriptionSource(one),
+                            launch_arguments={"namespace": LaunchConfiguration(camera)}.items(),
+                        )
+                    ]
+                )
+                for camera in cameras
+            ),
+        ]
+    )
