@@ -33,8 +33,8 @@ LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 class Output:
     """One kind of message made from results. Made once with the node, opened at each activation.
 
-    `wanted` and `render` run in one of the worker threads, never two at once for one output; the
-    others in the executor's.
+    `wanted` and `render` run in one of the worker threads, `clear` in any thread, but never two of
+    them at once for one output; `open` and `close` in the executor's.
     """
 
     def open(self) -> None:
@@ -83,7 +83,10 @@ class Outputs:
         self._alive = alive
         # Held while something goes out, so that nothing ends an activation in between.
         self._lock = threading.RLock()
+        # Held while something is drawn, so that nothing is taken back meanwhile; before _lock.
+        self._pen = threading.RLock()
         self._last = 0  # sequence of the last published frame
+        self._first = 0  # sequence of the first frame that may be drawn
         self._to_draw: Mailbox[Result] = Mailbox()
         self._drawing: Worker[Result] | None = None
 
@@ -94,14 +97,14 @@ class Outputs:
         self._to_draw = Mailbox()
         self._drawing = Worker(self._to_draw, self._draw, self._report, lambda: None)
         with self._lock:
-            self._last = 0
+            self._last = self._first = 0
             self._activations += 1
             self.activation = self._activations
         return self.activation
 
     def close(self) -> None:
         """End the activation: what is rendered from now on does not go out."""
-        with self._lock:
+        with self._pen, self._lock:
             if not self.activation:
                 return
             self.clear()
@@ -116,7 +119,8 @@ class Outputs:
 
         sequence: the first frame after that; none before it is published any more.
         """
-        with self._lock:
+        with self._pen, self._lock:
+            self._first = sequence
             self._last = max(self._last, sequence)
             for output in (*self._prompt, *self._drawn):
                 self._send(output, output.clear, self.activation)
@@ -141,8 +145,10 @@ class Outputs:
         self._status.published(elapsed if nanoseconds(header_stamp) else None)
 
     def _draw(self, result: Result) -> None:
-        for output in self._drawn:
-            self._render(output, result)
+        with self._pen:
+            if result.sequence >= self._first:
+                for output in self._drawn:
+                    self._render(output, result)
 
     def _render(self, output: Output, result: Result) -> None:
         if self._wanted(output):
