@@ -2,7 +2,7 @@
 
 import threading
 
-from perceptiondlm_ros.ros.mailbox import Mailbox
+from perceptiondlm_ros.ros.mailbox import Desk, Mailbox
 from perceptiondlm_ros.ros.worker import Worker
 
 
@@ -119,3 +119,39 @@ def test_it_finishes_once_after_the_item_in_work_even_if_that_failed_or_took_too
     gate.set()
     assert worker.stop(10)
     assert told == ["bad frame", "finished", "bad end"]
+
+
+def test_a_desk_takes_items_and_requests_in_turn() -> None:
+    desk: Desk[str, int] = Desk(places=3)
+    assert [desk.ask(n) for n in range(4)] == [True, True, True, False]
+    taken = []
+    for n in range(6):
+        desk.put(f"item {n}")
+        taken.append(desk.take(0))
+    assert taken == [0, "item 1", 1, "item 3", 2, "item 5"]
+    assert desk.take(0) is None
+
+
+def test_a_request_alone_wakes_the_worker() -> None:
+    desk: Desk[str, int] = Desk(places=1)
+    thread = threading.Timer(0.02, desk.ask, [5])
+    thread.start()
+    assert desk.take(10) == 5
+
+
+def test_a_closed_desk_takes_no_more_requests_and_gives_back_those_that_wait() -> None:
+    desk: Desk[str, int] = Desk(places=3)
+    assert desk.ask(1)
+    desk.close()
+    assert not desk.ask(2)
+    assert desk.withdraw() == [1]
+    assert desk.withdraw() == []
+
+
+def test_an_item_is_put_back_only_where_no_newer_one_is() -> None:
+    box: Mailbox[int] = Mailbox()
+    assert box.put_back(1)
+    assert not box.put_back(2)
+    assert box.exchange(3) == 1
+    assert box.exchange(None) == 3
+    assert box.exchange(None) is None
