@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,14 @@ OWN = {
     "two_cameras.launch.py": {"left", "right"},
 }
 """Arguments of each file, beside those of the file that it includes."""
+
+
+def test_files_and_arguments_are_those_that_are_documented() -> None:
+    text = (LAUNCH_FILES[0].parents[1] / "docs" / "launch.md").read_text(encoding="utf-8")
+    table = text[text.index("| file |") :].partition("\n\n")[0].splitlines()[2:]
+    told = [re.findall(r"`([\w.]+)`", line) for line in table]
+    assert {name: set(arguments) for name, *arguments in told} == OWN
+    assert {path.name for path in LAUNCH_FILES} == set(OWN)
 
 
 @pytest.mark.parametrize("path", LAUNCH_FILES, ids=lambda path: path.name)

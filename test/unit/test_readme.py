@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from bag_support import scene, write_bag
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -66,12 +67,14 @@ def test_commands_exist(command: list[str]) -> None:
 
 def test_the_packages_commands_run_in_their_order(tmp_path: Path) -> None:
     (tmp_path / "docs").symlink_to(ROOT / "docs")
+    write_bag(tmp_path / "demo_output" / "bag", scene(2))
     ours = [command[1:] for command in commands() if command[0].endswith("/perceptiondlm")]
     for arguments in ours:
         result = run([str(Path(sys.executable).parent / "perceptiondlm"), *arguments], tmp_path)
         assert result.returncode == 0, f"{arguments}: {result.stderr}"
     assert (tmp_path / "captions.png").stat().st_size > 10_000
     assert (tmp_path / "exported" / "manifest.json").exists()
+    assert (tmp_path / "captioned" / "metadata.yaml").exists()
 
 
 def test_linked_files_exist() -> None:
