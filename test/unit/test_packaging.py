@@ -198,7 +198,8 @@ def test_pip_installs_code_and_data_without_ros(tmp_path: Path) -> None:
     # setuptools leaves its traces where it builds, so it gets a copy.
     source = tmp_path / "source"
     source.mkdir()
-    for name in ("setup.py", "pyproject.toml", "package.xml", PACKAGE, "export"):
+    folders = (PACKAGE, "export", "msg", "interfaces")
+    for name in ("setup.py", "pyproject.toml", "package.xml", *folders):
         path = REPOSITORY / name
         if path.is_dir():
             shutil.copytree(path, source / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -214,6 +215,10 @@ def test_pip_installs_code_and_data_without_ros(tmp_path: Path) -> None:
     assert (target / PACKAGE / "errors.py").is_file()
     assert (target / PACKAGE / "model" / "config.py").is_file()
     assert (target / PACKAGE / "checkpoints" / "other" / "config.json").is_file()
+    assert (target / PACKAGE / "export" / "tensorrt_operators.json").is_file()
+    definitions = target / PACKAGE / "definitions"
+    assert (definitions / PACKAGE / "RegionDescription.msg").is_file()
+    assert (definitions / "vision_msgs" / "Detection2D.msg").is_file()
     assert (target / "bin" / "perceptiondlm").is_file()
     assert not (target / PACKAGE / "ros").exists()
 
