@@ -1,4 +1,4 @@
-"""Small bags for tests, made and read without ROS."""
+"""Small bags for tests, made and read without ROS, and a captioner without a model."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
 
+from perceptiondlm_ros.errors import BackendError
+from perceptiondlm_ros.offline.caption_bag import Options, Summary, caption_bag
 from perceptiondlm_ros.offline.definitions import DESCRIPTIONS, DETECTIONS, IMAGE, typestore
 
 MS = 1_000_000
@@ -116,3 +118,35 @@ def contents(path: Path, topic: str = "/region_captioner/descriptions") -> Conte
             if connection.topic == topic:
                 found.described.append((log_ns, STORE.deserialize_cdr(data, DESCRIPTIONS)))
     return found
+
+
+class FakeCaption:
+    confidence = 0.5
+    truncated = False
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+class FakeCaptioner:
+    """Says how bright the image is and where the boxes are; fails after so many passes."""
+
+    name = "fake"
+
+    def __init__(self, passes: int = 1000, error: BaseException | None = None) -> None:
+        self.left = passes
+        self.error = error or BackendError("out of memory")
+        self.passes = 0
+
+    def describe(
+        self, image: np.ndarray, regions: Sequence[Any], prompt: str | None = None
+    ) -> list[Any]:
+        if self.passes == self.left:
+            raise self.error
+        self.passes += 1
+        return [FakeCaption(f"{image[0, 0, 0]} at {box}") for box in regions]
+
+
+def caption(source: Path, output: Path, captioner: Any = None, **options: Any) -> Summary:
+    fake = captioner or FakeCaptioner()
+    return caption_bag(source, output, lambda: fake, Options(**options))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from pathlib import Path
 from types import TracebackType
@@ -12,18 +10,14 @@ from typing import Any, Final
 from rclpy.serialization import serialize_message
 from rosbags.interfaces import Connection
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
-from rosbags.typesys import Stores, get_types_from_msg, get_typestore
-from rosbags.typesys.store import Typestore
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
 
-from perceptiondlm_ros.errors import PerceptionDLMError
 from perceptiondlm_ros.msg import RegionDescriptionArray
+from perceptiondlm_ros.offline.definitions import DESCRIPTIONS, DETECTIONS, IMAGE, typestore
 
 _VERSION: Final = 8
 """Of the metadata: the newest in which quality of service has the form that Humble reads."""
-
-_OWN_TYPES: Final = ("vision_msgs", "perceptiondlm_ros")
 
 
 class Bag:
@@ -70,9 +64,9 @@ class Bag:
     def _open(self) -> None:
         self._writer.open()
         for topic, kind in (
-            ("/image", "sensor_msgs/msg/Image"),
-            ("/detections", "vision_msgs/msg/Detection2DArray"),
-            ("/region_captioner/descriptions", "perceptiondlm_ros/msg/RegionDescriptionArray"),
+            ("/image", IMAGE),
+            ("/detections", DETECTIONS),
+            ("/region_captioner/descriptions", DESCRIPTIONS),
         ):
             self._connections[topic] = self._writer.add_connection(
                 topic, kind, typestore=self._types
@@ -80,24 +74,3 @@ class Bag:
 
     def _write(self, topic: str, message: Any, now: int) -> None:
         self._writer.write(self._connections[topic], now, serialize_message(message))
-
-
-def typestore() -> Typestore:
-    """The message types of ROS with vision_msgs and our own, read from their definitions."""
-    store = get_typestore(Stores.LATEST)
-    for package in _OWN_TYPES:
-        for path in sorted(_share(package).glob("msg/*.msg")):
-            store.register(get_types_from_msg(path.read_text(), f"{package}/msg/{path.stem}"))
-    return store
-
-
-def _share(package: str) -> Path:
-    prefixes = [*os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep), sys.prefix]
-    folders = [Path(prefix) / "share" / package for prefix in prefixes if prefix]
-    for folder in folders:
-        if (folder / "msg").is_dir():
-            return folder
-    raise PerceptionDLMError(
-        f"message definitions of {package}: none in {', '.join(map(str, folders))}; "
-        "run `make setup`, or source the workspace in which the package is built"
-    )

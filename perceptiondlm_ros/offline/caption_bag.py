@@ -101,16 +101,19 @@ def caption_bag(
             reader, options.image, options.detections, options.descriptions, options.masks
         )
         summary = Summary(topics=topics)
-        with _journal(partial, reader, source, topics, options) as journal:
-            _caption(reader, topics, load, options, store, journal, summary, progress)
-            whole = partial / output.name
-            shutil.rmtree(whole, ignore_errors=True)  # of a run that was interrupted here
-            described = journal.frames.values()
-            with progress("writing", reader.message_count) as step:
-                kind = write_bag(reader, whole, options.descriptions, described, store, step)
-            summary.storage = kind.name.lower()
-            whole.rename(output)
-    shutil.rmtree(partial)
+        try:
+            with _journal(partial, reader, source, topics, options) as journal:
+                _caption(reader, topics, load, options, store, journal, summary, progress)
+                whole = partial / output.name
+                shutil.rmtree(whole, ignore_errors=True)  # of a run that was interrupted here
+                described = journal.frames.values()
+                with progress("writing", reader.message_count) as step:
+                    kind = write_bag(reader, whole, options.descriptions, described, store, step)
+                summary.storage = kind.name.lower()
+                whole.rename(output)
+            shutil.rmtree(partial)
+        except OSError as error:  # no space is left, or nothing may be written there
+            raise InputError(f"output: {error}; what is captioned is kept in {partial}") from error
     return summary
 
 

@@ -14,7 +14,7 @@ from rosbags.typesys.store import Typestore
 from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.messages.descriptions import nanoseconds
 from perceptiondlm_ros.messages.matching import Limits, Matcher
-from perceptiondlm_ros.offline.reading import Topics, check_types
+from perceptiondlm_ros.offline.reading import Topics, check_types, messages
 
 _AT_THE_END: Final = float("inf")
 
@@ -81,7 +81,7 @@ def frames(
     )
     numbers = count()
     log_ns = 0
-    for connection, log_ns, data in reader.messages(connections):
+    for connection, log_ns, data in messages(reader, connections):
         message: Any
         try:
             message = store.deserialize_cdr(data, connection.msgtype)

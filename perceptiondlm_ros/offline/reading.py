@@ -10,7 +10,7 @@ from typing import Final
 
 from rosbags.interfaces import Connection, MessageDefinitionFormat
 from rosbags.interfaces.typing import Typesdict
-from rosbags.rosbag2 import Reader, ReaderError
+from rosbags.rosbag2 import Reader
 from rosbags.typesys import (
     Stores,
     TypesysError,
@@ -60,13 +60,41 @@ def opened(path: Path) -> Iterator[Reader]:
     """The bag, open.
 
     Raises:
-        InputError: there is none, it can't be read, or what is read of it later is broken.
+        InputError: there is none, or it can't be read.
     """
     try:
-        with Reader(path) as reader:
-            yield reader
-    except (ReaderError, OSError) as error:
+        reader = Reader(path)
+        reader.open()
+    except Exception as error:  # rosbags raises anything on damaged files
         raise InputError(f"bag {path}: {_what_is_wrong(path, error)}") from error
+    try:
+        yield reader
+    finally:
+        reader.close()
+
+
+def messages(
+    reader: Reader, connections: Collection[Connection] = ()
+) -> Iterator[tuple[Connection, int, bytes]]:
+    """Connection, log time in ns and raw data of each message; of all connections if none is given.
+
+    Raises:
+        InputError: the bag is damaged.
+    """
+    source = reader.messages(connections)
+    read = 0
+    while True:
+        try:
+            item = next(source)
+        except StopIteration:
+            return
+        except Exception as error:  # rosbags raises anything on damaged files
+            raise InputError(
+                f"bag {reader.path}: it is damaged after {read} messages ({error}); recover what "
+                "is whole, for instance with `mcap recover`"
+            ) from error
+        read += 1
+        yield item
 
 
 def choose_topics(
@@ -159,4 +187,5 @@ def _what_is_wrong(path: Path, error: Exception) -> str:
         return "the folder is no bag: it has no metadata.yaml"
     if path.suffix == ".bag":
         return "it is a bag of ROS 1; convert it with rosbags-convert"
-    return str(error)
+    told = " ".join(str(error).split()) or type(error).__name__
+    return f"it can't be read ({told}); an interrupted recording may be mended by `mcap recover`"

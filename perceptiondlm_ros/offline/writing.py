@@ -24,7 +24,7 @@ from rosbags.typesys.store import Typestore
 
 from perceptiondlm_ros.offline.definitions import DESCRIPTIONS
 from perceptiondlm_ros.offline.journal import Described
-from perceptiondlm_ros.offline.reading import type_hash
+from perceptiondlm_ros.offline.reading import messages, type_hash
 
 VERSION: Final[Literal[8]] = 8
 """Of the metadata: the newest in which quality of service has the form that Humble reads."""
@@ -71,7 +71,7 @@ def write_bag(
         added = writer.add_connection(
             topic, DESCRIPTIONS, typestore=store, offered_qos_profiles=[_LATCHED]
         )
-        for connection, log_ns, data in reader.messages():
+        for connection, log_ns, data in messages(reader):
             while waiting and waiting[-1].log_ns < log_ns:
                 frame = waiting.pop()
                 writer.write(added, frame.log_ns, frame.message)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import json
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +10,7 @@ from ros_support import detection, detections, header
 from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import Reader
 
-from perceptiondlm_ros.demo import bag
-from perceptiondlm_ros.demo.bag import Bag, typestore
-from perceptiondlm_ros.errors import PerceptionDLMError
+from perceptiondlm_ros.demo.bag import Bag
 from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
 from perceptiondlm_ros.ros.conversions import rgb_to_image
 
@@ -77,33 +73,3 @@ def test_without_frames_there_is_no_bag(tmp_path: Path) -> None:
     with Bag(tmp_path / "bag"):
         pass
     assert not (tmp_path / "bag").exists()
-
-
-@pytest.mark.parametrize(
-    ("package", "name"),
-    [
-        ("sensor_msgs", "Image"),
-        ("vision_msgs", "Detection2DArray"),
-        ("perceptiondlm_ros", "RegionDescriptionArray"),
-    ],
-)
-def test_types_are_those_of_the_installed_packages(package: str, name: str) -> None:
-    """A type's hash covers all its fields, so equal hashes are equal definitions."""
-    described = Path(bag._share(package)) / "msg" / f"{name}.json"
-    if not described.is_file():
-        pytest.skip(f"{importlib.import_module(package).__file__} comes without type descriptions")
-    hashes = {
-        entry["type_name"]: entry["hash_string"]
-        for entry in json.loads(described.read_text())["type_hashes"]
-    }
-    full = f"{package}/msg/{name}"
-    assert typestore().hash_rihs01(full) == hashes[full]
-
-
-def test_missing_definitions_are_an_error_that_says_what_to_do(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
-    monkeypatch.setattr("sys.prefix", str(tmp_path))
-    with pytest.raises(PerceptionDLMError, match=r"vision_msgs.*make setup"):
-        typestore()

@@ -1,0 +1,195 @@
+"""The command line of `perceptiondlm bag`: every option is told, mistakes are one clear line."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+from typing import Any
+
+import bag_support
+import pytest
+from bag_support import START, contents, scene, write_bag
+
+from perceptiondlm_ros.cli import model_arguments
+from perceptiondlm_ros.cli.main import main
+from perceptiondlm_ros.offline.definitions import DETECTIONS, IMAGE
+
+
+class Captioner:
+    name = "fake"
+
+    def describe(self, image: Any, regions: list[Any], prompt: str | None = None) -> list[Any]:
+        caption = type("Caption", (), {"text": "a cup", "confidence": 0.5, "truncated": False})
+        return [caption() for _ in regions]
+
+
+@pytest.fixture(autouse=True)
+def captioner(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("perceptiondlm_ros.cli.bag.load_captioner", lambda _: Captioner())
+
+
+def fails(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """The one line on stderr of a call that fails."""
+    try:
+        status = main(["bag", *map(str, arguments)])
+    except SystemExit as end:
+        status = int(str(end.code))
+    assert status == 2
+    *usage, line = capsys.readouterr().err.strip().splitlines()
+    assert not usage or usage[0].startswith("usage:")
+    return line
+
+
+def test_it_says_what_it_did(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = write_bag(tmp_path / "in", scene(3))
+    assert main(["bag", str(source), str(tmp_path / "out")]) == 0
+    captioned, written = capsys.readouterr().out.splitlines()
+    assert captioned == "captioned 6 regions in 3 frames"
+    assert written == f"{tmp_path / 'out'}: mcap, captions on /region_captioner/descriptions"
+    assert len(contents(tmp_path / "out").described) == 3
+
+
+def test_options_reach_the_frames(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = write_bag(tmp_path / "in", scene(3))
+    options = ["--max-regions", "2", "--descriptions", "/said", "--min-score", "0.4"]
+    assert main(["bag", str(source), str(tmp_path / "out"), *options]) == 0
+    assert "1 detections dropped: above the limit of 2 regions" in capsys.readouterr().out
+    described = contents(tmp_path / "out", "/said").described
+    assert [len(message.regions) for _, message in described] == [1, 2, 2]
+
+
+def test_several_topics_have_to_be_told_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = [("/depth", START, IMAGE, bag_support.image(START))]
+    source = write_bag(tmp_path / "in", [*more, *scene(2)])
+    line = fails(capsys, source, tmp_path / "out")
+    assert "--image" in line
+    assert "/depth (1), /image (2)" in line
+    given = ["--image", "/image", "--detections", "/detections"]
+    assert main(["bag", str(source), str(tmp_path / "out"), *given]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--image", "/other"], "no topic /other of sensor_msgs/Image"),
+        (["--image", "/chatter"], "no topic /chatter"),
+        (["--detections", "/image"], "no topic /image of vision_msgs/Detection2DArray"),
+        (["--descriptions", "/image"], "has a topic /image already"),
+        (["--image", "relative"], "expected a full topic name"),
+        (["--tolerance", "-1"], "expected seconds from 0 to 10"),
+        (["--tolerance", "nan"], "expected seconds"),
+        (["--max-regions", "0"], "expected a whole number of at least 1"),
+        (["--min-score", "2"], "expected a score from 0 to 1"),
+        (["--classes", ","], "expected names separated by commas"),
+        (["--nonsense"], "unrecognized arguments"),
+    ],
+)
+def test_wrong_arguments_are_one_line(
+    arguments: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = write_bag(tmp_path / "in", scene(2))
+    assert told in fails(capsys, source, tmp_path / "out", *arguments)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_no_bag_is_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert "no such file or folder" in fails(capsys, tmp_path / "nowhere", out)
+    assert "no metadata.yaml" in fails(capsys, tmp_path, out)
+    (tmp_path / "old.bag").write_text("#ROSBAG V2.0")
+    assert "ROS 1" in fails(capsys, tmp_path / "old.bag", out)
+    (tmp_path / "half.mcap").write_bytes(b"\x89MCAP0\r\n")
+    assert "half.mcap" in fails(capsys, tmp_path / "half.mcap", out)
+    source = write_bag(tmp_path / "in", scene(2))
+    (source / "metadata.yaml").unlink()
+    assert "reindex" in fails(capsys, source, out)
+    silent = write_bag(tmp_path / "silent", [("/chatter", START, *chatter())])
+    assert "no messages of sensor_msgs/Image" in fails(capsys, silent, out)
+
+
+def chatter() -> tuple[str, Any]:
+    return bag_support.STRING, bag_support.text("hello")
+
+
+def test_bags_without_matches_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    late = START + 5_000_000_000
+    messages = [
+        ("/image", START, IMAGE, bag_support.image(START)),
+        ("/detections", late, DETECTIONS, bag_support.detections(late, [(1, 1, 9, 9)])),
+    ]
+    source = write_bag(tmp_path / "in", messages)
+    assert "5.000 s away" in fails(capsys, source, tmp_path / "out")
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_every_option_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["bag", "--help"])
+    told = capsys.readouterr().out
+    options = ("--image", "--detections", "--masks", "--descriptions", "--tolerance")
+    options += ("--max-regions", "--min-score", "--classes", "--excluded-classes", "--checkpoint")
+    options += ("--backend", "--device", "--steps", "--caption-tokens", "--cache", "--prompt")
+    assert [option for option in options if option not in told] == []
+    assert "OUT.partial" in told
+
+
+def test_without_rosbags_it_says_what_to_install(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("perceptiondlm_ros.offline")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "rosbags.typesys", None)
+    line = fails(capsys, tmp_path, tmp_path / "out")
+    assert "pip install rosbags" in line
+
+
+def test_a_terminal_shows_how_far_it_is(tmp_path: Path) -> None:
+    source = write_bag(tmp_path / "in", scene(3))
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    command = [sys.executable, "-m", "perceptiondlm_ros.cli.main", "bag", str(source)]
+    run = subprocess.Popen(
+        [*command, str(tmp_path / "out")], stdout=subprocess.DEVNULL, stderr=theirs
+    )
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            shown += os.read(ours, 4096)
+        except OSError:  # the other end is closed
+            break
+    assert run.wait(120) == 0
+    assert b"captioning" in shown
+    assert b"3/3" in shown or b"2/3" in shown
+
+
+def test_the_model_is_loaded_as_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+
+    class Loads:
+        @staticmethod
+        def load(path: str | None, **rest: Any) -> None:
+            asked.update(rest, path=path)
+
+    monkeypatch.setattr("perceptiondlm_ros.captioner.Captioner", Loads)
+    import argparse
+
+    parser = argparse.ArgumentParser()
+    model_arguments.add_model_arguments(parser)
+    model_arguments.load_captioner(parser.parse_args(["--steps", "3", "--checkpoint", "here"]))
+    assert asked == {
+        "path": "here",
+        "backend": "auto",
+        "device": "auto",
+        "steps": 3,
+        "caption_tokens": None,
+        "cache": "auto",
+    }
