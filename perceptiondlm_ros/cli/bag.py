@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import re
+import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,7 +111,11 @@ def run(arguments: argparse.Namespace) -> None:
         with Waiting("loading"):
             return load_captioner(arguments)
 
-    summary = caption_bag(arguments.source, arguments.output, load, _options(arguments), _bar)
+    try:
+        summary = caption_bag(arguments.source, arguments.output, load, _options(arguments), _bar)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        raise
     print("\n".join(_told(summary, arguments)))
 
 

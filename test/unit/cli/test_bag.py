@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import struct
 import subprocess
 import sys
@@ -139,6 +140,9 @@ def test_every_option_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None
     options += ("--backend", "--device", "--steps", "--caption-tokens", "--cache", "--prompt")
     assert [option for option in options if option not in told] == []
     assert "OUT.partial" in told
+    text = (Path(__file__).parents[3] / "docs" / "bags.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"--[a-z-]+", text))
+    assert documented <= {*options, "--help"}
 
 
 def test_without_rosbags_it_says_what_to_install(
@@ -193,3 +197,15 @@ def test_the_model_is_loaded_as_it_was_asked_for(monkeypatch: pytest.MonkeyPatch
         "caption_tokens": None,
         "cache": "auto",
     }
+
+
+def test_an_interruption_says_how_to_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(self: Captioner, *_: Any) -> list[Any]:
+        raise KeyboardInterrupt
+
+    source = write_bag(tmp_path / "in", scene(2))
+    monkeypatch.setattr(Captioner, "describe", interrupted)
+    assert main(["bag", str(source), str(tmp_path / "out")]) == 130
+    assert "the same command goes on from here" in capsys.readouterr().err
