@@ -169,7 +169,8 @@ class LanguageModel(nn.Module):
         Args:
             embeddings: [B, Q, D].
             position_ids: int64 [B, Q].
-            mask: factored, or additive [B, 1, Q, K], in the dtype of `embeddings`.
+            mask: factored, or additive [B, 1, Q', K] for the last Q' rows, where those before see
+                everything; in the dtype of `embeddings`.
             past: keys and values of rows before the query, a pair a layer.
             rows: int64, query rows whose hidden states are wanted; the last layer computes only
                 these. None is all.
@@ -184,7 +185,7 @@ class LanguageModel(nn.Module):
         for index, layer in enumerate(self.layers):
             before = None if past is None else past[index]
             if rows is not None and index == len(self.layers) - 1:
-                x, pair = layer(x, angles, mask_of_rows(mask, rows), before, rows)
+                x, pair = layer(x, angles, mask_of_rows(mask, rows, x.shape[1]), before, rows)
             else:
                 x, pair = layer(x, angles, mask, before)
             keys_values.append(pair)

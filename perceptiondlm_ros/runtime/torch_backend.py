@@ -159,7 +159,15 @@ class TorchSession:
         mask = FactoredMask.of(
             self._tensor(feed.row_class), self._tensor(feed.class_columns), self._dtype
         )
-        return rows, mask.additive()
+        additive = mask.additive()
+        return rows, additive[:, :, self._rows_that_see_all(feed) :]
+
+    @staticmethod
+    def _rows_that_see_all(feed: RowsFeed) -> int:
+        """How many of the rows before the captions may attend to every column, in all groups."""
+        sees_all = feed.class_columns.all(axis=2)
+        free = np.take_along_axis(sees_all, feed.row_class, axis=1).all(axis=0)
+        return int(np.argmin(np.append(free[: feed.caption_rows[0]], False)))
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(self._device)
