@@ -100,7 +100,8 @@ def _run(options: argparse.Namespace, records: Path) -> list[tuple[int, float]]:
     with Processes(options.output, environment) as processes:
         given = [f"--records={records}"]
         given += [] if options.packaged else [f"--pass-seconds={options.pass_seconds}"]
-        given += ["--ros-args", "-p", "reuse.enabled:=false"]  # every frame wants a pass
+        # Every frame wants a pass, and none takes the place of one that was lost on the way.
+        given += ["--ros-args", "-p", "reuse.enabled:=false", "-p", "matching.tolerance:=0.0"]
         processes.start("node", "perceptiondlm_ros.demo.load.node", *given)
         processes.start("camera", "perceptiondlm_ros.demo.load.camera")
         _wait_for_captions(processes, records)
