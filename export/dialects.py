@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from perceptiondlm_ros.model.attention import FactoredMask, attend_written_out
-from perceptiondlm_ros.model.language import Attention, RMSNorm
+from perceptiondlm_ros.model.language import Angles, Attention, LanguageLayer, RMSNorm
 from perceptiondlm_ros.model.vision import VisionAttention
 
 Dialect = Literal["portable", "cpu"]
@@ -25,6 +26,10 @@ def speak(model: nn.Module, dialect: Dialect) -> None:
     for module in model.modules():
         if isinstance(module, (Attention, VisionAttention)):
             module.attend = attend_written_out if dialect == "portable" else attend_fused
+        if dialect == "cpu" and isinstance(module, Attention):
+            module.rotate = rotate_fused
+        if isinstance(module, (Attention, LanguageLayer)):
+            module.project = project_apart
         if isinstance(module, RMSNorm):
             module.normalise = normalise_written_out
 
@@ -60,3 +65,27 @@ def attend_fused(q: Tensor, k: Tensor, v: Tensor, mask: FactoredMask | Tensor | 
         version=1,
     )
     return attended
+
+
+def rotate_fused(x: Tensor, angles: Angles) -> Tensor:
+    """Rotary position embedding in one pass instead of six."""
+    groups, _, rows, width = x.shape
+    half = [angle.flatten(0, 2)[:, : width // 2] for angle in angles]
+    places = torch.arange(groups * rows, device=x.device).unflatten(0, (groups, rows))
+    rotated: Tensor = torch.onnx.ops.symbolic(
+        "com.microsoft::RotaryEmbedding",
+        (x, places, *half),
+        {"interleaved": 0},
+        dtype=x.dtype,
+        shape=x.shape,
+        version=1,
+    )
+    return rotated
+
+
+def project_apart(linear: nn.Linear, x: Tensor, sizes: list[int]) -> list[Tensor]:
+    """As many products as parts: ONNX Runtime copies what it takes apart. In every dialect, so that
+    their weights are the same and written once."""
+    weights = linear.weight.split(sizes)
+    biases = [None] * len(sizes) if linear.bias is None else linear.bias.split(sizes)
+    return [F.linear(x, weight, bias) for weight, bias in zip(weights, biases, strict=True)]

@@ -6,7 +6,7 @@ G key/value heads, E head width.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -69,8 +69,17 @@ def rotate(x: Tensor, angles: Angles) -> Tensor:
     return x * angles.cos + torch.cat((-second, first), dim=-1) * angles.sin
 
 
+Project = Callable[[nn.Linear, Tensor, list[int]], Sequence[Tensor]]
+"""A linear layer whose result is taken apart along its last axis, into these widths."""
+
+
+def project(linear: nn.Linear, x: Tensor, sizes: list[int]) -> Sequence[Tensor]:
+    """One product, then views."""
+    return linear(x).split(sizes, dim=-1)
+
+
 class Attention(nn.Module):
-    """attend: may be replaced by another form of the same, for an exporter."""
+    """attend, rotate, project: may be replaced by other forms of the same, for an exporter."""
 
     def __init__(self, config: LanguageConfig) -> None:
         super().__init__()
@@ -81,6 +90,8 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(config.hidden_size, rows, bias=config.attention_bias)
         self.out = nn.Linear(config.hidden_size, config.hidden_size, bias=config.attention_bias)
         self.attend: Attend = attend
+        self.rotate: Callable[[Tensor, Angles], Tensor] = rotate
+        self.project: Project = project
 
     def forward(
         self,
@@ -92,8 +103,8 @@ class Attention(nn.Module):
     ) -> tuple[Tensor, KeysValues]:
         """See `LanguageLayer`; `mask` has the rows of the result."""
         q, k, v = self._queries_keys_values(x, rows)
-        k = rotate(k, angles)
-        q = rotate(q, angles if rows is None else angles.rows(rows))
+        k = self.rotate(k, angles)
+        q = self.rotate(q, angles if rows is None else angles.rows(rows))
         keys, values = k, v
         if past is not None:
             keys, values = torch.cat((past[0], k), dim=2), torch.cat((past[1], v), dim=2)
@@ -102,10 +113,11 @@ class Attention(nn.Module):
 
     def _queries_keys_values(self, x: Tensor, rows: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Queries of `rows`, keys and values of all rows: [B, H, *, E] and twice [B, G, Q, E]."""
-        if rows is None:
-            parts = self._split_heads(self.qkv(x))
-            return parts.split((self.heads, self.kv_heads, self.kv_heads), dim=1)
         count = self.heads * self.head_dim
+        if rows is None:
+            sizes = [count, *[self.kv_heads * self.head_dim] * 2]
+            q, k, v = map(self._split_heads, self.project(self.qkv, x, sizes))
+            return q, k, v
         weight, bias = self.qkv.weight, self.qkv.bias
         of_queries, of_others = (None, None) if bias is None else (bias[:count], bias[count:])
         q = self._split_heads(F.linear(x.index_select(1, rows), weight[:count], of_queries))
@@ -123,6 +135,8 @@ class Attention(nn.Module):
 
 
 class LanguageLayer(nn.Module):
+    """project: may be replaced by another form of the same, for an exporter."""
+
     def __init__(self, config: LanguageConfig) -> None:
         super().__init__()
         self.attention_norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
@@ -130,6 +144,7 @@ class LanguageLayer(nn.Module):
         self.mlp_norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.gate_up = nn.Linear(config.hidden_size, 2 * config.intermediate_size, bias=False)
         self.down = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+        self.project: Project = project
 
     def forward(
         self,
@@ -143,7 +158,8 @@ class LanguageLayer(nn.Module):
         and values of all Q rows."""
         attended, keys_values = self.attention(self.attention_norm(x), angles, mask, past, rows)
         x = (x if rows is None else x.index_select(1, rows)) + attended
-        gate, up = self.gate_up(self.mlp_norm(x)).chunk(2, dim=-1)
+        width = self.down.in_features
+        gate, up = self.project(self.gate_up, self.mlp_norm(x), [width, width])
         return x + self.down(F.silu(gate) * up), keys_values
 
 

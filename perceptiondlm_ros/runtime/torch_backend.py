@@ -166,8 +166,8 @@ class TorchSession:
     def _rows_that_see_all(feed: RowsFeed) -> int:
         """How many of the rows before the captions may attend to every column, in all groups."""
         sees_all = feed.class_columns.all(axis=2)
-        free = np.take_along_axis(sees_all, feed.row_class, axis=1).all(axis=0)
-        return int(np.argmin(np.append(free[: feed.caption_rows[0]], False)))
+        free = np.all(np.take_along_axis(sees_all, feed.row_class, axis=1), axis=0, keepdims=True)
+        return int(np.argmin(np.append(free[0, : feed.caption_rows[0]], False)))
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(self._device)
