@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,7 +31,7 @@ from perceptiondlm_ros.runtime.feeds import (
     vision_feed,
     whole_rows,
 )
-from perceptiondlm_ros.runtime.onnx_devices import Device, session_options
+from perceptiondlm_ros.runtime.onnx_devices import Device, compute_thread, session_options
 
 _STATE = ("caption_ids", "confidence", "step")
 
@@ -145,7 +146,7 @@ class OnnxSession:
 
     def step(self) -> None:
         with _failures_reported(self._device):
-            self._denoiser.run_with_iobinding(self._binding())
+            compute_thread().submit(self._denoiser.run_with_iobinding, self._binding()).result()
             self._step += 1
 
     def state(self) -> DenoisingState:
@@ -210,7 +211,7 @@ def _encode(graphs: Graphs, inputs: ModelInputs) -> onnxruntime.OrtValue:
     for name, value in given.items():
         binding.bind_ortvalue_input(name, value)
     binding.bind_output("visual_rows", *graphs.device.place)
-    graphs.vision_encoder.run_with_iobinding(binding)
+    compute_thread().submit(graphs.vision_encoder.run_with_iobinding, binding).result()
     return binding.get_outputs()[0]
 
 
@@ -227,7 +228,8 @@ def _file(folder: Path, graph: GraphRecord, device: Device) -> str:
 
 def _session(path: Path, providers: list[Any], device: Device) -> Any:
     try:
-        return onnxruntime.InferenceSession(str(path), session_options(), providers=providers)
+        make = partial(onnxruntime.InferenceSession, str(path), session_options())
+        return compute_thread().submit(make, providers=providers).result()
     except Exception as error:  # onnxruntime's errors have no common base
         raise BackendError(
             f"{device} can't load {path} with onnxruntime {onnxruntime.__version__}: {error}"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -111,12 +113,23 @@ def _profile_options(profiles: Sequence[Profile]) -> dict[str, str]:
     return options
 
 
+@cache
+def compute_thread() -> ThreadPoolExecutor:
+    """The one thread of this process that loads and runs sessions.
+
+    Computing without denormal numbers is a switch of a thread, which the first session of a process
+    turns in the thread that makes it, and which new threads inherit. So that the caller's own
+    arithmetic stays as it is, that is a thread of ours.
+    """
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="onnxruntime")
+
+
 def session_options() -> onnxruntime.SessionOptions:
-    """Threads for the cores that this process may use, and no denormal numbers.
+    """Threads for the cores that this process may use, and no denormal numbers, see
+    `compute_thread`.
 
     What a masked column adds is such a number before it is multiplied away, and arithmetic with
-    them made attention five times slower (ONNX Runtime 1.32 on a Xeon). It is a setting of the
-    process's threads that the first session makes for all.
+    them made attention five times slower (ONNX Runtime 1.32 on a Xeon).
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = len(os.sched_getaffinity(0))

@@ -146,6 +146,21 @@ def test_torch_is_not_needed(checkpoint: Path) -> None:
     assert done.stdout.strip() == "1", done.stderr
 
 
+def test_the_callers_own_arithmetic_stays_as_it_is(checkpoint: Path) -> None:
+    """Computing without denormal numbers is for ONNX Runtime's threads alone."""
+    program = (
+        "import numpy as np\n"
+        "from perceptiondlm_ros.captioner import Captioner\n"
+        f"captioner = Captioner.load({str(exported(checkpoint))!r})\n"
+        "captioner.describe(np.zeros((60, 80, 3), np.uint8), [(1, 1, 30, 30)])\n"
+        "print(float(np.float32(1e-40) * np.float32(0.5)) > 0, 1e-310 * 0.5 > 0)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split() == ["True", "True"], done.stderr
+
+
 class TestDevices:
     def test_auto_is_a_device_that_is_there(self) -> None:
         has_cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
