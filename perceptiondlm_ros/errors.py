@@ -21,4 +21,4 @@ class BackendError(PerceptionDLMError):
 
 
 class ExportError(PerceptionDLMError):
-    """A model that can't be exported, or an export or engine that can't be written."""
+    """A model that can't be exported, or an export that can't be written."""
