@@ -14,7 +14,7 @@ import pytest
 
 from perceptiondlm_ros.captioner import Box, Caption
 from perceptiondlm_ros.ros.appearance import Signature, brightness, signature
-from perceptiondlm_ros.ros.parameters import SPECS
+from perceptiondlm_ros.ros.parameter_specs import SPECS
 from perceptiondlm_ros.ros.reuse import Limits, Reuse, Scene
 from perceptiondlm_ros.ros.tracks import Sighting
 from perceptiondlm_ros.scenes.moving import MovingScene
