@@ -1,7 +1,7 @@
 """Forms of the model's building blocks that a runtime takes, or takes fastest.
 
-The model is written for torch. For an export, attention and norms of a copy are replaced by the
-same function in other operators.
+The model is written for torch. For an export, parts of the exporter's own instance are replaced by
+the same function in other operators.
 """
 
 from __future__ import annotations

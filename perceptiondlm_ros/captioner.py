@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perceptiondlm_ros.errors import BackendError, CheckpointError, InputError
+from perceptiondlm_ros.model.contract import MOST_GROUPS
 from perceptiondlm_ros.processing.boundary import check_count, check_image, region_masks
 from perceptiondlm_ros.processing.inputs import group_regions, prepare_inputs
 from perceptiondlm_ros.processing.sequence import DEFAULT_PROMPT
@@ -31,8 +32,6 @@ Region = Box | Sequence[float] | NDArray[np.bool_] | NDArray[np.float32]
 
 MOST_STEPS = 1024
 MOST_CAPTION_TOKENS = 512
-_MOST_GROUPS = 8
-"""Groups that run as one batch; more run one batch after the other, to bound the memory."""
 
 
 @dataclass(frozen=True)
@@ -175,8 +174,8 @@ class Captioner:
             check_count("draft_steps", draft_steps, MOST_STEPS)
         captions: dict[int, Caption] = {}
         groups = group_regions(masks, self._backend.config.slots) if masks else []
-        for first in range(0, len(groups), _MOST_GROUPS):
-            batch = groups[first : first + _MOST_GROUPS]
+        for first in range(0, len(groups), MOST_GROUPS):
+            batch = groups[first : first + MOST_GROUPS]
             session = self._start(pixels, [[masks[i] for i in group] for group in batch], prompt)
             watchers = {}
             if draft_steps is not None and on_draft is not None and draft_steps < session.steps:

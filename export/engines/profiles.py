@@ -10,13 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from perceptiondlm_ros.model.config import ModelConfig
-from perceptiondlm_ros.model.contract import Buckets
+from perceptiondlm_ros.model.contract import MOST_GROUPS, Buckets
 
 Shape = tuple[int, ...]
 Profile = dict[str, tuple[Shape, Shape, Shape]]
 
-MOST_GROUPS = 8
-"""Groups of regions in one batch; `Captioner` sends no more."""
 MOST_STEPS = 1024
 
 _TEXT_TOKENS = (1, 48, 512)

@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "scenes": {"captioner", "processing", "model"},
     "export": {"processing", "model"},
     "drawing": {"captioner", "text"},
-    "captioner": {"runtime", "processing"},
+    "captioner": {"runtime", "processing", "model.contract"},
     "runtime": {"model", "export.engines"},
     "processing": {"model.contract", "model.config"},
     "model": set(),
