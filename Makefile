@@ -9,7 +9,7 @@ endif
 .PHONY: demo test setup evaluate train bench load
 
 demo: setup
-	@$(WITH_VENV) $(VENV)/bin/python -m perceptiondlm_ros.demo.run
+	@$(WITH_VENV) $(VENV)/bin/python -m perceptiondlm_ros.development.demo.run
 
 test: setup
 	@$(WITH_VENV) $(VENV)/bin/pytest
@@ -18,15 +18,15 @@ setup:
 	@sh tools/setup.sh $(VENV)
 
 evaluate: setup
-	@$(WITH_VENV) $(VENV)/bin/python -m perceptiondlm_ros.training.evaluate
+	@$(WITH_VENV) $(VENV)/bin/python -m perceptiondlm_ros.development.training.evaluate
 
 train: setup
-	@$(WITH_VENV) $(VENV)/bin/python -m perceptiondlm_ros.training.train
+	@$(WITH_VENV) $(VENV)/bin/python -m perceptiondlm_ros.development.training.train
 
 # Options in LOAD, as in `make load LOAD=--seconds=600`.
 load: setup
-	@$(WITH_VENV) $(VENV)/bin/python -m perceptiondlm_ros.demo.load.run $(LOAD)
+	@$(WITH_VENV) $(VENV)/bin/python -m perceptiondlm_ros.development.demo.load.run $(LOAD)
 
 # Options in BENCH, as in `make bench BENCH=--quick`.
 bench: setup
-	@$(WITH_VENV) $(VENV)/bin/python -m perceptiondlm_ros.benchmark.run $(BENCH)
+	@$(WITH_VENV) $(VENV)/bin/python -m perceptiondlm_ros.development.benchmark.run $(BENCH)

@@ -21,7 +21,11 @@ def text_of(tag: str) -> str:
 # What needs a ROS installation is left out.
 packages = find_namespace_packages(
     include=["perceptiondlm_ros", "perceptiondlm_ros.*"],
-    exclude=[f"perceptiondlm_ros.{name}{end}" for name in ("ros", "demo") for end in ("", ".*")],
+    exclude=[
+        f"perceptiondlm_ros.{name}{end}"
+        for name in ("ros", "development.demo")
+        for end in ("", ".*")
+    ],
 )
 package_dir = {}
 if (HERE / "export").is_dir():
@@ -49,8 +53,8 @@ setup(
     include_package_data=False,
     install_requires=["numpy>=1.26", "pillow>=10.1", "tokenizers>=0.19"],
     extras_require={
-        "bag": ["rosbags>=0.11", "tqdm>=4.66"],
-        "bench": [*TORCH, "matplotlib>=3.8", "tqdm>=4.66"],
+        "bag": ["apsw>=3.42", "mcap>=1.2", "rosbags>=0.11", "tqdm>=4.66"],
+        "development": [*TORCH, "matplotlib>=3.8", "tqdm>=4.66"],
         "hub": ["huggingface_hub>=0.23"],
         "export": [
             *("onnx>=1.16", "onnxruntime>=1.18", "onnxscript>=0.5"),
@@ -59,7 +63,6 @@ setup(
         "onnx": ["onnxruntime>=1.18"],
         "tensorrt": ["cuda-bindings>=12.8", "tensorrt>=10.3"],
         "torch": TORCH,
-        "train": [*TORCH, "matplotlib>=3.8", "tqdm>=4.66"],
     },
     entry_points={"console_scripts": ["perceptiondlm = perceptiondlm_ros.cli.main:main"]},
 )

@@ -56,12 +56,12 @@ def requirement_arguments(environment: Path, with_ros: bool) -> list[str]:
     tools = REPOSITORY / "tools"
     if not with_ros:
         return [
-            *("--constraint", str(REPOSITORY / "constraints.txt")),
+            *("--constraint", str(tools / "constraints.txt")),
             *("--requirement", str(tools / "requirements.txt")),
             *("--requirement", str(tools / "requirements-ros.txt")),
         ]
     names = (tools / "requirements.txt").read_text().splitlines()
-    pins = (REPOSITORY / "constraints.txt").read_text().splitlines()
+    pins = (tools / "constraints.txt").read_text().splitlines()
     pins = [pin for pin in pins if pin.partition("==")[0] not in FROM_ROS]
     kept = environment / "constraints-ros.txt"
     kept.write_text("\n".join([*pins, numpy_limit()]) + "\n")
@@ -197,7 +197,8 @@ def set_up(environment: Path) -> None:
     # The place is part of it: a moved environment has links and first lines that lead nowhere.
     made_from = [sys.version, sys.prefix, distribution, str(environment), str(REPOSITORY)]
     base = Stage(environment, "environment", digest(made_from))
-    pins = [REPOSITORY / "constraints.txt", *sorted((REPOSITORY / "tools").glob("req*.txt"))]
+    tools = REPOSITORY / "tools"
+    pins = [tools / "constraints.txt", *sorted(tools.glob("req*.txt"))]
     packages = Stage(environment, "packages", digest([base.key, *pins]))
     if not base.done or packages.interrupted:
         make_environment(environment, with_ros)

@@ -13,13 +13,13 @@ PACKAGE = "perceptiondlm_ros"
 
 # For each layer, the parts of the package that it may import besides itself and `errors`.
 MAY_IMPORT = {
-    "demo": {
-        *("ros", "msg", "srv", "cli", "training", "scenes", "drawing", "captioner"),
-        *("export", "runtime", "processing", "model", "text", "offline", "messages"),
+    "development.demo": {
+        *("ros", "msg", "srv", "cli", "development.training", "development.scenes", "drawing"),
+        *("captioner", "export", "runtime", "processing", "model", "text", "offline", "messages"),
     },
     "ros": {"captioner", "drawing", "messages", "msg", "srv", "text"},
     "cli": {
-        *("offline", "messages", "training", "scenes", "drawing", "captioner"),
+        *("offline", "messages", "drawing", "captioner"),
         *("export", "runtime", "processing", "model", "text"),
     },
     # Captions bags, with no ROS around.
@@ -27,9 +27,12 @@ MAY_IMPORT = {
     # What messages hold. Read by the names of their fields, so that those of ROS and those of bags
     # are read by the same code.
     "messages": {"captioner", "text"},
-    "benchmark": {"captioner", "runtime", "processing", "model", "export", "scenes"},
-    "training": {"scenes", "captioner", "processing", "model"},
-    "scenes": {"captioner", "processing", "model"},
+    "development.benchmark": {
+        *("captioner", "runtime", "processing", "model", "export", "development.scenes"),
+    },
+    "development.training": {"development.scenes", "captioner", "processing", "model"},
+    "development.scenes": {"captioner", "processing", "model"},
+    "development": set(),
     "export": {"processing", "model"},
     "drawing": {"captioner", "text"},
     "captioner": {"runtime", "processing", "model.contract"},
@@ -42,11 +45,13 @@ MAY_IMPORT = {
 ROS_LIBRARIES = {"rclpy", "launch", "launch_ros", "cv_bridge", "message_filters", "rcl_interfaces"}
 # Parts that run on an exported model, where torch is not installed.
 WITHOUT_TORCH = (
-    *("errors", "text", "model.contract", "model.config", "processing", "scenes"),
+    *("errors", "text", "model.contract", "model.config", "processing"),
+    "development.scenes",
     *("model.published", "model.tensor_headers", "model.manifest", "export.engines"),
     *("runtime.device", "runtime.cuda_device", "runtime.engine_memory", "runtime.engine_program"),
     *("runtime.tensorrt_session", "runtime.tensorrt_backend", "runtime.exported"),
-    *("runtime.onnx_backend", "runtime.onnx_devices", "runtime.feeds", "runtime.denoising"),
+    *("runtime.onnx_backend", "runtime.onnx_devices", "runtime.onnx_weights"),
+    *("runtime.feeds", "runtime.denoising"),
     "runtime.loading",
     "drawing",
 )
@@ -82,9 +87,9 @@ def is_ros(name: str) -> bool:
 def violations(source: str, module: str, is_package: bool = False) -> list[str]:
     """What the source of a module imports against the layering."""
     inner = module.removeprefix(f"{PACKAGE}.")
-    layer = inner.split(".")[0]
-    if layer not in MAY_IMPORT:
-        return [f"{module}: no layer is called {layer!r}; add it to the table with its imports"]
+    layer = next((name for name in MAY_IMPORT if is_within(inner, name)), None)
+    if layer is None:
+        return [f"{module} is in no layer; add one to the table with its imports"]
     allowed = MAY_IMPORT[layer] | {layer, "errors"}
     found = []
     for name in imported_modules(source, module, is_package):
@@ -92,8 +97,8 @@ def violations(source: str, module: str, is_package: bool = False) -> list[str]:
             target = name.removeprefix(PACKAGE).lstrip(".")
             if not any(is_within(target, part) for part in allowed):
                 found.append(f"{module} ({layer}) imports {name}")
-        elif is_ros(name) and layer not in ("ros", "demo"):
-            found.append(f"{module} imports {name}, which only ros and demo may")
+        elif is_ros(name) and layer not in ("ros", "development.demo"):
+            found.append(f"{module} imports {name}, which only ros and development.demo may")
         elif name.split(".")[0] in NEVER:
             found.append(f"{module} imports {name}, which nothing may")
         elif is_within(name, "torch") and any(is_within(inner, part) for part in WITHOUT_TORCH):
@@ -154,7 +159,8 @@ def test_top_package_file_is_left_to_the_message_generator() -> None:
         ("cli.main", "from sensor_msgs.msg import Image"),
         ("cli.main", "from perceptiondlm_ros.msg import RegionDescription"),
         ("ros.region_captioner", "from perceptiondlm_ros.runtime.backend import Backend"),
-        ("scenes.render", "from perceptiondlm_ros.training import train"),
+        ("development.scenes.render", "from perceptiondlm_ros.development.training import train"),
+        ("cli.main", "from perceptiondlm_ros.development.scenes.render import render"),
         ("errors", "from perceptiondlm_ros import model"),
         ("drawing.layout", "from perceptiondlm_ros.msg import RegionDescription"),
         ("model.language", "import transformers"),
@@ -174,7 +180,10 @@ def test_violation_is_found(module: str, source: str) -> None:
         ("processing.tiles", "from perceptiondlm_ros.model import config"),
         ("ros.worker", "import rclpy\nfrom perceptiondlm_ros.captioner import Captioner"),
         ("ros.worker", "from perceptiondlm_ros.msg import RegionDescription"),
-        ("demo.run", "from perceptiondlm_ros.scenes.moving import MovingScene\nimport rclpy"),
+        (
+            "development.demo.run",
+            "from perceptiondlm_ros.development.scenes.moving import MovingScene\nimport rclpy",
+        ),
         ("cli.main", "from perceptiondlm_ros.drawing import draw"),
     ],
 )

@@ -1,0 +1,51 @@
+"""Which parts of a caption are right, judged against all captions that are true of the object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from perceptiondlm_ros.development.scenes.vocabulary import ParsedCaption, parse_caption
+
+MEASURES = (
+    *("size", "pattern", "colour", "shape"),
+    *("direction", "relation", "well-formed", "whole caption"),
+)
+"""The four attributes of the object itself; `direction`, where the neighbour is; `relation`,
+direction and all four attributes of the neighbour, or "alone"; whether the caption is a sentence
+of the grammar; and whether the whole of it is true."""
+
+
+def score(text: str, acceptable: Sequence[str]) -> dict[str, bool]:
+    """What is right about a caption, a value for each of MEASURES.
+
+    A caption that is not well-formed has nothing right.
+
+    Args:
+        text: the caption.
+        acceptable: all captions that are true of the object, at least one.
+    """
+    parsed = parse_caption(text)
+    if parsed is None:
+        return dict.fromkeys(MEASURES, False)
+    truths = [truth for truth in map(parse_caption, acceptable) if truth is not None]
+    truth = truths[0]
+    return {
+        "size": parsed.size == truth.size,
+        "pattern": parsed.pattern == truth.pattern,
+        "colour": parsed.colour == truth.colour,
+        "shape": parsed.shape == truth.shape,
+        "direction": any(parsed.relation == other.relation for other in truths),
+        "relation": any(_relation(parsed) == _relation(other) for other in truths),
+        "well-formed": True,
+        "whole caption": text in acceptable,
+    }
+
+
+def _relation(caption: ParsedCaption) -> tuple[object, ...]:
+    return caption.relation, caption.neighbour
+
+
+def shares(scores: Iterable[dict[str, bool]]) -> dict[str, float]:
+    """The share of captions of which each measure is right, in [0, 1]."""
+    rows = list(scores)
+    return {name: sum(row[name] for row in rows) / max(len(rows), 1) for name in MEASURES}

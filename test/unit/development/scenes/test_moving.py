@@ -1,0 +1,75 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from perceptiondlm_ros.development.scenes.moving import LOOP_S, MovingScene
+from perceptiondlm_ros.development.scenes.render import render
+from perceptiondlm_ros.development.scenes.scene import Scene
+from perceptiondlm_ros.errors import InputError
+
+
+def centres(scene: Scene) -> np.ndarray:
+    return np.array([item.centre for item in scene.objects])
+
+
+def test_the_same_seed_and_time_give_the_same_scene() -> None:
+    assert MovingScene(4).at(3.7) == MovingScene(4).at(3.7)
+    assert MovingScene(4).at(3.7) != MovingScene(5).at(3.7)
+
+
+def test_objects_keep_their_ids_and_looks() -> None:
+    moving = MovingScene(2, objects=6)
+    first, later = moving.at(0.0), moving.at(13.0)
+    for before, after in zip(first.objects, later.objects, strict=True):
+        assert replace(after, centre=before.centre, angle=before.angle) == before
+    assert (first.width, first.height) == (640, 480)
+    assert first.background_seed == later.background_seed
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 50), st.floats(-1e6, 1e6))
+def test_objects_stay_inside_the_image(seed: int, time_s: float) -> None:
+    scene = MovingScene(seed, width=320, height=200).at(time_s)
+    radii = np.array([[item.diameter / 2] for item in scene.objects])
+    assert (centres(scene) >= radii).all()
+    assert (centres(scene) <= np.array([320, 200]) - radii).all()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_motion_is_smooth_and_every_object_moves(seed: int) -> None:
+    moving = MovingScene(seed)
+    way = np.array([centres(moving.at(t)) for t in np.arange(0, LOOP_S + 1, 0.1)])
+    speed = np.linalg.norm(np.diff(way, axis=0), axis=-1) / 0.1
+    assert speed.max() < 0.3 * 480  # px/s: less than a third of the image's height
+    assert (np.ptp(way, axis=0).max(axis=-1) > 5).all()
+
+
+def test_each_frame_has_noise_of_its_own() -> None:
+    moving = MovingScene(1)
+    assert moving.at(0.1).noise_seed != moving.at(0.2).noise_seed
+
+
+def test_objects_mostly_keep_apart_and_none_is_lost() -> None:
+    shares = []
+    for seed in range(4):
+        moving = MovingScene(seed, width=320, height=240)
+        for time_s in np.arange(0, LOOP_S, 6.0):
+            scene = moving.at(time_s)
+            together = render(scene).masks
+            assert together is not None
+            for index, item in enumerate(scene.objects):
+                whole = render(replace(scene, objects=(item,))).masks
+                assert whole is not None
+                shares.append(together[index].sum() / whole.sum())
+    assert min(shares) > 0.4
+    assert np.mean(np.array(shares) > 0.9) > 0.9
+
+
+@pytest.mark.parametrize("time_s", [math.nan, math.inf])
+def test_a_time_that_is_none_is_refused(time_s: float) -> None:
+    with pytest.raises(InputError, match="time_s"):
+        MovingScene(1).at(time_s)
