@@ -132,8 +132,8 @@ def check_libraries(
         yield _export(installed)
     if installed.doubled:
         text = (
-            "onnxruntime and onnxruntime-gpu are both installed and overwrite each other: "
-            "uninstall both, then install one"
+            "several builds of it are installed and overwrite each other: uninstall them all, then "
+            "install one"
         )
         yield _library("onnxruntime", "warn", text)
 

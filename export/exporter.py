@@ -85,6 +85,7 @@ def export(
         raise ExportError(f"{checkpoint} is an exported model already, expected a checkpoint")
     config = _config(checkpoint, options)
     tokenizer = CaptionTokenizer(checkpoint, config.slots)
+    tokenizer.check_fits(config)
     prompt = DEFAULT_PROMPT if options.prompt is None else options.prompt
     tokenizer.encode_prompt(prompt)
     with new_folder(output, overwrite=options.overwrite, needed=_size(checkpoint)) as folder:

@@ -66,7 +66,7 @@ def _alone(output: Path) -> Iterator[None]:
 def _remove_leftovers(output: Path) -> None:
     """What exports that were killed left behind; none is at work, since the lock is ours."""
     for leftover in output.parent.glob(f".{output.name}.partial-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+        _remove(leftover)
 
 
 def _check_place(output: Path, overwrite: bool) -> None:
@@ -112,4 +112,12 @@ def _put(partial: Path, output: Path) -> None:
     old = partial.with_name(f"{partial.name}.old")
     output.rename(old)
     partial.rename(output)
-    shutil.rmtree(old, ignore_errors=True)
+    _remove(old)
+
+
+def _remove(path: Path) -> None:
+    """A folder with what it holds, or a link alone: what it leads to is not ours."""
+    if path.is_symlink():
+        path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)

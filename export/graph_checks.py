@@ -1,6 +1,7 @@
 """Whether ONNX files are valid, complete, and of what TensorRT's parser takes.
 
-Weights are not loaded: what lies in other files is only held against their sizes.
+Weights are not loaded: what lies in other files is only held against their sizes. ONNX's own reader
+and checker would refuse files that are links, of which the folders of a hub's cache are made.
 """
 
 from __future__ import annotations
@@ -61,8 +62,10 @@ def examine_graph(path: Path) -> GraphFacts:
     held = {tensor.name for tensor in model.graph.initializer}
     external = {_external(tensor).get("location", "") for tensor in _tensors(model, _outside)}
     weights = _weights(model)
-    faults = _external_faults(model, path.parent) or _checker_faults(path)
+    inputs = {v.name: _signature(v) for v in model.graph.input if v.name not in held}
+    faults = _size_faults(model, path.parent)
     _drop_large_weights(model)
+    faults = faults or _checker_faults(model)
     inferred, failure = _inferred(model)
     problems = find_problems(inferred)
     doubts = [_told(problem) for problem in problems if not problem.refused]
@@ -74,7 +77,7 @@ def examine_graph(path: Path) -> GraphFacts:
         refused=tuple(_told(problem) for problem in problems if problem.refused),
         doubts=tuple(doubts),
         weights=weights,
-        inputs={v.name: _signature(v) for v in model.graph.input if v.name not in held},
+        inputs=inputs,
         outputs={v.name: _signature(v) for v in model.graph.output},
         external=frozenset(external),
         summary=_summary(inferred, weights),
@@ -122,16 +125,18 @@ def _size(tensor: onnx.TensorProto) -> int:
     return int(-(-math.prod(tensor.dims) * bits // 8))
 
 
-def _external_faults(model: onnx.ModelProto, folder: Path) -> list[str]:
-    """Weights in other files: that these are there, in the folder, and long enough."""
-    found = []
+def _size_faults(model: onnx.ModelProto, folder: Path) -> list[str]:
+    """Weights: that those of other files are there, in the folder, and that all are long enough."""
+    found = [
+        f"tensor {tensor.name} holds {len(tensor.raw_data)} bytes, expected {_size(tensor)}"
+        for tensor in _tensors(model, lambda tensor: tensor.HasField("raw_data"))
+        if len(tensor.raw_data) != _size(tensor)
+    ]
     for tensor in _tensors(model, _outside):
         entry = _external(tensor)
         location = entry.get("location", "")
-        if not location or Path(location).name != location:
-            found.append(
-                f"weights lie in {location!r}, expected a file of the same folder; export again"
-            )
+        if not location or Path(location).is_absolute() or ".." in Path(location).parts:
+            found.append(f"weights lie in {location!r}, expected a file of the same folder")
             continue
         path = folder / location
         if not path.is_file():
@@ -151,10 +156,10 @@ def _whole(text: str | None) -> int | None:
     return int(text) if text is not None and text.isdecimal() else None
 
 
-def _checker_faults(path: Path) -> list[str]:
-    """By path, since a model above 2 GB can't be handed over in memory."""
+def _checker_faults(model: onnx.ModelProto) -> list[str]:
+    """What ONNX's checker says of a model whose large weights were dropped."""
     try:
-        checker.check_model(str(path), full_check=True)
+        checker.check_model(model, full_check=True)
     except (checker.ValidationError, shape_inference.InferenceError) as error:
         return [f"not valid ONNX: {_short(error)}"]
     except (OSError, ValueError, RuntimeError, MemoryError) as error:
@@ -163,11 +168,25 @@ def _checker_faults(path: Path) -> list[str]:
 
 
 def _drop_large_weights(model: onnx.ModelProto) -> None:
-    """Shapes need none of them, and inference would copy them several times."""
-    for tensor in _tensors(model, lambda tensor: len(tensor.raw_data) > _LARGE):
-        tensor.ClearField("raw_data")
-        tensor.data_location = onnx.TensorProto.EXTERNAL
-        tensor.external_data.add(key="location", value="dropped")
+    """Make inputs of the graph's weights: neither the checker nor shapes need their values, and
+    both would copy them several times.
+    """
+    graph = model.graph
+    given = {value.name for value in graph.input}
+    kept = []
+    for tensor in graph.initializer:
+        if not _outside(tensor) and len(tensor.raw_data) <= _LARGE:
+            kept.append(tensor)
+        elif tensor.name not in given:
+            graph.input.append(
+                helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+            )
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+    for tensor in _tensors(model, _outside):  # of an inner graph, where there are no inputs
+        del tensor.external_data[:]
+        tensor.ClearField("data_location")
+        tensor.raw_data = bytes(_size(tensor))
 
 
 def _inferred(model: onnx.ModelProto) -> tuple[onnx.ModelProto, str]:

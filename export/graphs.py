@@ -77,6 +77,7 @@ class DenoiserGraph(nn.Module):
         past_keys: list[Tensor],
         past_values: list[Tensor],
         caption_ids: Tensor,
+        masked: Tensor,
         confidence: Tensor,
         active: Tensor,
         schedule: Tensor,
@@ -88,12 +89,12 @@ class DenoiserGraph(nn.Module):
             FactoredMask.of(row_class, class_columns, visual_rows.dtype),
             visual_rows,
             past,
-            CaptionState(caption_ids, confidence, step),
+            CaptionState(caption_ids, masked, confidence, step),
             active,
             schedule,
         )
         keys, values = zip(*keys_values, strict=True)
-        return (*keys, *values, *prediction, *state)
+        return (*keys, *values, prediction.best_ids, prediction.best_confidence, *state)
 
 
 def vision_encoder_graph(model: PerceptionDLM) -> Graph:
@@ -141,6 +142,7 @@ def denoiser_graph(model: PerceptionDLM, mask_id: int) -> Graph:
             "past_keys": [{0: b, 2: p}] * model.config.language.num_hidden_layers,
             "past_values": [{0: b, 2: p}] * model.config.language.num_hidden_layers,
             "caption_ids": {0: b, 1: j},
+            "masked": {0: b, 1: j},
             "confidence": {0: b, 1: j},
             "active": {0: b, 1: j},
             "schedule": {0: b, 1: s},
@@ -163,7 +165,7 @@ def denoiser_graph(model: PerceptionDLM, mask_id: int) -> Graph:
             *(f"keys_{y}" for y in layers),
             *(f"values_{y}" for y in layers),
             *("best_ids", "best_confidence"),
-            *("new_caption_ids", "new_confidence", "new_step"),
+            *("new_caption_ids", "new_masked", "new_confidence", "new_step"),
         ),
     )
 
@@ -187,6 +189,7 @@ def _denoiser_example(model: PerceptionDLM) -> tuple[Any, ...]:
         [torch.zeros(past, dtype=dtype) for _ in range(language.num_hidden_layers)],
         [torch.zeros(past, dtype=dtype) for _ in range(language.num_hidden_layers)],
         torch.zeros(b, j, dtype=whole),
+        torch.ones(b, j, dtype=torch.bool),
         torch.zeros(b, j),
         torch.ones(b, j, dtype=torch.bool),
         torch.zeros(b, s, dtype=whole),

@@ -20,7 +20,11 @@ _LISTED = {
     "safetensors": ("safetensors",),
     "onnx": ("onnx",),
     "onnxscript": ("onnxscript",),
-    "onnxruntime": ("onnxruntime-gpu", "onnxruntime"),
+    "onnxruntime": (
+        *("onnxruntime-gpu", "onnxruntime", "onnxruntime-openvino", "onnxruntime-migraphx"),
+        *("onnxruntime-rocm", "onnxruntime-directml", "onnxruntime-qnn", "onnxruntime-training"),
+        *("ort-nightly-gpu", "ort-nightly"),
+    ),
     "tensorrt": ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"),
     "cuda-python": ("cuda-bindings", "cuda-python"),
 }

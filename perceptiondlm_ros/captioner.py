@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from perceptiondlm_ros.errors import BackendError, CheckpointError, InputError
+from perceptiondlm_ros.errors import BackendError, InputError
 from perceptiondlm_ros.model.contract import MOST_GROUPS
 from perceptiondlm_ros.processing.boundary import check_count, check_image, region_masks
 from perceptiondlm_ros.processing.inputs import group_regions, prepare_inputs
@@ -39,8 +39,10 @@ class Caption:
     """What the model says of one region.
 
     Attributes:
-        text: the caption, may be empty.
-        confidence: mean probability of the text's tokens at the step that set them, in [0, 1].
+        text: the caption, may be empty. Special tokens are left out, also the mask token where the
+            model says it itself.
+        confidence: mean probability of the tokens up to the text's end, those left out as well, at
+            the step that set them, in [0, 1].
             Uncalibrated: a number to compare captions of one checkpoint with, not a likelihood of
             being right.
         token_ids: all M raw tokens of the region's block, its end and padding included.
@@ -80,12 +82,7 @@ class Captioner:
         self._backend, self._tokenizer = backend, tokenizer
         self._closed = False
         check_options(steps, caption_tokens, cache)
-        if tokenizer.largest_id >= config.language.vocab_size:
-            raise CheckpointError(
-                f"tokenizer.json of {name} has a token {tokenizer.largest_id}, expected less than "
-                f"the model's vocab_size {config.language.vocab_size}; both must be of the same "
-                "checkpoint"
-            )
+        tokenizer.check_fits(config)
         self._steps = config.denoising_steps if steps is None else int(steps)
         tokens = config.caption_tokens if caption_tokens is None else caption_tokens
         self._caption_tokens = int(tokens)
@@ -149,10 +146,12 @@ class Captioner:
             image: uint8 [H, W, 3] RGB; grey and RGBA are converted.
             regions: boolean masks [H, W] and boxes (x0, y0, x1, y1) in pixels, any number. More
                 than the checkpoint's slots run as several groups in one batch. Captions of a
-                group are not independent: its regions share the vision pass.
+                group are not independent: its regions share the vision pass. What of a box lies
+                outside the image is cut off without a word; one that is outside is refused.
             prompt: what to ask, in the checkpoint's language; None is its usual prompt.
-            draft_steps: denoising steps, 1 to 1024, after which `on_draft` is called with what the
-                captions would be if the pass ended there; not where it ends by then.
+            draft_steps: denoising steps, 1 to 1024, after which `on_draft` is called with the
+                captions as they stand, what is masked again as that step predicts it; not where
+                the pass ends by then.
             on_draft: takes drafts by the index of their region. With very many regions it is called
                 for some of them at a time, while the others wait. It is called from the thread of
                 this call, which goes on when it returns.
@@ -219,7 +218,7 @@ class Captioner:
         on_draft: Callable[[dict[int, Caption]], None],
         state: DenoisingState,
     ) -> None:
-        on_draft(dict(self._captions(groups, state.filled(self._tokenizer.mask_id))))
+        on_draft(dict(self._captions(groups, state.filled())))
 
     def _captions(
         self, groups: list[list[int]], denoised: DenoisingState

@@ -103,6 +103,7 @@ def _denoiser_shapes(
         "class_columns": (p.groups, p.slots + 2, past + query),
         "visual_rows": (p.groups, rows, language.hidden_size),
         "caption_ids": (p.groups, positions),
+        "masked": (p.groups, positions),
         "confidence": (p.groups, positions),
         "active": (p.groups, positions),
         "schedule": (p.groups, p.steps),

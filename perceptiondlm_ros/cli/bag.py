@@ -10,7 +10,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from perceptiondlm_ros.cli.model_arguments import add_model_arguments, count, load_captioner
+from perceptiondlm_ros.cli.model_arguments import (
+    add_model_arguments,
+    add_significant_bits,
+    count,
+    load_captioner,
+)
 from perceptiondlm_ros.cli.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -18,6 +23,8 @@ if TYPE_CHECKING:
 
     from perceptiondlm_ros.captioner import Captioner
     from perceptiondlm_ros.offline.caption_bag import Options, Summary
+
+_FITS = ("stretch", "letterbox", "corner")
 
 _DESCRIPTION = """\
 Captions the detections in a bag (MCAP or SQLite) and writes a new bag of the same kind with all
@@ -42,7 +49,10 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.set_defaults(run=run)
     parser.add_argument(
-        "source", metavar="IN", type=Path, help="a bag's folder, or one .mcap or .db3 file"
+        "source",
+        metavar="IN",
+        type=Path,
+        help="a bag's folder, or one .mcap or .db3 file, with what lies beside it (.db3-wal)",
     )
     parser.add_argument("output", metavar="OUT", type=Path, help="the bag to make, a new folder")
     topics = parser.add_argument_group("topics", "needed only where several could be meant")
@@ -71,6 +81,12 @@ def add_parser(subparsers: Any) -> None:
         default="/region_captioner/descriptions",
         help="the topic to add (default: %(default)s)",
     )
+    parser.add_argument(
+        "--partial",
+        action="store_true",
+        help="take what can be read of a damaged or incomplete bag, and say at the end what it "
+        "lacks (default: that is an error)",
+    )
     regions = parser.add_argument_group("regions", "as the node's parameters of these names")
     regions.add_argument(
         "--tolerance",
@@ -96,6 +112,22 @@ def add_parser(subparsers: Any) -> None:
     regions.add_argument(
         "--excluded-classes", type=_names, metavar="A,B", default=(), help="not these"
     )
+    for side in ("width", "height"):
+        regions.add_argument(
+            f"--image-{side}",
+            type=count,
+            metavar="PX",
+            default=0,
+            help=f"{side} of the image that boxes are given in, where it is the detector's own "
+            "size; both 1 for boxes from 0 to 1 (default: the image's)",
+        )
+    regions.add_argument(
+        "--image-fit",
+        choices=_FITS,
+        default=_FITS[0],
+        help="how the detector brings images to its own size (default: %(default)s)",
+    )
+    add_significant_bits(regions)
     add_model_arguments(parser)
 
 
@@ -135,8 +167,13 @@ def _options(arguments: argparse.Namespace) -> Options:
             min_score=arguments.min_score,
             classes=frozenset(arguments.classes),
             excluded_classes=frozenset(arguments.excluded_classes),
+            fit=arguments.image_fit,
+            seen_width=arguments.image_width,
+            seen_height=arguments.image_height,
         ),
+        significant_bits=arguments.significant_bits,
         prompt=arguments.prompt,
+        partial=arguments.partial,
         model={name: getattr(arguments, name) for name in names},
     )
 
@@ -176,12 +213,30 @@ def _told(summary: Summary, arguments: argparse.Namespace) -> list[str]:
             "no image with a stamp" if gap is None else f"the last one is {gap:.3f} s from an image"
         )
         lines.append(f"{matching.unmatched} messages of detections matched no image: {why}")
-    if matching.withdrawn:
-        lines.append(f"{matching.withdrawn} messages of detections were lost in a clock jump")
     if matching.masks_missing:
         lines.append(f"{matching.masks_missing} frames had no masks: boxes are captioned")
+    lines += [found.told(topic) for topic, found in matching.unreadable.items()]
     lines += [f"{number} detections dropped: {why}" for why, number in summary.dropped.items()]
+    lines += _doubts(summary)
+    if summary.foreign:
+        lines.append(f"copied as they are, not being ROS 2's: {', '.join(summary.foreign)}")
+    lines += [f"the bag is not whole: {sentence}" for sentence in summary.lacking]
+    lines += summary.notes
     lines.append(f"{arguments.output}: {summary.storage}, captions on {arguments.descriptions}")
+    return lines
+
+
+def _doubts(summary: Summary) -> list[str]:
+    from perceptiondlm_ros.messages.bit_depth import low_bits_told
+    from perceptiondlm_ros.messages.regions import TINY_BOXES
+
+    lines = [
+        f"{frames} frames have an image whose captions are doubtful: "
+        f"{low_bits_told(bits, '--significant-bits ')}"
+        for bits, frames in sorted(summary.low_bits.items())
+    ]
+    if summary.dropped[TINY_BOXES]:
+        lines.append("for such boxes this command has --image-width 1 --image-height 1")
     return lines
 
 

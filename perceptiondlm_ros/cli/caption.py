@@ -7,10 +7,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from perceptiondlm_ros.cli.model_arguments import add_model_arguments, load_captioner
+from perceptiondlm_ros.cli.model_arguments import (
+    add_model_arguments,
+    add_significant_bits,
+    load_captioner,
+)
 from perceptiondlm_ros.cli.region_arguments import BoxArgument, MaskArgument, box, mask
 from perceptiondlm_ros.cli.waiting import Waiting
 from perceptiondlm_ros.errors import InputError
+from perceptiondlm_ros.text import one_line
 
 if TYPE_CHECKING:
     from perceptiondlm_ros.captioner import Caption
@@ -23,7 +28,8 @@ in the order of the command line."""
 _EPILOG = """\
 Coordinates are pixels of the picture as it is shown, that is, after the rotation that a camera
 noted in it. Confidence is uncalibrated: it compares captions of one checkpoint. A caption that ends
-with ... was cut off; --caption-tokens gives it more room."""
+with ... was cut off; --caption-tokens gives it more room. A box that reaches beyond the picture is
+cut, and stderr says so."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -39,6 +45,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "image", metavar="IMAGE", type=Path, help="a picture: PNG, JPEG, TIFF or the like"
     )
+    add_significant_bits(parser)
     regions = parser.add_argument_group("regions", "at least one; boxes and masks in any order")
     regions.add_argument(
         "--box",
@@ -86,12 +93,14 @@ def run(arguments: argparse.Namespace) -> None:
         # Here and not above, so that the help needs none of the libraries.
         from perceptiondlm_ros.cli import pictures, report
 
-        picture = pictures.read_picture(arguments.image, given)
+        picture = pictures.read_picture(arguments.image, given, arguments.significant_bits)
         if arguments.annotate:
             pictures.check_writable(arguments.annotate, inputs=picture.files)
         captioner = load_captioner(arguments)
         waiting.now(f"captioning {len(given)} region{'s' * (len(given) > 1)}")
         captions = _describe(captioner, picture, arguments.prompt)
+    for doubt in picture.doubts:  # after the block, which may have a line of its own on a terminal
+        print("perceptiondlm:", one_line(doubt), file=sys.stderr)
     if arguments.annotate:
         pictures.write_annotated(arguments.annotate, picture, captions)
     write = report.write_json if arguments.json else report.write_table

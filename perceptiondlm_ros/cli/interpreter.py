@@ -9,7 +9,10 @@ from importlib.util import find_spec
 _ALWAYS = {"numpy": "numpy", "PIL": "pillow", "tokenizers": "tokenizers"}
 _FOR_TORCH = {"torch": "torch", "safetensors": "safetensors"}
 _FOR_EXPORT = {"onnx": "onnx", "onnx_ir": "onnxscript", "onnxscript": "onnxscript"}
-_FOR_BAGS = {"rosbags": "rosbags", "tqdm": "tqdm"}
+_FOR_BAGS = {
+    **{name: name for name in ("apsw", "lz4", "mcap", "rosbags", "tqdm", "zstandard")},
+    "ruamel": "ruamel.yaml",
+}
 """Names to import, and the distributions that hold them."""
 
 

@@ -1,9 +1,9 @@
-"""What every subcommand that captions takes about the model, and the model itself."""
+"""What every subcommand that captions takes about images and the model, and the model itself."""
 
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from perceptiondlm_ros.captioner import Captioner
@@ -47,6 +47,18 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_significant_bits(parser: Any) -> None:
+    """Declare the option for `decode_image`."""
+    parser.add_argument(
+        "--significant-bits",
+        type=_bits,
+        default=0,
+        metavar="N",
+        help="how many of the lowest bits of 16-bit images the camera used, 8 to 16, such as 12 "
+        "(default: all, and what uses only the lowest ones is told)",
+    )
+
+
 def load_captioner(arguments: argparse.Namespace) -> Captioner:
     """The captioner that the options name.
 
@@ -70,6 +82,12 @@ def count(text: str) -> int:
     """A whole number above 0; how large it may be is for the captioner to say."""
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"got {text!r}, expected a whole number of at least 1")
+    return int(text)
+
+
+def _bits(text: str) -> int:
+    if not text.isdecimal() or not 8 <= int(text) <= 16:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a whole number from 8 to 16")
     return int(text)
 
 

@@ -17,9 +17,18 @@ from perceptiondlm_ros.captioner import Box, Caption
 from perceptiondlm_ros.cli.region_arguments import BoxArgument, MaskArgument
 from perceptiondlm_ros.drawing.annotate import Annotation, annotate
 from perceptiondlm_ros.errors import InputError
+from perceptiondlm_ros.messages.bit_depth import (
+    ALL_BITS,
+    Decoded,
+    low_bits,
+    low_bits_told,
+    to_8_bits,
+)
+from perceptiondlm_ros.messages.compressed import has_16_bit_colours
 from perceptiondlm_ros.processing.boundary import MOST_PIXELS
 
 _HIGHEST_16_BIT = 2**16 - 1
+_TINY = 2.0  # pixels
 
 
 @dataclass(frozen=True)
@@ -48,29 +57,56 @@ class Picture:
     """Attributes:
     image: uint8 [H, W, 3] RGB, upright.
     files: all that were read.
+    doubts: what is taken otherwise than it was typed or may be meant, a line each.
     """
 
     image: NDArray[np.uint8]
     regions: list[Region]
     files: list[Path]
+    doubts: list[str]
 
 
-def read_picture(path: Path, arguments: Sequence[BoxArgument | MaskArgument]) -> Picture:
+def read_picture(
+    path: Path, arguments: Sequence[BoxArgument | MaskArgument], significant_bits: int = 0
+) -> Picture:
     """Read an image and the masks of its regions.
+
+    Args:
+        significant_bits: of an image of 16 bits, see `decode_image`.
 
     Raises:
         InputError: a file that is missing or no picture, or a mask that doesn't fit the image.
     """
     with _opened("IMAGE", path) as file:
-        image = _rgb(ImageOps.exif_transpose(file), path)
-    regions, files = [], [path]
+        decoded = _decoded(file, path, significant_bits)
+    image = decoded.pixels
+    regions, files, doubts = [], [path], []
+    if decoded.low_bits:
+        what = low_bits_told(decoded.low_bits, "--significant-bits ")
+        doubts.append(f"captions of {path} are doubtful: {what}")
     for argument in arguments:
         if isinstance(argument, BoxArgument):
             regions.append(Region(argument, argument.box))
+            doubts += _box_doubts(argument, *image.shape[:2])
         else:
             regions.append(Region(argument, _read_mask(argument.path, image.shape[:2])))
             files.append(argument.path)
-    return Picture(image, regions, files)
+    return Picture(image, regions, files, doubts)
+
+
+def _box_doubts(argument: BoxArgument, height: int, width: int) -> Iterator[str]:
+    x0, y0, x1, y1 = argument.box
+    inside = max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))
+    if inside != argument.box and inside[0] < inside[2] and inside[1] < inside[3]:
+        yield (
+            f"--{argument.label} reaches beyond the image of {width} x {height} pixels; it is cut "
+            f"to {BoxArgument(inside).label}"
+        )
+    if max(x1 - x0, y1 - y0) < _TINY < min(width, height):
+        yield (
+            f"--{argument.label} is smaller than two pixels; coordinates are pixels of the image, "
+            f"which has {width} x {height}, and no shares of it"
+        )
 
 
 def _read_mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -119,24 +155,35 @@ def _opened(argument: str, path: Path) -> Iterator[Image.Image]:
         raise InputError(f"{argument} {path} can't be read: {reason}") from error
 
 
-def _rgb(image: Image.Image, path: Path) -> NDArray[np.uint8]:
-    """uint8 [H, W, 3]; what is transparent is shown as if it were not."""
+def _decoded(file: Image.Image, path: Path, significant_bits: int) -> Decoded:
+    """The picture, upright; what is transparent is shown as if it were not."""
+    halved = has_16_bit_colours(file)
+    image = ImageOps.exif_transpose(file)
     if image.mode.startswith("I") or image.mode == "F":
-        return np.repeat(_grey_8_bit(np.asarray(image), path)[:, :, None], 3, axis=2)
+        return _grey(np.asarray(image), path, significant_bits)
+    if halved and 0 < significant_bits < ALL_BITS:
+        raise InputError(
+            f"IMAGE {path} has colours of 16 bits, of which only the upper 8 can be read; expected "
+            "grey or 8 bits with --significant-bits; scale it to its full range first"
+        )
     if "transparency" in image.info:
         image = image.convert("RGBA")  # Pillow complains about the direct way
-    return np.asarray(image.convert("RGB"))
+    rgb = np.asarray(image.convert("RGB"))
+    low = low_bits(rgb.astype(np.uint16) * 257) if halved and not significant_bits else 0
+    return Decoded(rgb, low)
 
 
-def _grey_8_bit(values: NDArray[np.generic], path: Path) -> NDArray[np.uint8]:
+def _grey(values: NDArray[np.generic], path: Path, significant_bits: int) -> Decoded:
     """16-bit grey values scaled to 8 bits; Pillow's own conversion would cut them off at 255."""
     if values.dtype.kind == "f" or values.min() < 0 or values.max() > _HIGHEST_16_BIT:
         raise InputError(
             f"IMAGE {path} has {values.dtype} values from {values.min():g} to {values.max():g}, "
             "expected 8 or 16 bits a channel; convert it to an ordinary picture first"
         )
-    scaled = np.round(values.astype(np.float32) * (255 / _HIGHEST_16_BIT))
-    return scaled.astype(np.uint8)
+    numbers = values.astype(np.uint16)
+    grey = to_8_bits(numbers, significant_bits or ALL_BITS)
+    low = 0 if significant_bits else low_bits(numbers)
+    return Decoded(np.repeat(grey[:, :, None], 3, axis=2), low)
 
 
 def _nonzero(image: Image.Image) -> NDArray[np.bool_]:

@@ -7,11 +7,16 @@ checkpoints that were trained differently; absent, they mean the published behav
 from __future__ import annotations
 
 from dataclasses import dataclass
+from os.path import lexists
 from pathlib import Path
 from typing import Any
 
 from perceptiondlm_ros.errors import CheckpointError
 from perceptiondlm_ros.model.json_values import MOST, flag, number, pair, read_json, section, whole
+from perceptiondlm_ros.model.rope import rope_base
+from perceptiondlm_ros.model.supported import LANGUAGE, VISION, faults
+
+_OF_PROCESSOR = ("processor_config.json", "preprocessor_config.json")
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,8 @@ class ModelConfig:
         prefix_sees_captions: own key. Whether rows before the captions attend to the captions.
         caption_tokens: own key. Tokens of a caption that the checkpoint was trained for.
         denoising_steps: own key. Steps that the checkpoint is meant to run.
+        image_token_id: the token whose places visual tokens take; None where only the tokenizer
+            says it.
     """
 
     vision: VisionConfig
@@ -76,6 +83,7 @@ class ModelConfig:
     prefix_sees_captions: bool
     caption_tokens: int
     denoising_steps: int
+    image_token_id: int | None = None
 
     @property
     def tile_size(self) -> int:
@@ -97,22 +105,32 @@ class ModelConfig:
 
     @classmethod
     def from_folder(cls, folder: Path) -> ModelConfig:
-        """Read `config.json` and, where there is one, `processor_config.json` of a checkpoint.
+        """Read `config.json` and, where they are, the two files of the processor of a checkpoint.
 
         Raises:
             CheckpointError: a file is missing or not JSON, or a value can't be used.
         """
         config = read_json(folder / "config.json")
-        processor_file = folder / "processor_config.json"
-        processor = read_json(processor_file) if processor_file.is_file() else {}
-        return cls.from_dicts(config, processor)
+        processor, images = (
+            read_json(folder / name) if lexists(folder / name) else {} for name in _OF_PROCESSOR
+        )
+        return cls.from_dicts(config, processor, images)
 
     @classmethod
-    def from_dicts(cls, config: dict[str, Any], processor: dict[str, Any]) -> ModelConfig:
+    def from_dicts(
+        cls,
+        config: dict[str, Any],
+        processor: dict[str, Any],
+        images: dict[str, Any] | None = None,
+    ) -> ModelConfig:
         """As `from_folder`, from the parsed files.
 
+        Args:
+            images: `preprocessor_config.json`.
+
         Raises:
-            CheckpointError: a value is missing or can't be used.
+            CheckpointError: a value can't be used, or the files describe a model that is computed
+                in another way.
         """
         result = cls(
             vision=_vision(config),
@@ -127,13 +145,18 @@ class ModelConfig:
             prefix_sees_captions=flag(config, "prefix_sees_captions", True),
             caption_tokens=whole(config, "caption_tokens", 32),
             denoising_steps=whole(config, "denoising_steps", 32),
+            image_token_id=_token_id(config, "image_token_id"),
         )
-        _check(result, config)
+        _check(result, config, processor, images or {})
         return result
 
 
+def _token_id(config: dict[str, Any], key: str) -> int | None:
+    return None if config.get(key) is None else whole(config, key, 0, least=0)
+
+
 def _vision(config: dict[str, Any]) -> VisionConfig:
-    vision = section(section(config, "vision_model_config"), "vision_config")
+    vision = section(section(config, VISION), "vision_config")
     return VisionConfig(
         hidden_size=whole(vision, "hidden_size", 768),
         intermediate_size=whole(vision, "intermediate_size", 3072),
@@ -146,7 +169,7 @@ def _vision(config: dict[str, Any]) -> VisionConfig:
 
 
 def _language(config: dict[str, Any]) -> LanguageConfig:
-    language = section(config, "language_model_config")
+    language = section(config, LANGUAGE)
     heads = whole(language, "num_attention_heads", 32)
     grouped = language.get("num_key_value_heads") is not None
     return LanguageConfig(
@@ -157,15 +180,15 @@ def _language(config: dict[str, Any]) -> LanguageConfig:
         num_attention_heads=heads,
         num_key_value_heads=whole(language, "num_key_value_heads", heads) if grouped else heads,
         rms_norm_eps=number(language, "rms_norm_eps", 1e-6),
-        rope_theta=number(language, "rope_theta", 10000.0),
+        rope_theta=rope_base(config, language, LANGUAGE),
         attention_bias=flag(language, "attention_bias", False),
     )
 
 
-def _check(config: ModelConfig, raw: dict[str, Any]) -> None:
+def _check(
+    config: ModelConfig, raw: dict[str, Any], processor: dict[str, Any], images: dict[str, Any]
+) -> None:
     vision, language = config.vision, config.language
-    vision_raw = section(section(raw, "vision_model_config"), "vision_config")
-    language_raw = section(raw, "language_model_config")
     kernel = pair(raw, "kernel_size", 16)
     rules = [
         (vision.image_size % vision.patch_size == 0, "image_size must be a multiple of patch_size"),
@@ -188,15 +211,11 @@ def _check(config: ModelConfig, raw: dict[str, Any]) -> None:
         ),
         (config.slots <= 16, "prompt_numbers must be 1 to 16"),
         (config.min_tiles <= config.max_tiles <= 64, "min_sub_img <= max_sub_img <= 64"),
-        (
-            vision_raw.get("hidden_act") in (None, "gelu_pytorch_tanh"),
-            "vision hidden_act must be gelu_pytorch_tanh",
-        ),
-        (language_raw.get("hidden_act") in (None, "silu"), "language hidden_act must be silu"),
-        (language_raw.get("rope_scaling") is None, "rope_scaling must be null"),
     ]
     broken = [text for holds, text in rules if not holds]
+    broken = broken or [*faults(config, raw, processor, images)]
     if broken:
         raise CheckpointError(
-            f"config.json describes a model that this package can't run: {'; '.join(broken)}"
+            "the checkpoint's configuration describes a model that this package can't run: "
+            f"{'; '.join(broken)}"
         )

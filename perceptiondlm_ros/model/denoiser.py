@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from perceptiondlm_ros.model.attention import FactoredMask
 from perceptiondlm_ros.model.language import KeysValues, LanguageModel
 
-_SURE = 2.0
-"""More than any probability: positions that are never masked again."""
+_NEVER = -1.0
+"""Less than any odds: positions that are never masked again."""
 
 
 class QueryRows(NamedTuple):
@@ -45,21 +45,35 @@ class CaptionState(NamedTuple):
     """What passes from one step to the next.
 
     Attributes:
-        caption_ids: int64 [B, J], the mask token where a position is masked.
+        caption_ids: int64 [B, J], the mask token where a position is masked. The model can also
+            predict that token: then the position is settled with it, and not masked.
+        masked: bool [B, J], the positions that the step before masked again; all before the first.
         confidence: float32 [B, J], probability of each token at the step that set it.
         step: int64 [1], the number of the step.
     """
 
     caption_ids: Tensor
+    masked: Tensor
     confidence: Tensor
     step: Tensor
 
 
 class Prediction(NamedTuple):
-    """The most probable token at each caption position, int64 [B, J], and its probability."""
+    """The most probable token at each caption position, and how sure the model is of it.
+
+    Attributes:
+        best_ids: int64 [B, J].
+        odds_against: float32 [B, J], (1 - p) / p for the token's probability p, from 0. These tell
+            apart what probabilities in fp32 can't, which are all 1 above 1 - 6e-8.
+    """
 
     best_ids: Tensor
-    best_confidence: Tensor
+    odds_against: Tensor
+
+    @property
+    def best_confidence(self) -> Tensor:
+        """float32 [B, J], the token's probability."""
+        return 1.0 / (1.0 + self.odds_against)
 
 
 class Denoiser(nn.Module):
@@ -125,10 +139,15 @@ class Denoiser(nn.Module):
 
 
 def predict(logits: Tensor) -> Prediction:
-    """Argmax and its softmax probability: fp32 [B, J, V] to [B, J] each."""
-    best = logits.amax(dim=-1, keepdim=True)
-    confidence = 1.0 / torch.exp(logits - best).sum(dim=-1)
-    return Prediction(logits.argmax(dim=-1), confidence)
+    """The argmax of fp32 [B, J, V], and what all other tokens weigh where it weighs 1.
+
+    The argmax is left out of the sum, beside which a small rest would be lost; of several equal
+    logits only one is.
+    """
+    best_ids = logits.argmax(dim=-1)
+    is_best = torch.arange(logits.shape[-1], device=logits.device) == best_ids.unsqueeze(-1)
+    weights = torch.exp(logits - logits.amax(dim=-1, keepdim=True))
+    return Prediction(best_ids, torch.where(is_best, 0.0, weights).sum(dim=-1))
 
 
 def settle(
@@ -145,22 +164,21 @@ def settle(
         active, schedule: see `Denoiser.forward`.
         order: int64 [J], ascending; of equally sure positions the first is masked first.
     """
-    masked = state.caption_ids == mask_id
-    caption_ids = torch.where(masked, prediction.best_ids, state.caption_ids)
-    confidence = torch.where(masked, prediction.best_confidence, state.confidence)
+    caption_ids = torch.where(state.masked, prediction.best_ids, state.caption_ids)
+    confidence = torch.where(state.masked, prediction.best_confidence, state.confidence)
     count = schedule.index_select(1, state.step)
-    again = rank(prediction.best_confidence, active, order) < count
-    return CaptionState(caption_ids.masked_fill(again, mask_id), confidence, state.step + 1)
+    again = rank(prediction.odds_against, active, order) < count
+    return CaptionState(caption_ids.masked_fill(again, mask_id), again, confidence, state.step + 1)
 
 
-def rank(confidence: Tensor, active: Tensor, order: Tensor) -> Tensor:
+def rank(odds_against: Tensor, active: Tensor, order: Tensor) -> Tensor:
     """How many active positions of the group come before each one, int64 [B, J], when the least
     sure come first; ties go by `order`, int64 [J]. Positions that aren't active rank last.
 
     Counted pair by pair, since a sort inside the graph can't run in every engine.
     """
-    values = torch.where(active, confidence, _SURE)
+    values = torch.where(active, odds_against, _NEVER)
     mine, other = values.unsqueeze(2), values.unsqueeze(1)
     earlier = order.unsqueeze(0) < order.unsqueeze(1)
-    before = (other < mine) | ((other == mine) & earlier)
+    before = (other > mine) | ((other == mine) & earlier)
     return before.to(torch.int64).sum(dim=-1)

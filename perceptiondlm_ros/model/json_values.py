@@ -40,7 +40,7 @@ def section(values: dict[str, Any], key: str) -> dict[str, Any]:
     """
     value = values.get(key, {})
     if not isinstance(value, dict):
-        raise _wrong(key, value, "a JSON object")
+        raise wrong(key, value, "a JSON object")
     return value
 
 
@@ -48,7 +48,7 @@ def whole(values: dict[str, Any], key: str, default: int, least: int = 1) -> int
     """A whole number, `least` to `MOST`."""
     value = values.get(key, default)
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= MOST:
-        raise _wrong(key, value, f"a whole number from {least} to {MOST}")
+        raise wrong(key, value, f"a whole number from {least} to {MOST}")
     return value
 
 
@@ -56,7 +56,7 @@ def number(values: dict[str, Any], key: str, default: float) -> float:
     """A finite number above 0."""
     value = values.get(key, default)
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < 1e30:
-        raise _wrong(key, value, "a number above 0")
+        raise wrong(key, value, "a number above 0")
     return float(value)
 
 
@@ -64,7 +64,7 @@ def flag(values: dict[str, Any], key: str, default: bool) -> bool:
     """true or false, nothing that only counts as one of them."""
     value = values.get(key, default)
     if not isinstance(value, bool):
-        raise _wrong(key, value, "true or false")
+        raise wrong(key, value, "true or false")
     return value
 
 
@@ -78,7 +78,8 @@ def pair(values: dict[str, Any], key: str, default: int | None) -> tuple[int, in
     return rows, columns
 
 
-def _wrong(key: str, value: Any, expected: str) -> CheckpointError:
+def wrong(key: str, value: Any, expected: str) -> CheckpointError:
+    """The error for a value that can't be used."""
     return CheckpointError(
         f"the checkpoint's configuration says {key} is {value!r:.80}, expected {expected}, as in "
         "the layout of the published PerceptionDLM"

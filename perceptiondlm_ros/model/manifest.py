@@ -10,18 +10,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from os.path import lexists
 from pathlib import Path
 from typing import Any
 
 from perceptiondlm_ros.errors import CheckpointError
+from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.model.contract import Buckets
 from perceptiondlm_ros.model.json_values import MOST, read_json, section
 
 MANIFEST = "manifest.json"
 FORMAT = "perceptiondlm_ros exported model"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""2: the denoiser takes and gives the masked positions. Graphs of other versions can't be run."""
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 SCHEDULES = ("linear",)
 GRAPHS = ("vision_encoder", "denoiser")
@@ -67,6 +70,11 @@ class GraphRecord:
     inputs: dict[str, TensorRecord]
     outputs: dict[str, TensorRecord]
 
+    def file_for(self, kind: str) -> str | None:
+        """The file that ONNX Runtime runs on a `cpu` or a `cuda` device; None where there is none
+        for it."""
+        return self.cpu_file or self.file if kind == "cpu" else self.file
+
 
 @dataclass(frozen=True)
 class Manifest:
@@ -105,7 +113,7 @@ class Manifest:
         """Read the manifest of an exported folder; the files are not looked at.
 
         Raises:
-            CheckpointError: it is missing, damaged, of another program or of a newer version.
+            CheckpointError: it is missing, damaged, of another program or of another version.
         """
         path = folder / MANIFEST
         raw = read_json(path)
@@ -174,13 +182,17 @@ class Manifest:
         """Every file that is not the one that was exported, with what is wrong with it."""
         return dict(self._problems(folder, progress))
 
+    def applied_to(self, config: ModelConfig) -> ModelConfig:
+        """The checkpoint's config with what was settled by the export."""
+        return replace(config, denoising_steps=self.steps, caption_tokens=self.caption_tokens)
+
     def refuse_foreign(self, folder: Path) -> None:
         """Hold against the manifest what is read where it is there, and isn't missed where not.
 
         Raises:
             CheckpointError: the folder has one that the export did not write.
         """
-        if _OPTIONAL not in self.files and (folder / _OPTIONAL).exists():
+        if _OPTIONAL not in self.files and lexists(folder / _OPTIONAL):
             raise CheckpointError(
                 f"{folder / _OPTIONAL} is not of this export, and would change what the model "
                 "sees; remove it, or export the checkpoint again"
@@ -197,7 +209,7 @@ class Manifest:
 
 def is_exported(folder: Path) -> bool:
     """Whether the folder is an exported model rather than a checkpoint."""
-    return (folder / MANIFEST).exists()
+    return lexists(folder / MANIFEST)
 
 
 def record_of(path: Path, progress: Callable[[int], None] | None = None) -> FileRecord:
@@ -248,13 +260,19 @@ def _check_format(path: Path, raw: dict[str, Any]) -> None:
     version = raw.get("format_version")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise CheckpointError(
-            f"{path} has format_version {version!r:.60}, expected a number from 1 to "
-            f"{FORMAT_VERSION}; export the checkpoint again"
+            f"{path} has format_version {version!r:.60}, expected {FORMAT_VERSION}; export the "
+            "checkpoint again"
+        )
+    if version < FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path} has format_version {version}, and this package runs {FORMAT_VERSION}: the "
+            "folder was exported by an older version of it, whose graphs compute other captions; "
+            "export the checkpoint again"
         )
     if version > FORMAT_VERSION:
         raise CheckpointError(
-            f"{path} has format_version {version}, and this package knows {FORMAT_VERSION} at "
-            "most; update the package, or export the checkpoint again with this one"
+            f"{path} has format_version {version}, and this package runs {FORMAT_VERSION}; update "
+            "the package, or export the checkpoint again with this one"
         )
 
 

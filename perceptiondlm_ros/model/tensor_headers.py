@@ -5,7 +5,8 @@ Only the headers of the files are read, and torch isn't needed for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,23 @@ from perceptiondlm_ros.model.published import (
 )
 
 _SAME = "config.json and the weights must be of the same checkpoint"
+
+_FLOATS = ("F64", "F32", "F16", "BF16")
+_COMPANIONS = {
+    "scales beside fewer bits": (
+        *("weight_scale_inv", "weight_scale", "weight_scale_2", "weight_scales", "scale_inv"),
+        *("scale_weight", "scale_input", "input_scale", "output_scale", "weight_zero_point"),
+        *("weight_packed", "weight_shape", "weight_g_idx", "k_scale", "v_scale"),
+    ),
+    "GPTQ or AWQ": ("qweight", "qzeros", "scales", "g_idx"),
+    "bitsandbytes": ("absmax", "quant_map", "nested_absmax", "nested_quant_map", "SCB"),
+    "HQQ": ("W_q",),
+    "quanto or torchao": ("_data", "_scale", "_qdata"),
+    "MXFP4": ("gate_proj_blocks", "up_proj_blocks", "down_proj_blocks"),
+}
+"""Last parts of the names of what quantised weights come with, by the method."""
+
+_METHODS = {last: method for method, names in _COMPANIONS.items() for last in names}
 
 
 @dataclass(frozen=True)
@@ -96,9 +114,11 @@ def check_headers(folder: Path, found: dict[str, TensorHeader], config: ModelCon
     """Hold what the files have against what the config needs.
 
     Raises:
-        CheckpointError: a tensor is missing, unexpected or of another shape; the message names it.
+        CheckpointError: the weights are quantised, or a tensor is missing, unexpected or of another
+            shape; the message names it.
     """
     wanted = published_shapes(config)
+    _refuse_quantised(folder, found, wanted.keys())
     missing = sorted(wanted.keys() - found.keys())
     if missing:
         raise CheckpointError(
@@ -115,3 +135,29 @@ def check_headers(folder: Path, found: dict[str, TensorHeader], config: ModelCon
                 f"tensor {name} has shape {list(found[name].shape)}, expected {list(shape)}; "
                 f"{_SAME}"
             )
+
+
+def _refuse_quantised(
+    folder: Path, found: dict[str, TensorHeader], wanted: Collection[str]
+) -> None:
+    """Weights of few bits mean nothing without their scales, which this package doesn't apply."""
+    signs = [
+        *((name, method) for name in sorted(found) if (method := _method(name))),
+        *(
+            (name, f"its elements are {found[name].dtype}")
+            for name in sorted(found.keys() & wanted)
+            if found[name].dtype not in _FLOATS
+        ),
+    ]
+    if signs:
+        name, sign = signs[0]
+        raise CheckpointError(
+            f"{folder} holds quantised weights, as tensor {name} tells ({sign}), expected F32, F16 "
+            "or BF16; take the checkpoint that they were made from"
+        )
+
+
+def _method(name: str) -> str | None:
+    """How the weight that the tensor belongs to was quantised; None for a tensor of its own."""
+    last = re.split(r"[.:]", name)[-1]
+    return "bitsandbytes" if "quant_state.bitsandbytes" in name else _METHODS.get(last)

@@ -9,6 +9,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from perceptiondlm_ros.errors import CheckpointError, InputError
+from perceptiondlm_ros.model.config import ModelConfig
 
 MASK, IMAGE, IMAGE_START, IMAGE_END = "<|mdm_mask|>", "<IMG_CONTEXT>", "<img>", "</img>"
 END_OF_TURN, END_OF_TEXT = "<|eot_id|>", "<|endoftext|>"
@@ -74,6 +75,25 @@ class CaptionTokenizer:
             )
         return int(found)
 
+    def check_fits(self, config: ModelConfig) -> None:
+        """Hold the tokens against the model's.
+
+        Raises:
+            CheckpointError: the model has no embedding for a token, or puts its visual tokens in
+                the places of another one.
+        """
+        vocabulary, image = config.language.vocab_size, config.image_token_id
+        if self.largest_id >= vocabulary:
+            raise CheckpointError(
+                f"{self._path} has a token {self.largest_id}, expected less than the model's "
+                f"vocab_size {vocabulary}; both must be of the same checkpoint"
+            )
+        if image is not None and image != self.image_id:
+            raise CheckpointError(
+                f"{self._path} has {IMAGE} as token {self.image_id}, expected {image}, which "
+                "config.json says is image_token_id; both must be of the same checkpoint"
+            )
+
     def encode(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
@@ -105,10 +125,12 @@ class CaptionTokenizer:
         """The text of a caption's M raw tokens.
 
         Returns:
-            The text before the first end token, the number of tokens it was made of, and whether
-            no end token was found, so that the caption is cut off.
+            The text before the first end token, the number of tokens before that, and whether no
+            end token was found, so that the caption is cut off. Special tokens are no text, nor is
+            the mask token, which stays where the model predicts it.
         """
         ends = np.flatnonzero(np.isin(token_ids, self._end_ids))
         length = int(ends[0]) if len(ends) else len(token_ids)
-        text = self._tokenizer.decode(list(token_ids[:length]), skip_special_tokens=True)
+        words = [index for index in token_ids[:length] if index != self.mask_id]
+        text = self._tokenizer.decode(words, skip_special_tokens=True)
         return text.strip(), length, not len(ends)

@@ -8,7 +8,13 @@ from typing import Literal, Protocol
 import numpy as np
 
 from perceptiondlm_ros.model.config import ModelConfig
-from perceptiondlm_ros.model.contract import Buckets, FloatArray, IntArray, ModelInputs
+from perceptiondlm_ros.model.contract import (
+    BoolArray,
+    Buckets,
+    FloatArray,
+    IntArray,
+    ModelInputs,
+)
 
 CacheMode = Literal["exact", "prefix"]
 """`exact` recomputes every row at every step; `prefix` keeps keys and values of the rows before
@@ -20,24 +26,29 @@ class DenoisingState:
     """Where a pass stands after a denoising step.
 
     Attributes:
-        token_ids: int64 [B, N, M], the mask token where a position was masked again.
+        token_ids: int64 [B, N, M], the mask token where a position was masked again, and where it
+            is what the model predicted.
+        masked: bool [B, N, M], the positions that were masked again.
         confidence: float32 [B, N, M], the probability of each token at the step that set it.
         best_ids: int64 [B, N, M], the most probable token at each position at this step.
         best_confidence: float32 [B, N, M], its probability, in [0, 1].
     """
 
     token_ids: IntArray
+    masked: BoolArray
     confidence: FloatArray
     best_ids: IntArray
     best_confidence: FloatArray
 
-    def filled(self, mask_id: int) -> DenoisingState:
-        """The state if the pass ended here: what is masked takes its most probable token."""
-        masked = self.token_ids == mask_id
+    def filled(self) -> DenoisingState:
+        """What is masked takes its most probable token of this step, also where another one was
+        settled before; a pass that ends here would have kept that.
+        """
         return replace(
             self,
-            token_ids=np.where(masked, self.best_ids, self.token_ids),
-            confidence=np.where(masked, self.best_confidence, self.confidence),
+            token_ids=np.where(self.masked, self.best_ids, self.token_ids),
+            masked=np.zeros_like(self.masked),
+            confidence=np.where(self.masked, self.best_confidence, self.confidence),
         )
 
 

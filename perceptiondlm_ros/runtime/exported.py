@@ -25,9 +25,4 @@ def open_exported(folder: Path, *, graphs: bool = True) -> tuple[Manifest, Model
     manifest.refuse_foreign(folder)
     kept = {n: r for n, r in manifest.files.items() if graphs or not n.endswith(_OF_GRAPHS)}
     replace(manifest, files=kept).verify(folder)
-    config = replace(
-        ModelConfig.from_folder(folder),
-        denoising_steps=manifest.steps,
-        caption_tokens=manifest.caption_tokens,
-    )
-    return manifest, config
+    return manifest, manifest.applied_to(ModelConfig.from_folder(folder))

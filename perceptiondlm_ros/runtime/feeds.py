@@ -46,6 +46,7 @@ class StateFeed:
 
     Attributes:
         caption_ids: int64 [B, J], all masks.
+        masked: bool [B, J], all true.
         confidence: float32 [B, J], zeros.
         active: bool [B, J].
         schedule: int64 [B, S].
@@ -53,6 +54,7 @@ class StateFeed:
     """
 
     caption_ids: IntArray
+    masked: BoolArray
     confidence: FloatArray
     active: BoolArray
     schedule: IntArray
@@ -105,6 +107,7 @@ def first_state(inputs: ModelInputs, steps: int) -> StateFeed:
     shape = (len(inputs.regions), inputs.layout.slots * inputs.layout.caption_tokens)
     return StateFeed(
         caption_ids=np.full(shape, inputs.mask_id, dtype=np.int64),
+        masked=np.ones(shape, dtype=np.bool_),
         confidence=np.zeros(shape, dtype=np.float32),
         active=np.repeat(inputs.active, inputs.layout.caption_tokens, axis=1),
         schedule=remasking_schedule(inputs.regions, inputs.layout.caption_tokens, steps),

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,8 +31,9 @@ from perceptiondlm_ros.runtime.feeds import (
     whole_rows,
 )
 from perceptiondlm_ros.runtime.onnx_devices import Device, compute_thread, session_options
+from perceptiondlm_ros.runtime.onnx_weights import WEIGHTS, from_memory_helps, held_in_memory
 
-_STATE = ("caption_ids", "confidence", "step")
+_STATE = ("caption_ids", "masked", "confidence", "step")
 
 
 class Graphs(NamedTuple):
@@ -59,8 +59,9 @@ class Graphs(NamedTuple):
             place = engines_folder(folder)
             for name, spec in engine_specs(folder, manifest, config).items():
                 providers[name] = [device.tensorrt(place, spec.profiles), *providers[name]]
+        weights = [folder / name for name in manifest.files if name.endswith(WEIGHTS)]
         vision_encoder, denoiser = (
-            _session(folder / files[name], providers[name], device) for name in GRAPHS
+            _session(folder / files[name], weights, providers[name], device) for name in GRAPHS
         )
         return cls(vision_encoder, denoiser, device)
 
@@ -154,7 +155,7 @@ class OnnxSession:
             raise BackendError("no denoising step was run yet, expected one before the state")
         with _failures_reported(self._device):
             now = self._states[self._step % 2]
-            values = (now["caption_ids"], now["confidence"], *self._best.values())
+            values = (*(now[name] for name in _STATE if name != "step"), *self._best.values())
             # A copy, since the memory is written again by the next step.
             return DenoisingState(*(v.numpy().reshape(self._shape).copy() for v in values))
 
@@ -217,7 +218,7 @@ def _encode(graphs: Graphs, inputs: ModelInputs) -> onnxruntime.OrtValue:
 
 def _file(folder: Path, graph: GraphRecord, device: Device) -> str:
     """The ONNX file that the device runs best."""
-    file = graph.cpu_file or graph.file if device.kind == "cpu" else graph.file
+    file = graph.file_for(device.kind)
     if file is None:
         raise BackendError(
             f"{folder} was exported for CPUs alone, and device is {device}; use device cpu, or "
@@ -226,10 +227,22 @@ def _file(folder: Path, graph: GraphRecord, device: Device) -> str:
     return file
 
 
-def _session(path: Path, providers: list[Any], device: Device) -> Any:
+def _session(path: Path, weights: list[Path], providers: list[Any], device: Device) -> Any:
+    """Args:
+    weights: the files beside it that may hold its weights.
+    """
+
+    def make(options: onnxruntime.SessionOptions) -> Any:
+        return onnxruntime.InferenceSession(str(path), options, providers=providers)
+
     try:
-        make = partial(onnxruntime.InferenceSession, str(path), session_options())
-        return compute_thread().submit(make, providers=providers).result()
+        try:
+            return compute_thread().submit(make, session_options()).result()
+        except Exception:
+            if not from_memory_helps(path, weights):
+                raise
+        with held_in_memory(weights) as options:
+            return compute_thread().submit(make, options).result()
     except Exception as error:  # onnxruntime's errors have no common base
         raise BackendError(
             f"{device} can't load {path} with onnxruntime {onnxruntime.__version__}: {error}"

@@ -125,15 +125,21 @@ def compute_thread() -> ThreadPoolExecutor:
 
 
 def session_options() -> onnxruntime.SessionOptions:
-    """Threads for the cores that this process may use, and no denormal numbers, see
-    `compute_thread`.
+    """As many threads as the process may use, and no denormal numbers, see `compute_thread`.
 
     What a masked column adds is such a number before it is multiplied away, and arithmetic with
     them made attention five times slower (ONNX Runtime 1.32 on a Xeon).
     """
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    options.intra_op_num_threads = thread_count()
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
     return options
+
+
+def thread_count() -> int:
+    """One for each core that this process may use; fewer with OMP_NUM_THREADS, as for torch."""
+    cores = len(os.sched_getaffinity(0))
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return min(cores, int(limit)) if limit.isdecimal() and int(limit) else cores

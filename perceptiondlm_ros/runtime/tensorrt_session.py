@@ -22,8 +22,17 @@ from perceptiondlm_ros.runtime.feeds import (
     whole_rows,
 )
 
-_STATE = ("caption_ids", "confidence", "step")
+_STATE = ("caption_ids", "masked", "confidence", "step")
 """What a step gives to the next one, where it is called `new_...`."""
+
+_SEEN = {
+    "new_caption_ids": np.int64,
+    "new_masked": np.bool_,
+    "new_confidence": np.float32,
+    "best_ids": np.int64,
+    "best_confidence": np.float32,
+}
+"""The outputs that are a `DenoisingState`, in its order."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +128,7 @@ class TensorRTSession:
         device = self._workspace.device
         device.activate()
         found: dict[str, np.ndarray] = {}
-        for name in ("new_caption_ids", "new_confidence", "best_ids", "best_confidence"):
-            dtype = np.int64 if name.endswith("ids") else np.float32
+        for name, dtype in _SEEN.items():
             found[name] = np.empty(self._shape, dtype=dtype)
             device.download(self._outputs[name].buffer, found[name])
         device.synchronize()

@@ -107,9 +107,8 @@ class TorchSession:
         feed = first_state(inputs, steps)
         self.steps = feed.schedule.shape[1]
         self._active, self._schedule = self._tensor(feed.active), self._tensor(feed.schedule)
-        self._state = CaptionState(
-            self._tensor(feed.caption_ids), self._tensor(feed.confidence), self._tensor(feed.step)
-        )
+        first = (feed.caption_ids, feed.masked, feed.confidence, feed.step)
+        self._state = CaptionState(*map(self._tensor, first))
         self._prediction: Prediction | None = None
 
     @torch.inference_mode()
@@ -125,7 +124,11 @@ class TorchSession:
         if self._prediction is None:
             raise BackendError("no denoising step was run yet, expected one before the state")
         with _failures_reported(self._device):
-            tensors = (self._state.caption_ids, self._state.confidence, *self._prediction)
+            state, prediction = self._state, self._prediction
+            tensors = (
+                *(state.caption_ids, state.masked, state.confidence),
+                *(prediction.best_ids, prediction.best_confidence),
+            )
             return DenoisingState(*(t.cpu().numpy().reshape(self._shape) for t in tensors))
 
     @torch.inference_mode()

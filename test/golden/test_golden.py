@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from golden_cases import CASES, GOLDEN, GoldenCase
+from golden_cases import CASES, GOLDEN, REMASKING, GoldenCase
 
 from perceptiondlm_ros.model.attention_mask import allowed_attention
 from perceptiondlm_ros.processing.inputs import group_regions
@@ -34,10 +35,20 @@ def session(golden: GoldenCase) -> TorchSession:
     return backend.start(golden.inputs(), "exact", golden.case["steps"])
 
 
-def test_all_cases_are_found() -> None:
-    if not GOLDEN.is_dir() and "CI" not in os.environ:
-        pytest.skip(f"no golden cases: {GOLDEN} does not exist")
-    assert len(CASES) == 14, f"golden cases are expected in {GOLDEN}, found {len(CASES)}"
+@pytest.mark.parametrize(("folder", "count"), [(GOLDEN, 14), (REMASKING, 2)])
+def test_all_cases_are_found(folder: Path, count: int) -> None:
+    if not folder.is_dir() and "CI" not in os.environ:
+        pytest.skip(f"no golden cases: {folder} does not exist")
+    found = [case for case in CASES if case.checkpoint.parent == folder]
+    assert len(found) == count, f"golden cases are expected in {folder}, found {len(found)}"
+
+
+def test_the_model_predicts_the_mask_token_in_the_cases_about_it() -> None:
+    cases = [case for case in CASES if case.checkpoint.parent == REMASKING]
+    if not cases:
+        pytest.skip(f"no golden cases: {REMASKING} does not exist")
+    for case in cases:
+        assert case.tokenizer.mask_id in case.arrays["caption_ids"]
 
 
 def test_regions_are_ordered_by_area(golden: GoldenCase) -> None:

@@ -84,7 +84,7 @@ class Writer:
             ids[place][: len(text)] = text[: ids.shape[2]]
         confidence = np.full(ids.shape, self._confidence, np.float32)
         confidence[ids == tiny_tokenizer().end_of_turn_id] = 1.0
-        return DenoisingState(ids, confidence, ids, confidence)
+        return DenoisingState(ids, np.zeros(ids.shape, np.bool_), confidence, ids, confidence)
 
 
 def written(backend: Writer, **options: Any) -> Captioner:
@@ -178,6 +178,16 @@ class TestCaption:
     def test_an_empty_caption_has_the_confidence_of_its_end(self) -> None:
         (caption,) = written(Writer(lambda _: "")).describe(SMALL, [strip(0)])
         assert caption == Caption("", 1.0, caption.token_ids, False)
+
+    def test_the_mask_token_is_left_out_of_the_text_and_stays_among_the_tokens(self) -> None:
+        (caption,) = written(Writer(lambda _: "a<|mdm_mask|> b")).describe(SMALL, [strip(0)])
+        assert caption.text == "a b" and not caption.truncated
+        assert caption.token_ids[1] == tiny_tokenizer().mask_id
+        assert caption.confidence == pytest.approx(0.5), "of what comes before the end"
+
+    def test_a_caption_of_mask_tokens_alone_is_empty(self) -> None:
+        (caption,) = written(Writer(lambda _: "<|mdm_mask|>" * 6)).describe(SMALL, [strip(0)])
+        assert caption == Caption("", 0.5, [tiny_tokenizer().mask_id] * 6, True)
 
     def test_types_are_plain_and_the_caption_frozen(self) -> None:
         (caption,) = own_captioner().describe(IMAGE, MASKS[:1])

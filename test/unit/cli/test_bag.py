@@ -14,11 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import bag_support
+import numpy as np
 import pytest
 from bag_support import START, contents, scene, write_bag
+from patience import PATIENCE
 
-from perceptiondlm_ros.cli import model_arguments
+import perceptiondlm_ros.offline
+from perceptiondlm_ros.cli import bag, model_arguments
 from perceptiondlm_ros.cli.main import main
+from perceptiondlm_ros.messages.boxes import FITS
 from perceptiondlm_ros.offline.definitions import DETECTIONS, IMAGE
 
 
@@ -56,6 +60,23 @@ def test_it_says_what_it_did(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert len(contents(tmp_path / "out").described) == 3
 
 
+def test_a_bag_that_is_not_whole_is_an_error_or_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notes = bag_support.Foreign("/notes", "json", ("diary", "jsonschema", b"{}"))
+    source = bag_support.write_mcap(tmp_path / "in.mcap", scene(3), [notes])
+    source.write_bytes(source.read_bytes()[:-20])
+    line = fails(capsys, source, tmp_path / "out")
+    assert "it ends in the middle of a record" in line
+    assert "`mcap recover`" in line and "--partial" in line
+    assert main(["bag", str(source), str(tmp_path / "out"), "--partial"]) == 0
+    captioned, foreign, lacking, written = capsys.readouterr().out.splitlines()
+    assert captioned == "captioned 6 regions in 3 frames"
+    assert foreign == "copied as they are, not being ROS 2's: /notes (json)"
+    assert lacking.startswith("the bag is not whole: in.mcap: at byte")
+    assert written.startswith(str(tmp_path / "out"))
+
+
 def test_options_reach_the_frames(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = write_bag(tmp_path / "in", scene(3))
     options = ["--max-regions", "2", "--descriptions", "/said", "--min-score", "0.4"]
@@ -63,6 +84,50 @@ def test_options_reach_the_frames(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "1 detections dropped: above the limit of 2 regions" in capsys.readouterr().out
     described = contents(tmp_path / "out", "/said").described
     assert [len(message.regions) for _, message in described] == [1, 2, 2]
+
+
+def test_normalised_boxes_are_told_with_the_options_that_make_them_right(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shares = [(0.1, 0.2, 0.4, 0.8), (0.5, 0.5, 1.0, 0.9)]
+    messages = [
+        ("/image", START, IMAGE, bag_support.image(START)),
+        ("/detections", START + 1, DETECTIONS, bag_support.detections(START, shares)),
+    ]
+    source = write_bag(tmp_path / "in", messages)
+    assert main(["bag", str(source), str(tmp_path / "out")]) == 0
+    told = capsys.readouterr().out
+    assert "2 detections dropped: smaller than two pixels" in told
+    assert "detections.image_width:=1" in told and "--image-width 1 --image-height 1" in told
+    advised = ["--image-width", "1", "--image-height", "1", "--image-fit", "stretch"]
+    assert main(["bag", str(source), str(tmp_path / "again"), *advised]) == 0
+    assert "dropped" not in capsys.readouterr().out
+    ((_, message),) = contents(tmp_path / "again").described
+    sizes = [(region.bbox.size_x, region.bbox.size_y) for region in message.regions]
+    assert np.allclose(sizes, [(0.3 * 32, 0.6 * 24), (0.5 * 32, 0.4 * 24)])
+
+
+def test_nearly_black_images_are_told_with_the_option_that_makes_them_right(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dark = bag_support.image(START)
+    dark.encoding, dark.step = "mono16", 2 * dark.width
+    dark.data = np.full(dark.width * dark.height, 1000, np.uint16).view(np.uint8)
+    found = bag_support.detections(START, [(2, 2, 9, 9)])
+    messages = [("/image", START, IMAGE, dark), ("/detections", START + 1, DETECTIONS, found)]
+    source = write_bag(tmp_path / "in", messages)
+    assert main(["bag", str(source), str(tmp_path / "out")]) == 0
+    told = capsys.readouterr().out
+    assert "1 frames have an image whose captions are doubtful" in told
+    assert "set --significant-bits 10" in told
+    assert main(["bag", str(source), str(tmp_path / "again"), "--significant-bits=10"]) == 0
+    assert "doubtful" not in capsys.readouterr().out
+    assert main(["bag", str(source), str(tmp_path / "few"), "--significant-bits=8"]) == 0
+    assert "got numbers above 255, expected 8 significant bits" in capsys.readouterr().out
+
+
+def test_the_ways_to_fit_an_image_are_those_of_the_node() -> None:
+    assert bag._FITS == FITS
 
 
 def test_several_topics_have_to_be_told_apart(
@@ -135,9 +200,10 @@ def test_every_option_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None
     with pytest.raises(SystemExit):
         main(["bag", "--help"])
     told = capsys.readouterr().out
-    options = ("--image", "--detections", "--masks", "--descriptions", "--tolerance")
+    options = ("--image", "--detections", "--masks", "--descriptions", "--tolerance", "--partial")
     options += ("--max-regions", "--min-score", "--classes", "--excluded-classes", "--checkpoint")
     options += ("--backend", "--device", "--steps", "--caption-tokens", "--cache", "--prompt")
+    options += ("--image-width", "--image-height", "--image-fit", "--significant-bits")
     assert [option for option in options if option not in told] == []
     assert "OUT.partial" in told
     text = (Path(__file__).parents[3] / "docs" / "bags.md").read_text(encoding="utf-8")
@@ -148,6 +214,8 @@ def test_every_option_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None
 def test_without_rosbags_it_says_what_to_install(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # What is imported anew sets this as well, and other tests must find their own modules again.
+    monkeypatch.setattr(perceptiondlm_ros, "offline", perceptiondlm_ros.offline)
     for name in [name for name in sys.modules if name.startswith("perceptiondlm_ros.offline")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "rosbags.typesys", None)
@@ -170,7 +238,7 @@ def test_a_terminal_shows_how_far_it_is(tmp_path: Path) -> None:
             shown += os.read(ours, 4096)
         except OSError:  # the other end is closed
             break
-    assert run.wait(120) == 0
+    assert run.wait(PATIENCE) == 0
     assert b"captioning" in shown
     assert b"3/3" in shown or b"2/3" in shown
 

@@ -33,7 +33,7 @@ def test_json_holds_everything_and_nothing_else_is_on_stdout(
     run: Any, fake: list[Any], photo: Path, half: Path
 ) -> None:
     status, out, err = run("caption", photo, "--box=-3,0,10,9.5", "--mask", half, "--json")
-    assert (status, err) == (0, "")
+    assert (status, len(err.splitlines())) == (0, 1)
     assert json.loads(out) == [
         {
             "region": {"box": [-3, 0, 10, 9.5]},
@@ -50,6 +50,54 @@ def test_json_holds_everything_and_nothing_else_is_on_stdout(
             "token_ids": [3, 1],
         },
     ]
+
+
+def test_each_box_that_is_cut_is_told_with_what_is_left(
+    run: Any, fake: list[Any], photo: Path
+) -> None:
+    boxes = ["-3,0,10,9.5", "0,0,40,30", "20,10,40.5,90", "5,5,9,9"]
+    status, out, err = run("caption", photo, *(f"--box={box}" for box in boxes))
+    assert status == 0 and len(out.splitlines()) == 5
+    told = "reaches beyond the image of 40 x 30 pixels; it is cut to box"
+    assert err.splitlines() == [
+        f"perceptiondlm: --box -3,0,10,9.5 {told} 0,0,10,9.5",
+        f"perceptiondlm: --box 20,10,40.5,90 {told} 20,10,40,30",
+    ]
+
+
+def test_a_box_beyond_the_image_is_refused(run: Any, tiny_checkpoint: Path, photo: Path) -> None:
+    if not tiny_checkpoint.is_dir():
+        pytest.skip(f"no golden data in {tiny_checkpoint.parent}")
+    inside = "--box=1,1,20,20"
+    for box in ("50,0,60,10", "-9,0,-1,9"):
+        status, out, err = run(
+            "caption", photo, inside, f"--box={box}", "--checkpoint", tiny_checkpoint
+        )
+        assert (status, out) == (2, "")
+        assert f"--box {box} covers no pixel of the 40 x 30 image" in err
+
+
+def test_shares_of_the_image_are_no_pixels(run: Any, fake: list[Any], photo: Path) -> None:
+    status, _, err = run("caption", photo, "--box", "0.1,0.2,0.5,0.9", "--box", "1,1,2,9")
+    assert status == 0
+    assert err == (
+        "perceptiondlm: --box 0.1,0.2,0.5,0.9 is smaller than two pixels; coordinates are pixels "
+        "of the image, which has 40 x 30, and no shares of it\n"
+    )
+
+
+def test_a_nearly_black_picture_of_16_bits_is_told_or_stretched(
+    run: Any, fake: list[Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "dark.png"
+    Image.fromarray(np.full((30, 40), 4000, np.uint16)).save(path)
+    status, _, err = run("caption", path, "--box", "1,1,9,9")
+    assert status == 0 and err.startswith(f"perceptiondlm: captions of {path} are doubtful: ")
+    assert "use only the lowest 12 bits" in err and "set --significant-bits 12" in err
+    assert run("caption", path, "--box", "1,1,9,9", "--significant-bits", "12")[::2] == (0, "")
+    for wrong in ("7", "17", "x", "-1"):
+        status, _, err = run("caption", path, "--box", "1,1,9,9", f"--significant-bits={wrong}")
+        assert status == 2 and f"got {wrong!r}, expected a whole number from 8 to 16" in err
 
 
 def test_box_may_begin_with_a_minus(run: Any, fake: list[Any], photo: Path) -> None:

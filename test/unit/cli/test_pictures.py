@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -62,6 +63,38 @@ def test_16_bit_grey_keeps_its_range(tmp_path: Path) -> None:
     found = read(Image.fromarray(values), tmp_path / "image.png")
     assert found[0, :, 0].tolist() == [0, 1, 128, 255]
     assert (found == found[:, :, :1]).all()
+
+
+@given(bits=st.integers(8, 15))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=10)
+def test_fewer_significant_bits_of_grey_are_stretched_and_others_refused(
+    tmp_path: Path, bits: int
+) -> None:
+    full = np.linspace(0, 65535, 48).astype(np.uint16).reshape(6, 8)
+    path = tmp_path / "image.png"
+    Image.fromarray(full >> (16 - bits)).save(path)
+    stretched = read_picture(path, [], bits)
+    assert not stretched.doubts
+    expected = read(Image.fromarray(full), path)
+    assert np.abs(stretched.image.astype(int) - expected).max() <= (2 if bits == 8 else 1)
+    with pytest.raises(InputError, match=f"numbers above {2**bits - 1}"):
+        read_picture(path, [], bits)
+
+
+@pytest.mark.parametrize("name", ["image.png", "image.tiff"])
+def test_the_lowest_bits_of_16_bit_colours_are_told_as_they_cannot_be_read(
+    tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / name
+    colours = np.linspace(0, 65535, 144).astype(np.uint16).reshape(6, 8, 3)
+    cv2.imwrite(str(path), colours)
+    assert not read_picture(path, []).doubts
+    cv2.imwrite(str(path), colours >> 4)
+    (doubt,) = read_picture(path, []).doubts
+    assert "use only the lowest 12 bits" in doubt
+    assert not read_picture(path, [], 16).doubts
+    with pytest.raises(InputError, match="only the upper 8 can be read"):
+        read_picture(path, [], 12)
 
 
 @pytest.mark.parametrize("value", [-1.0, 0.5, 70000.0])

@@ -4,6 +4,7 @@ import io
 import threading
 
 import pytest
+from patience import PATIENCE
 
 from perceptiondlm_ros.cli.waiting import Waiting
 
@@ -33,9 +34,9 @@ def test_shows_what_is_going_on_and_leaves_nothing(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("sys.stderr", terminal)
     loading, captioning = terminal.expect("loading, 0 s"), terminal.expect("captioning")
     with Waiting("loading", patience=0) as waiting:
-        assert loading.wait(10)
+        assert loading.wait(PATIENCE)
         waiting.now("captioning")
-        assert captioning.wait(10)
+        assert captioning.wait(PATIENCE)
     assert terminal.getvalue().endswith("\r\x1b[K")
 
 

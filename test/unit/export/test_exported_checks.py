@@ -32,6 +32,11 @@ def failures(folder: Path, device: Device = ORIN) -> list[Finding]:
     return [finding for finding in findings if finding.status == "fail"]
 
 
+def warnings(folder: Path, device: Device = ORIN) -> list[Finding]:
+    _, findings = check_exported(folder, device)
+    return [finding for finding in findings if finding.status == "warn"]
+
+
 def subjects(folder: Path, device: Device = ORIN) -> set[str]:
     return {finding.subject for finding in failures(folder, device)}
 
@@ -166,16 +171,38 @@ def test_weights_that_the_manifest_does_not_name_are_told(damaged: Path) -> None
     manifest = Manifest.read(damaged)
     files = {name: f for name, f in manifest.files.items() if name != exported_folder.DATA}
     replace(manifest, files=files).write(damaged)
-    (finding,) = failures(damaged)
+    assert not failures(damaged)
+    (finding,) = warnings(damaged)
     assert "weights lie in denoiser.onnx.data, which the manifest doesn't name" in finding.text
+    (damaged / exported_folder.DATA).unlink()
+    (finding,) = failures(damaged)
+    assert "denoiser.onnx.data is missing" in finding.text
 
 
-def test_operators_that_tensorrt_lacks_fail_where_they_are_meant_for_it(damaged: Path) -> None:
+def test_operators_that_tensorrt_lacks_fail_where_it_would_run_them(damaged: Path) -> None:
     exported_folder.save_graph(damaged / "vision_encoder.onnx", operator="Bernoulli")
     exported_folder.rewrite(damaged, Manifest.read(damaged))
-    assert any(
-        "operator Bernoulli is not taken" in finding.text for finding in failures(damaged, CPU)
-    )
+    (finding,) = failures(damaged, ORIN)
+    assert "operator Bernoulli is not taken" in finding.text
+    assert not failures(damaged, CPU)
+    (finding,) = warnings(damaged, CPU)
+    assert "operator Bernoulli is not taken" in finding.text
+
+
+@pytest.mark.parametrize(("device", "run"), [(CPU, "cpu_file"), (ORIN, "file")])
+def test_a_graph_that_the_device_does_not_run_is_no_reason_to_fail(
+    device: Device, run: str, damaged: Path
+) -> None:
+    manifest = Manifest.read(damaged)
+    other = "cpu_file" if run == "file" else "file"
+    (damaged / "other.onnx").write_bytes(b"no ONNX at all")
+    record = manifest.graphs["vision_encoder"]
+    files = {run: "vision_encoder.onnx", other: "other.onnx"}
+    graphs = manifest.graphs | {"vision_encoder": replace(record, **files)}
+    exported_folder.rewrite(damaged, replace(manifest, graphs=graphs))
+    assert not failures(damaged, device)
+    (finding,) = warnings(damaged, device)
+    assert finding.subject == "other.onnx" and "can't be read as ONNX" in finding.text
 
 
 def test_an_export_for_cpus_needs_no_operator_of_tensorrts(damaged: Path) -> None:

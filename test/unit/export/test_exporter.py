@@ -12,6 +12,7 @@ from pathlib import Path
 import onnx
 import pytest
 from exported_models import exported, tiny
+from patience import PATIENCE
 from tiny_checkpoint import tiny_config
 
 from perceptiondlm_ros.errors import ExportError, InputError
@@ -113,7 +114,7 @@ def test_an_export_that_is_killed_leaves_nothing_that_loads_and_can_be_made_agai
         if line.startswith("quantising"):
             break
     os.kill(process.pid, signal.SIGKILL)
-    process.wait(20)
+    process.wait(PATIENCE)
     assert not output.exists()
     assert list(tmp_path.glob(".out.partial-*")), "the test is about what a killed export leaves"
     options = ExportOptions(precision="int8", steps=3, caption_tokens=4, prompt="What?")
@@ -126,7 +127,7 @@ def test_an_export_that_is_killed_leaves_nothing_that_loads_and_can_be_made_agai
 
 def test_json_of_the_manifest_is_readable_by_others(checkpoint: Path) -> None:
     document = json.loads((exported(checkpoint) / "manifest.json").read_text())
-    assert document["format_version"] == 1
+    assert document["format_version"] == 2
     assert document["graphs"]["denoiser"]["inputs"]["class_columns"] == {
         "dtype": "bool",
         "shape": ["groups", "kinds", "past + rows"],

@@ -60,6 +60,15 @@ def test_an_export_is_replaced_only_when_asked_to(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["file"]
 
 
+def test_of_a_link_only_the_link_is_replaced(tmp_path: Path) -> None:
+    save_exported(tmp_path / "exports" / "first")
+    (tmp_path / "out").symlink_to(tmp_path / "exports" / "first")
+    make(tmp_path / "out", overwrite=True)
+    assert not (tmp_path / "out").is_symlink() and (tmp_path / "out" / "file").exists()
+    assert (tmp_path / "exports" / "first" / "manifest.json").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"exports", "out"}
+
+
 def test_nothing_else_is_ever_replaced(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("years")

@@ -42,6 +42,13 @@ def test_what_a_backend_lacks_is_named() -> None:
     assert find_installed(lambda name: None).missing("onnx") == [*ALWAYS, "onnxruntime"]
 
 
+@pytest.mark.parametrize("build", ["onnxruntime_gpu", "onnxruntime_openvino", "ort_nightly"])
+def test_every_build_of_onnxruntime_counts(build: str) -> None:
+    found = installed(**{build: "1.23.0"})
+    assert found.missing("onnx") == []
+    assert found.libraries["onnxruntime"].distribution == build.replace("_", "-")
+
+
 def test_torch_stands_in_for_cuda_python() -> None:
     assert installed(tensorrt="10.3.0").missing("tensorrt") == ["cuda-python"]
     assert installed(tensorrt="10.3.0", cuda_python="12.6").missing("tensorrt") == []

@@ -16,6 +16,7 @@ from tiny_checkpoint import CONFIG, random_model, save_checkpoint, tiny_config
 from torch import Tensor
 
 from perceptiondlm_ros.errors import CheckpointError
+from perceptiondlm_ros.export.checkpoint_checks import check_weights
 from perceptiondlm_ros.model.checkpoint import load_model, save_model
 from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.model.perceptiondlm import PerceptionDLM
@@ -143,6 +144,54 @@ def test_tensors_that_the_computation_does_not_use_are_left_out(folder: Path) ->
     before = load(folder)
     rewrite(folder, unused)
     assert_equal_weights(load(folder), before)
+
+
+QUERY_LAYER = QUERY.removesuffix(".weight")
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        (
+            {QUERY: torch.zeros(32, 32).to(torch.float8_e4m3fn), f"{QUERY}_scale_inv": None},
+            f"{QUERY} tells .its elements are F8_E4M3",
+        ),
+        (
+            {
+                QUERY: torch.zeros(32, 32).to(torch.float8_e4m3fn),
+                f"{QUERY}_scale_inv": torch.ones(1, 1),
+            },
+            f"{QUERY}_scale_inv tells .scales",
+        ),
+        ({QUERY: torch.zeros(32, 32, dtype=torch.int8)}, "its elements are I8"),
+        ({f"{QUERY_LAYER}.input_scale": torch.ones(1)}, "input_scale tells"),
+        (
+            {
+                QUERY: None,
+                f"{QUERY_LAYER}.qweight": torch.zeros(4, 32, dtype=torch.int32),
+                f"{QUERY_LAYER}.qzeros": torch.zeros(1, 4, dtype=torch.int32),
+            },
+            "qweight tells .GPTQ or AWQ",
+        ),
+        (
+            {
+                QUERY: torch.zeros(512, 1, dtype=torch.uint8),
+                f"{QUERY}.absmax": torch.zeros(16),
+                f"{QUERY}.quant_state.bitsandbytes__nf4": torch.zeros(8, dtype=torch.uint8),
+            },
+            "absmax tells .bitsandbytes",
+        ),
+    ],
+    ids=["fp8", "fp8 with scales", "int8", "input scale", "gptq", "nf4"],
+)
+def test_quantised_weights_are_refused_as_such(
+    folder: Path, changes: dict[str, Tensor | None], named: str
+) -> None:
+    rewrite(folder, changes)
+    with pytest.raises(CheckpointError, match=f"holds quantised weights, as .*{named}"):
+        load(folder)
+    finding = check_weights(folder, ModelConfig.from_folder(folder))
+    assert finding.status == "fail" and "holds quantised weights" in finding.text
 
 
 @pytest.mark.parametrize("name", [QUERY, PATCHES, HEAD, "mask_id_embedding.weight"])

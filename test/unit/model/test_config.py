@@ -101,6 +101,8 @@ VISION, LANGUAGE = ("vision_model_config", "vision_config"), ("language_model_co
         ({"corrected_roi_replay": 1}, "corrected_roi_replay"),
         ({"downsample_ratio": float("nan")}, "downsample_ratio"),
         ({"denoising_steps": 0}, "denoising_steps"),
+        ({"image_token_id": -1}, "image_token_id"),
+        ({"image_token_id": "<image>"}, "image_token_id"),
         ({"caption_tokens": float("inf")}, "caption_tokens"),
         ({"vision_model_config": [["vision_config", {}]]}, "vision_model_config"),
         ({"language_model_config": "llada"}, "language_model_config"),
@@ -112,7 +114,7 @@ VISION, LANGUAGE = ("vision_model_config", "vision_config"), ("language_model_co
     ids=lambda value: str(value)[:50],
 )
 def test_values_of_the_wrong_kind_are_named(config: dict[str, Any], named: str) -> None:
-    with pytest.raises(CheckpointError, match=f"says {named} is .*, expected"):
+    with pytest.raises(CheckpointError, match=rf"says (\S+\.)?{named} is .*, expected"):
         read(config)
 
 
@@ -128,12 +130,10 @@ def test_values_of_the_wrong_kind_are_named(config: dict[str, Any], named: str) 
         ({"vision_select_layer": 12}, "vision_select_layer must name a layer"),
         ({"vision_select_layer": -13}, "vision_select_layer must name a layer"),
         (in_section(*VISION, num_attention_heads=7), "vision heads must divide its width"),
-        (in_section(*VISION, hidden_act="relu"), "vision hidden_act"),
         (in_section(*LANGUAGE, num_attention_heads=3), "heads must divide the width"),
         (in_section(*LANGUAGE, num_key_value_heads=5), "num_key_value_heads must divide"),
         (in_section(*LANGUAGE, hidden_size=96), "width of a head must be even"),
-        (in_section(*LANGUAGE, hidden_act="gelu"), "language hidden_act must be silu"),
-        (in_section(*LANGUAGE, rope_scaling={"type": "linear"}), "rope_scaling must be null"),
+        (in_section(*LANGUAGE, num_attention_heads=5000), "heads must divide the width"),
     ],
     ids=lambda value: str(value)[:50],
 )
@@ -154,6 +154,16 @@ def test_tile_limits_must_make_sense(limits: dict[str, Any]) -> None:
 def test_files_that_hold_no_json_object(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(CheckpointError, match=r"config\.json"):
+        ModelConfig.from_folder(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["processor_config.json", "preprocessor_config.json"])
+def test_a_link_to_nothing_is_not_taken_for_a_file_that_is_not_there(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / name).symlink_to(tmp_path / "blob that was not fetched")
+    with pytest.raises(CheckpointError, match=f"{name} can't be read"):
         ModelConfig.from_folder(tmp_path)
 
 

@@ -1,20 +1,33 @@
-"""A denoising step settles captions as published, on predictions that the test writes."""
+"""A denoising step settles captions as published, on predictions that the test writes; and which
+predictions it is sure of, on logits."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from functools import cache
+from itertools import permutations
 
 import numpy as np
+import onnx
+import onnx_ir
+import onnxruntime
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.export import Dim
 
+from perceptiondlm_ros.export import onnx_files
+from perceptiondlm_ros.export.graphs import Graph
+from perceptiondlm_ros.export.operators import find_problems
 from perceptiondlm_ros.model.contract import FloatArray, IntArray
-from perceptiondlm_ros.model.denoiser import CaptionState, Prediction, predict, settle
+from perceptiondlm_ros.model.denoiser import CaptionState, Prediction, predict, rank, settle
 from perceptiondlm_ros.runtime.feeds import remasking_schedule
 
 MASK = 99
+VOCABULARY = 32  # a vector at a time: else ONNX Runtime sums equal rows in different orders
 
 
 @dataclass
@@ -34,21 +47,32 @@ class Trace:
 
 
 class Script:
-    """Predicts at step s the tokens s*100 + position with the probabilities of row s."""
+    """Predicts at step s the tokens s*100 + position with the probabilities of row s.
 
-    def __init__(self, confidence: np.ndarray | list[list[float]], shape: tuple[int, ...]) -> None:
+    saying_mask: pairs of a step and a position where the mask token is predicted instead.
+    """
+
+    def __init__(
+        self,
+        confidence: np.ndarray | list[list[float]],
+        shape: tuple[int, ...],
+        saying_mask: Collection[tuple[int, int]] = (),
+    ) -> None:
         self._confidence = np.asarray(confidence, np.float32).reshape(-1, *shape)
         self._positions = np.arange(np.prod(shape)).reshape(shape)
+        self._saying_mask = saying_mask
         self.seen: list[IntArray] = []
 
     def predict(self, caption_ids: IntArray) -> Guess:
         step = len(self.seen)
         self.seen.append(caption_ids.copy())
-        return Guess(step * 100 + self._positions, self._confidence[step])
+        says_mask = np.isin(self._positions, [p for s, p in self._saying_mask if s == step])
+        tokens = np.where(says_mask, MASK, step * 100 + self._positions)
+        return Guess(tokens, self._confidence[step])
 
 
 class RandomSession:
-    """Tokens and probabilities from a seed, the same for the same tokens so far."""
+    """Tokens, often the mask token, and probabilities from a seed."""
 
     def __init__(self, seed: int) -> None:
         self._random = np.random.default_rng(seed)
@@ -56,7 +80,9 @@ class RandomSession:
     def predict(self, caption_ids: IntArray) -> Guess:
         shape = caption_ids.shape
         confidence = self._random.integers(0, 5, shape) / 4  # with many ties
-        return Guess(self._random.integers(0, 50, shape), confidence.astype(np.float32))
+        tokens = self._random.integers(0, 50, shape)
+        tokens[self._random.random(shape) < 0.2] = MASK
+        return Guess(tokens, confidence.astype(np.float32))
 
 
 def run(
@@ -72,14 +98,15 @@ def run(
     active = np.repeat(np.arange(slots) < np.asarray(counts)[:, None], tokens, axis=1)
     state = CaptionState(
         torch.full((groups, slots * tokens), MASK),
+        torch.ones((groups, slots * tokens), dtype=torch.bool),
         torch.zeros((groups, slots * tokens)),
         torch.zeros(1, dtype=torch.int64),
     )
     for _ in range(schedule.shape[1]):
         guess = session.predict(state.caption_ids.numpy().reshape(shape))
+        confidence = torch.from_numpy(guess.confidence).flatten(1)
         best = Prediction(
-            torch.from_numpy(guess.token_ids).flatten(1),
-            torch.from_numpy(guess.confidence).flatten(1),
+            torch.from_numpy(guess.token_ids).flatten(1), (1 - confidence) / confidence
         )
         order = torch.arange(slots * tokens)
         state = settle(
@@ -134,6 +161,19 @@ class TestLoop:
         assert result.token_ids.reshape(-1).tolist() == [0, 101]
         np.testing.assert_allclose(result.confidence.reshape(-1), [0.9, 0.7], rtol=1e-6)
 
+    def test_a_position_settled_with_the_mask_token_is_not_masked(self) -> None:
+        confidence = [[0.9, 0.8, 0.1, 0.2], [0.9, 0.2, 0.3, 0.9], [0.9, 0.9, 0.1, 0.9], [0.9] * 4]
+        session = Script(confidence, (1, 1, 4), [(0, 0), (1, 3)])
+        result = run(session, (1, 1, 4), steps=4)
+        assert result.token_ids.reshape(-1).tolist() == [MASK, 201, 302, MASK]
+        np.testing.assert_allclose(result.confidence.reshape(-1), 0.9, rtol=1e-6)
+
+    def test_it_can_be_masked_again_as_any_other(self) -> None:
+        confidence = [[0.9, 0.1], [0.1, 0.9], [0.9, 0.9], [0.9, 0.9]]
+        session = Script(confidence, (1, 1, 2), [(0, 0), (1, 1)])
+        result = run(session, (1, 1, 2), steps=4)
+        assert result.token_ids.reshape(-1).tolist() == [200, MASK]
+
     def test_ties_are_broken_by_index(self) -> None:
         session = Script(np.full((2, 40), 0.5), (1, 2, 20))
         run(session, (1, 2, 20), steps=2)
@@ -177,18 +217,19 @@ def published_loop(
 ) -> tuple[IntArray, list[IntArray]]:
     """The loop for one group as it is described, one position after the other."""
     current = [MASK] * (tokens * regions)
+    masked = set(range(len(current)))
     sent = []
     for step in range(steps):
         sent.append(np.array(current).reshape(1, regions, tokens))
         prediction = session.predict(sent[-1])
         best = prediction.token_ids.reshape(-1).tolist()
         probability = prediction.confidence.reshape(-1).tolist()
-        current = [b if c == MASK else c for b, c in zip(best, current, strict=True)]
+        current = [best[i] if i in masked else token for i, token in enumerate(current)]
         count = int(len(current) * ((steps - 1 - step) / steps))
         if count == 0:
             break
-        lowest = sorted(range(len(current)), key=lambda i: (probability[i], i))[:count]
-        current = [MASK if i in lowest else token for i, token in enumerate(current)]
+        masked = set(sorted(range(len(current)), key=lambda i: (probability[i], i))[:count])
+        current = [MASK if i in masked else token for i, token in enumerate(current)]
     return np.array(current).reshape(1, regions, tokens), sent
 
 
@@ -210,14 +251,126 @@ def test_it_does_what_the_description_says(
     assert ((result.confidence >= 0) & (result.confidence <= 1)).all()
 
 
-def test_the_most_probable_token_and_its_softmax_probability() -> None:
-    logits = torch.randn(2, 5, 30, generator=torch.Generator().manual_seed(3)) * 4
-    best_ids, best_confidence = predict(logits)
-    confidence, ids = logits.double().softmax(dim=-1).max(dim=-1)
-    assert torch.equal(best_ids, ids)
-    torch.testing.assert_close(best_confidence, confidence.float())
+class Sampling(nn.Module):
+    """What follows the logits in a step, fp32 [B, J, V]: the predictions, and how many positions
+    come before each one when the least sure come first."""
+
+    def forward(self, logits: Tensor, active: Tensor, order: Tensor) -> tuple[Tensor, ...]:
+        prediction = predict(logits)
+        ranks = rank(prediction.odds_against, active, order)
+        return prediction.best_ids, prediction.best_confidence, ranks
 
 
-def test_probabilities_of_huge_logits_stay_within_0_and_1() -> None:
-    confidence = predict(torch.tensor([[[1e30, 0.0], [1e30, 1e30], [-1e30, -1e30]]]))[1]
-    assert confidence.tolist() == [[1.0, 0.5, 0.5]]
+Sample = Callable[[np.ndarray], tuple[np.ndarray, ...]]
+"""fp32 [B, J, V] to the results of `Sampling` for positions that are all active."""
+
+
+def in_torch(logits: np.ndarray) -> tuple[np.ndarray, ...]:
+    active = torch.ones(logits.shape[:2], dtype=torch.bool)
+    order = torch.arange(logits.shape[1])
+    return tuple(t.numpy() for t in Sampling()(torch.from_numpy(logits), active, order))
+
+
+@cache
+def graph() -> onnxruntime.InferenceSession:
+    b, j = (Dim(name, min=1, max=1 << 20) for name in ("groups", "captions"))
+    example = (
+        torch.zeros(2, 24, VOCABULARY),
+        torch.ones(2, 24, dtype=torch.bool),
+        torch.arange(24),
+    )
+    traced = onnx_files.trace(
+        Graph(
+            "sampling",
+            Sampling(),
+            example,
+            {"logits": {0: b, 1: j}, "active": {0: b, 1: j}, "order": {0: j}},
+            ("logits", "active", "order"),
+            ("best_ids", "best_confidence", "ranks"),
+        )
+    )
+    model = onnx.shape_inference.infer_shapes(onnx_ir.to_proto(traced))
+    assert not find_problems(model), "TensorRT's parser takes it"
+    return onnxruntime.InferenceSession(model.SerializeToString())
+
+
+def in_the_graph(logits: np.ndarray) -> tuple[np.ndarray, ...]:
+    feed = {
+        "logits": logits,
+        "active": np.ones(logits.shape[:2], dtype=np.bool_),
+        "order": np.arange(logits.shape[1]),
+    }
+    return tuple(graph().run(None, feed))
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """In fp64, whatever comes."""
+    weights = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
+    return weights / weights.sum(axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize("sample", [in_torch, in_the_graph])
+class TestSureness:
+    def test_the_most_probable_token_and_its_softmax_probability(self, sample: Sample) -> None:
+        logits = np.random.default_rng(3).standard_normal((2, 5, VOCABULARY)).astype(np.float32) * 4
+        best_ids, best_confidence, _ = sample(logits)
+        np.testing.assert_array_equal(best_ids, logits.argmax(axis=-1))
+        np.testing.assert_allclose(best_confidence, softmax(logits).max(axis=-1), rtol=1e-6)
+
+    def test_probabilities_of_huge_logits_stay_within_0_and_1(self, sample: Sample) -> None:
+        logits = np.full((1, 3, VOCABULARY), -np.inf, dtype=np.float32)
+        logits[0, :, :2] = [[1e30, 0.0], [1e30, 1e30], [-1e30, -1e30]]
+        assert sample(logits)[1].tolist() == [[1.0, 0.5, 0.5]]
+
+    def test_the_order_is_that_of_fp64_where_fp32_has_1_everywhere(self, sample: Sample) -> None:
+        logits = np.zeros((1, 6, VOCABULARY), dtype=np.float32)
+        logits[0, np.arange(6), [0, 29, 3, 3, 17, 8]] = [24.0, 21.5, 27.0, 22.5, 30.0, 21.0]
+        probability = softmax(logits).max(axis=-1)
+        assert (probability.astype(np.float32) == 1).all(), "the case is about these"
+        assert len(set(probability.ravel())) == 6
+        _, best_confidence, ranks = sample(logits)
+        assert (best_confidence == 1).all()
+        assert np.argsort(ranks[0]).tolist() == np.argsort(probability[0]).tolist()
+
+    def test_of_several_equal_logits_one_is_left_out_of_the_sum(self, sample: Sample) -> None:
+        logits = np.full((1, 3, VOCABULARY), -90.0, dtype=np.float32)
+        for position, best in enumerate(([4], [4, 9], [4, 9, 29])):
+            logits[0, position, best] = 5.0
+        _, best_confidence, ranks = sample(logits)
+        np.testing.assert_allclose(best_confidence[0], [1, 1 / 2, 1 / 3], rtol=1e-6)
+        assert ranks[0].tolist() == [2, 1, 0]
+
+    def test_equal_rows_go_by_position(self, sample: Sample) -> None:
+        logits = np.random.default_rng(0).standard_normal((2, 1, VOCABULARY)).astype(np.float32)
+        ranks = sample(np.repeat(logits, 7, axis=1))[2]
+        np.testing.assert_array_equal(ranks, np.tile(np.arange(7), (2, 1)))
+
+    @settings(max_examples=150)
+    @given(
+        seed=st.integers(0, 2**32),
+        positions=st.integers(1, 12),
+        spread=st.floats(0, 60),
+        lead=st.floats(0, 60),
+        double=st.booleans(),
+    )
+    def test_the_order_is_that_of_fp64_wherever_that_is_clear(
+        self, sample: Sample, seed: int, positions: int, spread: float, lead: float, double: bool
+    ) -> None:
+        random = np.random.default_rng(seed)
+        logits = random.standard_normal((1, positions, VOCABULARY)) * spread
+        best = random.integers(0, VOCABULARY - 1, positions)
+        places = np.arange(positions)
+        logits[0, places, best] = logits[0].max(axis=-1) + lead * random.random(positions)
+        if double:
+            logits[0, places, best + 1] = logits[0, places, best]
+        logits = logits.astype(np.float32)
+        share = softmax(logits)[0]
+        probability = share.max(axis=-1)
+        share[places, share.argmax(axis=-1)] = 0
+        odds = share.sum(axis=-1) / probability
+        ranks = sample(logits)[2][0]
+        assert sorted(ranks) == list(range(positions))
+        for one, other in permutations(range(positions), 2):
+            clear = odds[one] > odds[other] * (1 + 1e-4)
+            if probability[one] < probability[other] and clear:
+                assert ranks[one] < ranks[other]

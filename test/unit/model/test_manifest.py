@@ -64,12 +64,13 @@ def test_another_layout_of_the_same_values_is_none(folder: Path) -> None:
     ("values", "says"),
     [
         ({"format": "someone else's"}, 'has format "someone else\'s", expected'),
-        ({"format_version": 2}, "format_version 2, and this package knows 1 at most"),
+        ({"format_version": 1}, "has format_version 1.* older version.* export the checkpoint"),
+        ({"format_version": 3}, "has format_version 3.* update the package"),
         ({"format_version": True}, "has format_version True"),
         ({"format_version": 0}, "has format_version 0"),
     ],
 )
-def test_foreign_and_newer_manifests_are_told_apart_from_changed_ones(
+def test_foreign_manifests_and_those_of_other_versions_are_told_apart_from_changed_ones(
     values: dict[str, Any], says: str, folder: Path
 ) -> None:
     change(folder, **values)

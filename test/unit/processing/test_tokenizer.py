@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_checkpoint import SLOTS, save_tokenizer, special_tokens, tiny_tokenizer
+from tiny_checkpoint import (
+    CONFIG,
+    SLOTS,
+    save_tokenizer,
+    special_tokens,
+    tiny_config,
+    tiny_tokenizer,
+)
 from tokenizers import Tokenizer, models
 
 from perceptiondlm_ros.errors import CheckpointError, InputError
@@ -36,6 +44,23 @@ class TestCaptions:
     def test_space_around_is_stripped_and_other_special_tokens_left_out(self) -> None:
         caption = ids("\n a", "<|mdm_mask|>", "b ", "<|Mask_Cap_1|>", "<|eot_id|>")
         assert tiny_tokenizer().decode_caption(caption)[0] == "ab"
+
+    def test_the_mask_token_alone_is_an_empty_caption_that_is_cut_off(self) -> None:
+        assert tiny_tokenizer().decode_caption(ids("<|mdm_mask|>") * 4) == ("", 4, True)
+
+    def test_the_mask_token_is_no_text_where_the_file_does_not_call_it_special(
+        self, tmp_path: Path
+    ) -> None:
+        save_tokenizer(tmp_path)
+        path = tmp_path / "tokenizer.json"
+        values = json.loads(path.read_text())
+        for token in values["added_tokens"]:
+            token["special"] = token["content"] != "<|mdm_mask|>"
+        path.write_text(json.dumps(values))
+        tokenizer = CaptionTokenizer(tmp_path, SLOTS)
+        caption = tokenizer.encode("a<|mdm_mask|> cup<|eot_id|>")
+        assert tokenizer.mask_id in caption
+        assert tokenizer.decode_caption(caption) == ("a cup", 6, False)
 
     @given(caption=st.lists(st.integers(0, 10_000), max_size=40))
     def test_any_tokens_become_text(self, caption: list[int]) -> None:
@@ -110,3 +135,14 @@ class TestFile:
     def test_it_may_know_more_slots_than_the_model(self, tmp_path: Path) -> None:
         save_tokenizer(tmp_path)
         assert len(CaptionTokenizer(tmp_path, 2).region_ids) == 2
+
+    @pytest.mark.parametrize("image", [None, 257])
+    def test_of_the_same_checkpoint_as_the_model(self, image: int | None) -> None:
+        tiny_tokenizer().check_fits(tiny_config(image_token_id=image))
+
+    def test_of_another_checkpoint_than_the_model(self) -> None:
+        with pytest.raises(CheckpointError, match=r"has <IMG_CONTEXT> as token 257, expected 5"):
+            tiny_tokenizer().check_fits(tiny_config(image_token_id=5))
+        smaller = {**CONFIG["language_model_config"], "vocab_size": 270}
+        with pytest.raises(CheckpointError, match=r"has a token 275, expected less than .*270"):
+            tiny_tokenizer().check_fits(tiny_config(language_model_config=smaller))

@@ -64,7 +64,8 @@ class Counting:
     def state(self) -> DenoisingState:
         self.waited += 1
         number = np.full((1, 1, 1), self.run)
-        return DenoisingState(number, number.astype(np.float32), number, number.astype(np.float32))
+        share, masked = number.astype(np.float32), np.zeros(number.shape, np.bool_)
+        return DenoisingState(number, masked, share, number, share)
 
 
 def test_all_steps_are_launched_before_anything_is_waited_for() -> None:

@@ -15,6 +15,8 @@ from exported_models import exported, tiny
 from tiny_checkpoint import picture, rectangles, tiny_config, tiny_tokenizer
 
 from perceptiondlm_ros.captioner import Captioner
+from perceptiondlm_ros.development.scenes.render import render
+from perceptiondlm_ros.development.scenes.sample import sample_scene
 from perceptiondlm_ros.errors import BackendError, CheckpointError
 from perceptiondlm_ros.export.engines.profiles import Sizes, denoiser_profiles
 from perceptiondlm_ros.model.contract import Buckets, ModelInputs
@@ -23,10 +25,8 @@ from perceptiondlm_ros.runtime.backend import CacheMode
 from perceptiondlm_ros.runtime.denoising import denoise
 from perceptiondlm_ros.runtime.locate import DEFAULT_CHECKPOINT
 from perceptiondlm_ros.runtime.onnx_backend import OnnxBackend
-from perceptiondlm_ros.runtime.onnx_devices import Device
+from perceptiondlm_ros.runtime.onnx_devices import Device, session_options
 from perceptiondlm_ros.runtime.torch_backend import TorchBackend
-from perceptiondlm_ros.scenes.render import render
-from perceptiondlm_ros.scenes.sample import sample_scene
 
 HEIGHT, WIDTH, STEPS = 60, 80, 6
 MASKS = list(rectangles(HEIGHT, WIDTH, 7))
@@ -176,6 +176,16 @@ class TestDevices:
         monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: only)
         with pytest.raises(BackendError, match=r"no CUDA provider.*install onnxruntime-gpu"):
             Device.resolve("cuda")
+
+    @pytest.mark.parametrize(
+        ("limit", "count"), [("2", 2), ("1", 1), ("8", 4), ("0", 4), ("", 4), ("many", 4)]
+    )
+    def test_threads_are_the_cores_unless_fewer_are_allowed(
+        self, limit: str, count: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 5, 7})
+        monkeypatch.setenv("OMP_NUM_THREADS", limit)
+        assert session_options().intra_op_num_threads == count
 
     def test_tensorrt_is_given_every_shape_that_may_come(self, tmp_path: Path) -> None:
         config = tiny_config()

@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
+from patience import PATIENCE
 
 from perceptiondlm_ros.errors import BackendError, CheckpointError
 from perceptiondlm_ros.export.engines.ensure import Workshop, ensure_engine
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from tensorrt_stand_in.building import Script
 
 GPU = GpuInfo("Stand-in GPU", (8, 7), "12.6", 2**33, 2**33, shared=False)
-WAIT = 60.0
 
 
 @pytest.fixture(params=["11.4.0.106"])
@@ -150,7 +150,7 @@ def test_a_second_build_into_the_folder_waits_and_uses_the_first(
 
     def during_build() -> None:
         building.set()
-        assert waited.wait(WAIT), "the second one never waited"
+        assert waited.wait(PATIENCE), "the second one never waited"
 
     def second_reports(progress: BuildProgress) -> None:
         if progress.phase == "waiting for another build":
@@ -159,9 +159,9 @@ def test_a_second_build_into_the_folder_waits_and_uses_the_first(
     trt_script.during_build = during_build
     first = threading.Thread(target=lambda: found.append(ensure(trt, spec, folder).path))
     first.start()
-    assert building.wait(WAIT)
+    assert building.wait(PATIENCE)
     found.append(ensure(trt, spec, folder, report=second_reports).path)
-    first.join(WAIT)
+    first.join(PATIENCE)
     assert len(trt_script.builds) == 1 and len(set(found)) == 1
 
 

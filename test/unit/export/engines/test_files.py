@@ -11,12 +11,11 @@ import threading
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 
 from perceptiondlm_ros.errors import BackendError
 from perceptiondlm_ros.export.engines import files
 from perceptiondlm_ros.export.engines.files import locked, write_whole
-
-WAIT = 60.0
 
 
 def ignore(seconds: float) -> None: ...
@@ -66,7 +65,9 @@ class TestWriting:
             "os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)\n"
             "write_whole(pathlib.Path(sys.argv[1]), b'after')\n"
         )
-        run = subprocess.run([sys.executable, "-c", program, str(path)], check=False, timeout=WAIT)
+        run = subprocess.run(
+            [sys.executable, "-c", program, str(path)], check=False, timeout=PATIENCE
+        )
         assert run.returncode == -signal.SIGKILL
         assert path.read_bytes() == b"before"
 
@@ -83,9 +84,9 @@ class TestLock:
         thread = threading.Thread(target=second)
         with locked(tmp_path / "lock", ignore):
             thread.start()
-            assert waiting.wait(WAIT)
+            assert waiting.wait(PATIENCE)
             order.append("first")
-        thread.join(WAIT)
+        thread.join(PATIENCE)
         assert order == ["first", "second"]
 
     def test_it_ends_with_a_process_that_is_killed(self, tmp_path: Path) -> None:

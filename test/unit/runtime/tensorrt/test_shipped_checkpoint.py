@@ -7,10 +7,10 @@ from exported_models import exported
 from tensorrt_stand_in.everywhere import EVERYWHERE, load, skip_where_missing
 
 from perceptiondlm_ros.captioner import Captioner
+from perceptiondlm_ros.development.scenes.render import render
+from perceptiondlm_ros.development.scenes.sample import sample_scene
 from perceptiondlm_ros.processing.tokenizer import CaptionTokenizer
 from perceptiondlm_ros.runtime.locate import DEFAULT_CHECKPOINT
-from perceptiondlm_ros.scenes.render import render
-from perceptiondlm_ros.scenes.sample import sample_scene
 
 
 @pytest.mark.parametrize("where", EVERYWHERE)

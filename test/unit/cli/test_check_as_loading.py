@@ -1,0 +1,445 @@
+"""`check` says of an exported folder what loading it says: no more, and no less."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+from exported_folder import rewrite
+from exported_models import exported, tiny
+from safetensors.torch import load_file, save_file
+from tiny_checkpoint import picture, rectangle, save_tokenizer, special_tokens
+
+from perceptiondlm_ros.captioner import Captioner
+from perceptiondlm_ros.errors import PerceptionDLMError
+from perceptiondlm_ros.export.preflight import preflight
+from perceptiondlm_ros.export.report import Report
+from perceptiondlm_ros.model.manifest import MANIFEST, Manifest
+from perceptiondlm_ros.model.published import INDEX, WEIGHTS
+
+DATA = ("vision_encoder.onnx.data", "denoiser.onnx.data")
+Layout = Callable[[Path, Path], Path]
+"""Makes of an exported folder another one, within a folder that is given."""
+
+
+@pytest.fixture(scope="module")
+def whole() -> Path:
+    return exported(tiny())
+
+
+def loads(folder: Path) -> bool:
+    try:
+        Captioner.load(folder, device="cpu")
+    except PerceptionDLMError:
+        return False
+    return True
+
+
+def told(report: Report, status: str = "fail") -> list[str]:
+    return [f"{f.subject}: {f.text}" for f in report.findings if f.status == status]
+
+
+def plain(whole: Path, place: Path) -> Path:
+    return Path(shutil.copytree(whole, place / "plain"))
+
+
+def oddly_named(whole: Path, place: Path) -> Path:
+    return Path(shutil.copytree(whole, place / "with blanks, ümlauts, 漢字 and\na line"))
+
+
+def linked_folder(whole: Path, place: Path) -> Path:
+    (place / "folder").symlink_to(whole)
+    (place / "again").symlink_to("folder")
+    return place / "again"
+
+
+def linked_files(whole: Path, place: Path) -> Path:
+    (place / "links").mkdir()
+    for file in whole.iterdir():
+        (place / "links" / file.name).symlink_to(file)
+    return place / "links"
+
+
+def links_to_links(whole: Path, place: Path) -> Path:
+    first = linked_files(whole, place)
+    (place / "second").mkdir()
+    for file in first.iterdir():
+        (place / "second" / file.name).symlink_to(Path("..", "links", file.name))
+    return place / "second"
+
+
+def hub_cache(whole: Path, place: Path) -> Path:
+    """Files by their hash, and relative links to them."""
+    blobs, snapshot = place / "blobs", place / "snapshots" / "abc"
+    blobs.mkdir()
+    snapshot.mkdir(parents=True)
+    for file in whole.iterdir():
+        name = hashlib.sha256(file.read_bytes()).hexdigest()
+        shutil.copyfile(file, blobs / name)
+        (snapshot / file.name).symlink_to(Path("..", "..", "blobs", name))
+    return snapshot
+
+
+def hard_links(whole: Path, place: Path) -> Path:
+    folder = plain(whole, place)
+    (place / "hard").mkdir()
+    for file in folder.iterdir():
+        (place / "hard" / file.name).hardlink_to(file)
+    return place / "hard"
+
+
+def apart(whole: Path, place: Path, ending: str) -> Path:
+    """Some files are links to another folder, where they have other names."""
+    folder = plain(whole, place)
+    (place / "elsewhere").mkdir()
+    for file in [file for file in folder.iterdir() if file.name.endswith(ending)]:
+        target = file.rename(place / "elsewhere" / f"moved {file.name}")
+        file.symlink_to(target)
+    return folder
+
+
+def only_weights_linked(whole: Path, place: Path) -> Path:
+    return apart(whole, place, ".data")
+
+
+def only_graphs_linked(whole: Path, place: Path) -> Path:
+    return apart(whole, place, ".onnx")
+
+
+def only_descriptions_linked(whole: Path, place: Path) -> Path:
+    return apart(whole, place, ".json")
+
+
+def two_places(whole: Path, place: Path) -> Path:
+    """Every file is a link, graphs to one folder and weights to another."""
+    for name in ("graphs", "weights", "mixed"):
+        (place / name).mkdir()
+    for file in whole.iterdir():
+        target = place / ("weights" if file.name in DATA else "graphs") / file.name
+        shutil.copyfile(file, target)
+        (place / "mixed" / file.name).symlink_to(target)
+    return place / "mixed"
+
+
+def with_more(whole: Path, place: Path) -> Path:
+    folder = plain(whole, place)
+    (folder / "engines").mkdir()
+    (folder / "README.md").write_text("more")
+    (folder / ".DS_Store").write_bytes(b"\0")
+    (folder / "preprocessor_config.json").write_text('{"image_mean": [0.5, 0.5, 0.5]}')
+    return folder
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        plain,
+        oddly_named,
+        linked_folder,
+        linked_files,
+        links_to_links,
+        hub_cache,
+        hard_links,
+        only_weights_linked,
+        only_graphs_linked,
+        only_descriptions_linked,
+        two_places,
+        with_more,
+    ],
+    ids=lambda layout: str(layout.__name__),
+)
+def test_every_layout_is_checked_and_loaded(layout: Layout, whole: Path, tmp_path: Path) -> None:
+    folder = layout(whole, tmp_path)
+    report = preflight(folder, "cpu")
+    assert report.fits, told(report)
+    image, mask = picture(48, 64), rectangle(48, 64, (10, 10, 40, 40))
+    captions = [
+        Captioner.load(path, device="cpu").describe(image, [mask])[0].token_ids
+        for path in (whole, folder)
+    ]
+    assert captions[0] == captions[1]
+
+
+def test_a_relative_path_is_as_good(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = two_places(whole, tmp_path)
+    monkeypatch.chdir(folder)
+    assert preflight(Path(), "cpu").fits and loads(Path())
+    monkeypatch.chdir(tmp_path)
+    assert preflight(Path(f"{folder.name}/"), "cpu").fits and loads(Path(f"{folder.name}/"))
+
+
+def missing(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+
+
+def dangling(folder: Path, name: str) -> None:
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(folder / "nowhere")
+
+
+def circular(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    (folder / name).symlink_to(name)
+
+
+def a_folder(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    (folder / name).mkdir()
+
+
+def emptied(folder: Path, name: str) -> None:
+    (folder / name).write_bytes(b"")
+
+
+def cut_off(folder: Path, name: str) -> None:
+    (folder / name).write_bytes((folder / name).read_bytes()[:-2])
+
+
+def contradicting(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    rope = {"rope_theta": 7.0, "rope_parameters": {"rope_theta": 8.0}}
+    config["language_model_config"] |= rope
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def without_special_tokens(folder: Path) -> None:
+    save_tokenizer(folder, special_tokens()[1:])
+
+
+def with_more_tokens_than_the_model(folder: Path) -> None:
+    save_tokenizer(folder, [*special_tokens(), *(f"<more {i}>" for i in range(100))])
+
+
+def with_fewer_tiles(folder: Path) -> None:
+    (folder / "processor_config.json").write_text('{"max_sub_img": 2}')
+
+
+def with_other_pixels(folder: Path) -> None:
+    (folder / "preprocessor_config.json").write_text('{"image_mean": [0.4, 0.5, 0.5]}')
+
+
+def with_short_weights(folder: Path) -> None:
+    (folder / DATA[0]).write_bytes(b"short")
+
+
+def with_no_graph_for_cpus(folder: Path) -> None:
+    (folder / "denoiser_cpu.onnx").write_bytes(b"no ONNX")
+
+
+def with_no_graph_for_gpus(folder: Path) -> None:
+    (folder / "denoiser.onnx").write_bytes(b"no ONNX")
+
+
+def unnamed_weights(folder: Path) -> None:
+    manifest = Manifest.read(folder)
+    files = {name: record for name, record in manifest.files.items() if name not in DATA}
+    replace(manifest, files=files).write(folder)
+
+
+def unnamed_and_missing(folder: Path) -> None:
+    unnamed_weights(folder)
+    missing(folder, DATA[0])
+
+
+def weights_elsewhere(folder: Path, place: str) -> None:
+    """The graphs name another place for their weights, and there they are."""
+    for name in ("vision_encoder.onnx", "vision_encoder_cpu.onnx"):
+        model = onnx.load(folder / name, load_external_data=False)
+        for tensor in model.graph.initializer:
+            for entry in tensor.external_data:
+                if entry.key == "location":
+                    entry.value = place
+        (folder / name).write_bytes(model.SerializeToString())
+    rewrite(folder, Manifest.read(folder))
+    (folder / place).parent.mkdir(exist_ok=True)
+    shutil.copyfile(folder / DATA[0], folder / place)
+
+
+def above_the_folder(folder: Path) -> None:
+    weights_elsewhere(folder, "../elsewhere.data")
+
+
+def by_an_absolute_path(folder: Path) -> None:
+    weights_elsewhere(folder, str(folder / "elsewhere.data"))
+
+
+def within_the_folder(folder: Path) -> None:
+    weights_elsewhere(folder, "sub/elsewhere.data")
+
+
+EACH = ("config.json", "tokenizer.json", "denoiser.onnx", "denoiser_cpu.onnx", *DATA, MANIFEST)
+
+
+def agree(folder: Path, *, fits: bool) -> None:
+    """Hold both to the verdict."""
+    assert loads(folder) is fits
+    try:
+        report = preflight(folder, "cpu")
+    except PerceptionDLMError:
+        assert not fits
+    else:
+        assert report.fits is fits, told(report)
+
+
+@pytest.mark.parametrize("damage", [missing, dangling, circular, a_folder, emptied, cut_off])
+@pytest.mark.parametrize("name", EACH)
+def test_a_damaged_file_fails_in_both(
+    damage: Callable[[Path, str], None], name: str, whole: Path, tmp_path: Path
+) -> None:
+    folder = plain(whole, tmp_path)
+    damage(folder, name)
+    agree(folder, fits=False)
+
+
+@pytest.mark.parametrize("name", ["processor_config.json", "preprocessor_config.json"])
+def test_a_link_to_nothing_fails_in_both(name: str, whole: Path, tmp_path: Path) -> None:
+    folder = plain(whole, tmp_path)
+    dangling(folder, name)
+    agree(folder, fits=False)
+
+
+@pytest.mark.parametrize("change", [contradicting, with_fewer_tiles, with_other_pixels])
+def test_a_changed_file_fails_in_both(
+    change: Callable[[Path], None], whole: Path, tmp_path: Path
+) -> None:
+    folder = plain(whole, tmp_path)
+    change(folder)
+    agree(folder, fits=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "fits"),
+    [
+        (contradicting, False),
+        (with_fewer_tiles, True),
+        (with_other_pixels, False),
+        (without_special_tokens, False),
+        (with_more_tokens_than_the_model, False),
+        (with_short_weights, False),
+        (with_no_graph_for_cpus, False),
+        (with_no_graph_for_gpus, True),  # which is told, and doesn't matter on a CPU
+    ],
+)
+def test_what_the_manifest_knows_is_judged_alike(
+    change: Callable[[Path], None], fits: bool, whole: Path, tmp_path: Path
+) -> None:
+    folder = plain(whole, tmp_path)
+    change(folder)
+    rewrite(folder, Manifest.read(folder))
+    agree(folder, fits=fits)
+
+
+@pytest.mark.parametrize(
+    ("change", "fits"),
+    [
+        (unnamed_weights, True),
+        (unnamed_and_missing, False),
+        (above_the_folder, False),
+        (by_an_absolute_path, False),
+        (within_the_folder, True),
+    ],
+)
+def test_weights_that_the_manifest_does_not_know_are_judged_alike(
+    change: Callable[[Path], None], fits: bool, whole: Path, tmp_path: Path
+) -> None:
+    folder = plain(whole, tmp_path)
+    change(folder)
+    agree(folder, fits=fits)
+    if fits:
+        assert any("doesn't name" in text for text in told(preflight(folder, "cpu"), "warn"))
+
+
+def in_the_words_of_transformers_5(folder: Path) -> None:
+    change_language(folder, rope_parameters={"rope_theta": 5e5, "rope_type": "default"})
+
+
+def scaled_rotation(folder: Path) -> None:
+    change_language(folder, rope_parameters={"rope_type": "yarn", "factor": 4.0})
+
+
+def sliding_window(folder: Path) -> None:
+    change_language(folder, sliding_window=128)
+
+
+def change_language(folder: Path, **values: object) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["language_model_config"] |= values
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def quantised(folder: Path) -> None:
+    tensors = load_file(folder / WEIGHTS)
+    name = "language_model.model.layers.0.self_attn.q_proj.weight"
+    tensors |= {
+        name: tensors[name].to(torch.float8_e4m3fn),
+        f"{name}_scale_inv": torch.ones(1, 1),
+    }
+    save_file(tensors, folder / WEIGHTS)
+
+
+def without_a_tensor(folder: Path) -> None:
+    tensors = load_file(folder / WEIGHTS)
+    del tensors["language_model.lm_head.weight"]
+    save_file(tensors, folder / WEIGHTS)
+
+
+def without_weights(folder: Path) -> None:
+    (folder / WEIGHTS).unlink()
+
+
+def with_an_index_to_nothing(folder: Path) -> None:
+    (folder / INDEX).write_text('{"weight_map": {"a": "model-00001-of-00002.safetensors"}}')
+
+
+def with_another_image_token(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "image_token_id": 3}))
+
+
+def with_a_manifest_link_to_nothing(folder: Path) -> None:
+    (folder / MANIFEST).symlink_to(folder / "nowhere")
+
+
+@pytest.mark.parametrize("layout", [plain, linked_folder, links_to_links, hub_cache, hard_links])
+def test_checkpoints_of_every_layout_are_checked_and_loaded(layout: Layout, tmp_path: Path) -> None:
+    agree(layout(tiny(), tmp_path), fits=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "fits"),
+    [
+        (in_the_words_of_transformers_5, True),
+        (scaled_rotation, False),
+        (sliding_window, False),
+        (contradicting, False),
+        (quantised, False),
+        (without_a_tensor, False),
+        (without_weights, False),
+        (with_an_index_to_nothing, False),
+        (with_fewer_tiles, True),
+        (with_other_pixels, False),
+        (without_special_tokens, False),
+        (with_more_tokens_than_the_model, False),
+        (with_another_image_token, False),
+        (with_a_manifest_link_to_nothing, False),
+    ],
+)
+def test_checkpoints_are_judged_alike_and_in_the_same_words(
+    change: Callable[[Path], None], fits: bool, tmp_path: Path
+) -> None:
+    folder = plain(tiny(), tmp_path)
+    change(folder)
+    agree(folder, fits=fits)
+    if not fits:
+        with pytest.raises(PerceptionDLMError) as raised:
+            Captioner.load(folder, device="cpu")
+        assert any(str(raised.value) in text for text in told(preflight(folder, "cpu")))

@@ -1,0 +1,156 @@
+"""What every backend masks again, held against the published loop in fp64, on a checkpoint that
+predicts the mask token and is surer than fp32 probabilities can say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pytest
+import torch
+from exported_models import exported
+from tensorrt_stand_in.everywhere import EVERYWHERE, load, skip_where_missing
+from tiny_checkpoint import (
+    picture,
+    random_model,
+    rectangles,
+    save_checkpoint,
+    tiny_config,
+    tiny_tokenizer,
+)
+
+from perceptiondlm_ros.model.checkpoint import save_model
+from perceptiondlm_ros.model.config import ModelConfig
+from perceptiondlm_ros.model.contract import BoolArray, FloatArray, IntArray, ModelInputs
+from perceptiondlm_ros.model.published import WEIGHTS
+from perceptiondlm_ros.processing.inputs import prepare_inputs
+from perceptiondlm_ros.runtime.backend import Backend, CacheMode, DenoisingState
+from perceptiondlm_ros.runtime.denoising import denoise
+from perceptiondlm_ros.runtime.onnx_backend import OnnxBackend
+from perceptiondlm_ros.runtime.torch_backend import TorchBackend
+
+HEIGHT, WIDTH, TOKENS, STEPS = 60, 80, 6, 6
+MASKS = list(rectangles(HEIGHT, WIDTH, 5))
+MASK = tiny_tokenizer().mask_id
+SURENESS = 30  # by which logits are multiplied
+
+_KEPT: list[TemporaryDirectory[str]] = []
+
+
+@cache
+def checkpoint() -> Path:
+    """A third of its predictions are the mask token, by the row of the head of the usual one."""
+    _KEPT.append(TemporaryDirectory())
+    folder = Path(_KEPT[-1].name)
+    config = save_checkpoint(folder, prefix_sees_captions=False)
+    model = random_model(config)
+    session = TorchBackend(model).start(inputs(), "exact", STEPS)
+    best = session.logits(all_masks()).argmax(dim=-1).flatten()
+    usual = int(best.mode().values)
+    head = model.language.lm_head.weight.data
+    head[[MASK, usual]] = SURENESS * head[[usual, MASK]]
+    others = [index for index in range(len(head)) if index not in (MASK, usual)]
+    head[others] *= SURENESS
+    save_model(model, folder / WEIGHTS, dtype=torch.float32)
+    return folder
+
+
+@cache
+def inputs() -> ModelInputs:
+    """Two groups, one of which is padded."""
+    return prepare_inputs(
+        picture(HEIGHT, WIDTH),
+        [MASKS[:3], MASKS[3:]],
+        config=tiny_config(prefix_sees_captions=False),
+        tokenizer=tiny_tokenizer(),
+        prompt="what?",
+        caption_tokens=TOKENS,
+    )
+
+
+def all_masks() -> IntArray:
+    """int64 [B, N, M]."""
+    return np.full((2, 3, TOKENS), MASK)
+
+
+@cache
+def on_torch() -> TorchBackend:
+    return TorchBackend.load(checkpoint(), ModelConfig.from_folder(checkpoint()), "cpu")
+
+
+def predicted(ids: IntArray) -> tuple[IntArray, FloatArray]:
+    """The most probable tokens given these, and the odds against them in fp64, [B, J] each."""
+    session = on_torch().start(inputs(), "exact", STEPS)
+    logits = session.logits(ids).double().numpy()
+    best = logits.argmax(axis=-1)
+    weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    np.put_along_axis(weights, best[..., None], 0, axis=-1)
+    return best, weights.sum(axis=-1)
+
+
+def published_loop(single: bool = False) -> Iterator[tuple[IntArray, BoolArray]]:
+    """Tokens and masked positions after each step, [B, J] each.
+
+    Args:
+        single: whether positions are ranked by probabilities in fp32.
+    """
+    ids = all_masks().reshape(2, -1)
+    masked = np.ones(ids.shape, dtype=np.bool_)
+    for step in range(STEPS):
+        best, odds = predicted(ids.reshape(2, 3, TOKENS))
+        sureness = (1 / (1 + odds)).astype(np.float32) if single else -odds
+        ids = np.where(masked, best, ids)
+        masked = np.zeros(ids.shape, dtype=np.bool_)
+        for group, regions in enumerate(inputs().regions):
+            count = int(regions * TOKENS * ((STEPS - 1 - step) / STEPS))
+            order = np.argsort(sureness[group, : regions * TOKENS], kind="stable")
+            masked[group, order[:count]] = True
+        ids = np.where(masked, MASK, ids)
+        yield ids, masked
+
+
+@pytest.fixture(params=["torch", "onnx", *EVERYWHERE])
+def backend(request: pytest.FixtureRequest) -> Backend:
+    if request.param == "torch":
+        return on_torch()
+    if request.param == "onnx":
+        return OnnxBackend.load(exported(checkpoint()), "cpu")
+    skip_where_missing(request.param)
+    return load(exported(checkpoint()), request.param)
+
+
+@pytest.mark.parametrize("mode", ["exact", "prefix"])
+def test_every_step_masks_what_the_published_loop_masks(backend: Backend, mode: CacheMode) -> None:
+    session = backend.start(inputs(), mode, STEPS)
+    seen: list[DenoisingState] = []
+    denoise(session, dict.fromkeys(range(1, session.steps + 1), seen.append))
+    active = inputs().active
+    for state, (ids, masked) in zip(seen, published_loop(), strict=True):
+        shape = state.token_ids.shape
+        np.testing.assert_array_equal(state.masked[active], masked.reshape(shape)[active])
+        np.testing.assert_array_equal(state.token_ids[active], ids.reshape(shape)[active])
+        assert state.masked.dtype == np.bool_
+
+
+def test_the_mask_token_stays_in_this_case_and_fp32_probabilities_would_mask_others() -> None:
+    """Else the test above could not fail."""
+    steps, otherwise = list(published_loop()), list(published_loop(single=True))
+    assert (steps[-1][0][0] == MASK).any()
+    assert any((a[1] != b[1]).any() for a, b in zip(steps, otherwise, strict=True))
+
+
+def test_a_draft_keeps_the_mask_token_where_it_was_predicted() -> None:
+    session = on_torch().start(inputs(), "exact", STEPS)
+    session.step()
+    session.step()
+    state = session.state()
+    draft = state.filled()
+    settled = ~state.masked
+    assert (state.token_ids[settled] == MASK).any(), "the case is about these"
+    np.testing.assert_array_equal(draft.token_ids[settled], state.token_ids[settled])
+    np.testing.assert_array_equal(draft.token_ids[state.masked], state.best_ids[state.masked])
+    np.testing.assert_array_equal(draft.confidence[settled], state.confidence[settled])
+    assert not draft.masked.any()
