@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mcap.writer import CompressionType
+from mcap.writer import Writer as McapWriter
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
+from ruamel.yaml import YAML
 
 from perceptiondlm_ros.errors import BackendError
 from perceptiondlm_ros.offline.caption_bag import Options, Summary, caption_bag
@@ -83,6 +89,159 @@ def write_bag(
             if topic not in connections:
                 connections[topic] = writer.add_connection(topic, kind, typestore=STORE)
             writer.write(connections[topic], log_ns, STORE.serialize_cdr(message, kind))
+    return path
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A channel of an MCAP file that is not ROS 2's. schema: name, encoding, data; None: none."""
+
+    topic: str
+    encoding: str
+    schema: tuple[str, str, bytes] | None
+    data: bytes = b"\x28\xb5\x2f\xfd any bytes"
+    metadata: tuple[tuple[str, str], ...] = (("made by", "hand"),)
+
+
+def write_mcap(
+    path: Path,
+    messages: Sequence[tuple[str, int, str, Any]],
+    foreign: Sequence[Foreign] = (),
+    profile: str = "ros2",
+    extras: bool = False,
+    **options: Any,
+) -> Path:
+    """An MCAP file with a message of each foreign channel before and after each of the others.
+
+    extras: attachments and metadata too. options: of mcap.writer.Writer.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        writer = McapWriter(file, **{"compression": CompressionType.NONE, **options})
+        writer.start(profile)
+        others = [
+            writer.register_channel(
+                channel.topic,
+                channel.encoding,
+                writer.register_schema(*channel.schema) if channel.schema else 0,
+                dict(channel.metadata),
+            )
+            for channel in foreign
+        ]
+        topics: dict[str, int] = {}
+        for number, (topic, log_ns, kind, message) in enumerate(messages):
+            if topic not in topics:
+                text = STORE.generate_msgdef(kind, ros_version=2)[0].encode()
+                schema = writer.register_schema(kind, "ros2msg", text)
+                topics[topic] = writer.register_channel(topic, "cdr", schema)
+            data = bytes(STORE.serialize_cdr(message, kind))
+            for other, channel in zip(others, foreign, strict=True):
+                writer.add_message(other, log_ns, channel.data, log_ns - 9, number)
+            writer.add_message(topics[topic], log_ns, data, log_ns - 7, number + 1)
+            if extras and number == 1:
+                writer.add_attachment(3, 5, "calibration.txt", "text/plain", b"\x00\xff fx 1")
+                writer.add_metadata("driver", {"name": "K\u00e4the", "empty": ""})
+        for other, channel in zip(others, foreign, strict=True):
+            writer.add_message(other, messages[-1][1] + 1, channel.data, 0, 99)
+        writer.finish()
+    return path
+
+
+def edit_metadata(bag: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change what the metadata.yaml of a bag says."""
+    yaml = YAML(typ="safe")
+    path = bag / "metadata.yaml"
+    said = yaml.load(path.read_text())
+    change(said["rosbag2_bagfile_information"])
+    with path.open("w") as file:
+        yaml.dump(said, file)
+
+
+def split_bag(
+    path: Path,
+    parts: Sequence[Sequence[tuple[str, int, str, Any]]],
+    storage: StoragePlugin = StoragePlugin.MCAP,
+    compression: CompressionMode = CompressionMode.NONE,
+) -> Path:
+    """A bag of several files, named as the bag with _0, _1, ... as recorders do."""
+    everything = [message for part in parts for message in part]
+    write_bag(path, everything, storage, compression)
+    for file in path.glob(f"{path.name}.*"):
+        file.unlink()
+    names: list[str] = []
+    for number, part in enumerate(parts):
+        one = write_bag(path / f"{path.name}_{number}", part, storage, compression)
+        (file,) = one.glob(f"{one.name}.*")
+        names.append(file.name)
+        file.rename(path / file.name)
+        shutil.rmtree(one)
+    counts = [{"path": n, "message_count": len(p)} for n, p in zip(names, parts, strict=True)]
+    edit_metadata(path, lambda said: said.update(relative_file_paths=names, files=counts))
+    return path
+
+
+_TABLES = (
+    "CREATE TABLE schema(schema_version INTEGER PRIMARY KEY, ros_distro TEXT NOT NULL)",
+    "INSERT INTO schema VALUES(4, 'jazzy')",
+    "CREATE TABLE topics(id INTEGER PRIMARY KEY, name TEXT NOT NULL, type TEXT NOT NULL, "
+    "serialization_format TEXT NOT NULL, offered_qos_profiles TEXT NOT NULL, "
+    "type_description_hash TEXT NOT NULL)",
+    "CREATE TABLE messages(id INTEGER PRIMARY KEY, topic_id INTEGER NOT NULL, "
+    "timestamp INTEGER NOT NULL, data BLOB NOT NULL)",
+)
+
+
+def died(
+    path: Path,
+    messages: Sequence[tuple[str, int, str, Any]],
+    settled: int = 0,
+    journal: str = "WAL",
+    unfinished: int = 0,
+    checkpoint: str = "TRUNCATE",
+    page: int = 4096,
+) -> Path:
+    """An SQLite file as a recorder leaves it that is killed, with its log beside it.
+
+    settled: messages in the file itself; those after them are in the log only.
+    journal: WAL, or DELETE for a rollback journal.
+    unfinished: messages at the end that are in a transaction which was not finished.
+    checkpoint: TRUNCATE empties the log after the settled messages; RESTART writes over it.
+    page: bytes of a page.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        living = Path(folder, path.name)
+        database = sqlite3.connect(living, isolation_level=None)
+        for pragma in (
+            f"page_size={page}",
+            f"journal_mode={journal}",
+            "wal_autocheckpoint=0",
+            "cache_size=4",
+        ):
+            database.execute(f"PRAGMA {pragma}")
+        for statement in _TABLES:
+            database.execute(statement)
+        topics: dict[str, int] = {}
+        for topic, _, kind, _ in messages:
+            if topic not in topics:
+                topics[topic] = len(topics) + 1
+                database.execute(
+                    "INSERT INTO topics VALUES(?, ?, ?, 'cdr', '', ?)",
+                    (topics[topic], topic, kind, STORE.hash_rihs01(kind)),
+                )
+        for number, (topic, log_ns, kind, message) in enumerate(messages):
+            if number == len(messages) - unfinished:
+                database.execute("BEGIN")
+            database.execute(
+                "INSERT INTO messages(topic_id, timestamp, data) VALUES(?, ?, ?)",
+                (topics[topic], log_ns, bytes(STORE.serialize_cdr(message, kind))),
+            )
+            if number == settled - 1:
+                database.execute(f"PRAGMA wal_checkpoint({checkpoint})")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for file in living.parent.iterdir():
+            if not file.name.endswith("-shm"):
+                shutil.copyfile(file, path.parent / file.name)
+        database.close()
     return path
 
 

@@ -12,7 +12,7 @@ from rosbags.typesys.store import Typestore
 
 from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.messages.descriptions import description_values
-from perceptiondlm_ros.messages.images import image_to_rgb
+from perceptiondlm_ros.messages.images import decode_image
 from perceptiondlm_ros.messages.regions import RegionSettings, frame_regions
 from perceptiondlm_ros.offline.definitions import DESCRIPTIONS
 from perceptiondlm_ros.offline.frames import Frame
@@ -45,11 +45,13 @@ class Describer:
         settings: RegionSettings,
         prompt: str | None,
         store: Typestore,
+        significant_bits: int = 0,
     ) -> None:
         self._captioner = captioner
         self._settings = settings
         self._prompt = prompt
         self._store = store
+        self._significant_bits = significant_bits
 
     def describe(self, frame: Frame) -> Described:
         """The frame's descriptions. An image that can't be read drops its regions, counted.
@@ -59,9 +61,10 @@ class Describer:
         """
         total = len(frame.detections.detections)
         try:
-            pixels = image_to_rgb(frame.image)
+            decoded = decode_image(frame.image, self._significant_bits)
         except InputError as error:
             return self._described(frame, [], Counter({f"on unreadable images ({error})": total}))
+        pixels = decoded.pixels
         height, width = pixels.shape[:2]
         regions = frame_regions(frame, width, height, self._settings)
         captions = []
@@ -73,10 +76,15 @@ class Describer:
             description_values(region, caption, stamp) | {"source": _FRESH}
             for region, caption in zip(regions.kept, captions, strict=True)
         ]
-        return self._described(frame, described, regions.dropped + regions.unwanted)
+        dropped = regions.dropped + regions.unwanted
+        return self._described(frame, described, dropped, decoded.low_bits)
 
     def _described(
-        self, frame: Frame, regions: list[dict[str, Any]], dropped: Counter[str]
+        self,
+        frame: Frame,
+        regions: list[dict[str, Any]],
+        dropped: Counter[str],
+        low_bits: int = 0,
     ) -> Described:
         types = self._store.types
         one: Any = types["perceptiondlm_ros/msg/RegionDescription"]
@@ -95,4 +103,5 @@ class Describer:
             message=bytes(self._store.serialize_cdr(message, DESCRIPTIONS)),
             regions=len(regions),
             dropped=dropped,
+            low_bits=low_bits,
         )

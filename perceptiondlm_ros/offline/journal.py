@@ -11,7 +11,9 @@ import contextlib
 import fcntl
 import json
 import os
+from array import array
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +30,7 @@ class Described:
     log_ns: when both image and detections were in the bag, the log time of its descriptions.
     message: its RegionDescriptionArray, serialised as CDR.
     regions: that have captions. dropped: others, by the reason.
+    low_bits: of its image, see `bit_depth.Decoded`.
     """
 
     number: int
@@ -35,10 +38,15 @@ class Described:
     message: bytes
     regions: int
     dropped: Counter[str] = field(default_factory=Counter)
+    low_bits: int = 0
 
 
 class Journal:
-    """Use it with `with`: only one process at a time may have it open."""
+    """Use it with `with`: only one process at a time may have it open.
+
+    Messages stay on the disk. numbers: of the frames that are kept.
+    regions, dropped: of all frames, see `Described`. low_bits: frames, by theirs, where not 0.
+    """
 
     def __init__(self, path: Path, origin: dict[str, Any]) -> None:
         """origin: what the captions are made from and with, as JSON; see `InputError` below.
@@ -49,7 +57,12 @@ class Journal:
         self._path = path
         self._origin = json.loads(json.dumps(origin))
         self._file: IO[bytes]
-        self.frames: dict[int, Described] = {}
+        self.numbers: set[int] = set()
+        self.regions = 0
+        self.dropped: Counter[str] = Counter()
+        self.low_bits: Counter[int] = Counter()
+        self._log_times = array("q")
+        self._lines = array("q")  # where they begin in the file
 
     def __enter__(self) -> Journal:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,24 +81,35 @@ class Journal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if not self.frames:
-            self._path.unlink(missing_ok=True)  # there is nothing to go on from
-            with contextlib.suppress(OSError):
-                self._path.parent.rmdir()
+        if not self.numbers:
+            self.remove()  # there is nothing to go on from
         self._file.close()
 
     def add(self, frame: Described) -> None:
         """Keep a frame; it is on the disk when this returns."""
-        self.frames[frame.number] = frame
-        self._append(
+        line = self._append(
             {
                 "number": frame.number,
                 "log_ns": frame.log_ns,
                 "regions": frame.regions,
                 "dropped": dict(frame.dropped),
+                "low_bits": frame.low_bits,
                 "message": base64.b64encode(frame.message).decode(),
             }
         )
+        self._note(frame, line)
+
+    def remove(self) -> None:
+        """Remove it, and its folder if nothing else is in there."""
+        self._path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._path.parent.rmdir()
+
+    def frames(self) -> Iterator[Described]:
+        """All frames by their log times, each read from the disk as it is asked for."""
+        for index in sorted(range(len(self._lines)), key=self._log_times.__getitem__):
+            self._file.seek(self._lines[index])
+            yield self._described(self._file.readline())
 
     def _lock(self) -> None:
         try:
@@ -97,22 +121,42 @@ class Journal:
 
     def _read(self) -> None:
         self._file.seek(0)
-        lines = self._file.read().split(b"\n")
-        whole = sum(len(line) + 1 for line in lines[:-1])
-        self._file.truncate(whole)  # what comes after the last line's end was cut off
-        if len(lines) == 1:
+        first = self._file.readline()
+        if first.endswith(b"\n"):
+            self._check_origin(first)
+        end = self._file.tell()
+        for line in self._file:
+            if line.endswith(b"\n"):
+                self._note(self._described(line), end)
+                end += len(line)
+        if not first.endswith(b"\n"):
+            self._file.truncate(0)
             self._append(self._origin)
-            return
-        self._check_origin(lines[0])
-        for line in lines[1:-1]:
-            entry = self._parsed(line)
-            self.frames[entry["number"]] = Described(
+        else:
+            self._file.truncate(end)  # what comes after the last line's end was cut off
+
+    def _note(self, frame: Described, line: int) -> None:
+        self.numbers.add(frame.number)
+        self._log_times.append(frame.log_ns)
+        self._lines.append(line)
+        self.regions += frame.regions
+        self.dropped += frame.dropped
+        if frame.low_bits:
+            self.low_bits[frame.low_bits] += 1
+
+    def _described(self, line: bytes) -> Described:
+        entry = self._parsed(line)
+        try:
+            return Described(
                 number=entry["number"],
                 log_ns=entry["log_ns"],
                 message=base64.b64decode(entry["message"]),
                 regions=entry["regions"],
                 dropped=Counter(entry["dropped"]),
+                low_bits=entry["low_bits"],
             )
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._damaged() from error
 
     def _check_origin(self, line: bytes) -> None:
         origin = self._parsed(line)
@@ -129,14 +173,22 @@ class Journal:
 
     def _parsed(self, line: bytes) -> dict[str, Any]:
         try:
-            entry: dict[str, Any] = json.loads(line)
+            entry = json.loads(line)
         except ValueError as error:
-            raise InputError(
-                f"{self._path}: a line of it is damaged; remove {self._path.parent} to begin anew"
-            ) from error
+            raise self._damaged() from error
+        if not isinstance(entry, dict):
+            raise self._damaged()
         return entry
 
-    def _append(self, entry: dict[str, Any]) -> None:
+    def _damaged(self) -> InputError:
+        return InputError(
+            f"{self._path}: a line of it is damaged; remove {self._path.parent} to begin anew"
+        )
+
+    def _append(self, entry: dict[str, Any]) -> int:
+        """Returns where the line begins."""
+        line = self._file.seek(0, os.SEEK_END)
         self._file.write(json.dumps(entry).encode() + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())
+        return line

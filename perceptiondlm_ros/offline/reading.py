@@ -1,44 +1,25 @@
-"""A bag that is to be captioned: opens it, settles which of its topics to take, reads them."""
+"""A bag that is to be captioned: opens it, settles which of its topics to take."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from rosbags.interfaces import Connection, MessageDefinitionFormat
-from rosbags.interfaces.typing import Typesdict
-from rosbags.rosbag2 import Reader
-from rosbags.typesys import (
-    Stores,
-    TypesysError,
-    get_types_from_idl,
-    get_types_from_msg,
-    get_typestore,
-)
 from rosbags.typesys.store import Typestore
 
 from perceptiondlm_ros.errors import InputError
+from perceptiondlm_ros.offline.bag import Bag
 from perceptiondlm_ros.offline.definitions import (
     COMPRESSED_IMAGE,
     DETECTIONS,
     IMAGE,
+    type_hash,
 )
+from perceptiondlm_ros.offline.storage import CDR, Connection
 
 IMAGE_TYPES: Final = (IMAGE, COMPRESSED_IMAGE)
-
-
-def _types_from_idl(text: str, name: str) -> Typesdict:
-    """As get_types_from_msg is called; the text names its types itself."""
-    return get_types_from_idl(text)
-
-
-_PARSERS: Final = {
-    MessageDefinitionFormat.MSG: get_types_from_msg,
-    MessageDefinitionFormat.IDL: _types_from_idl,
-}
 
 
 @dataclass(frozen=True)
@@ -55,50 +36,26 @@ class Topics:
         return {self.image, self.detections} | ({self.masks} if self.masks else set())
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[Reader]:
-    """The bag, open.
+def opened(
+    path: Path, partial: bool = False, step: Callable[[int], object] = lambda read: None
+) -> Bag:
+    """The bag, open; use it with `with`. All of it was read once when this returns.
+
+    Args:
+        partial: take what can be read; `Bag.lacking` says what can't.
+        step: is called with the number of bytes that were read.
 
     Raises:
-        InputError: there is none, or it can't be read.
+        InputError: there is none, nothing of it can be read or, unless `partial`, not all of it.
     """
     try:
-        reader = Reader(path)
-        reader.open()
-    except Exception as error:  # rosbags raises anything on damaged files
-        raise InputError(f"bag {path}: {_what_is_wrong(path, error)}") from error
-    try:
-        yield reader
-    finally:
-        reader.close()
-
-
-def messages(
-    reader: Reader, connections: Collection[Connection] = ()
-) -> Iterator[tuple[Connection, int, bytes]]:
-    """Connection, log time in ns and raw data of each message; of all connections if none is given.
-
-    Raises:
-        InputError: the bag is damaged.
-    """
-    source = reader.messages(connections)
-    read = 0
-    while True:
-        try:
-            item = next(source)
-        except StopIteration:
-            return
-        except Exception as error:  # rosbags raises anything on damaged files
-            raise InputError(
-                f"bag {reader.path}: it is damaged after {read} messages ({error}); recover what "
-                "is whole, for instance with `mcap recover`"
-            ) from error
-        read += 1
-        yield item
+        return Bag(path, partial, step)
+    except (InputError, OSError) as error:
+        raise InputError(f"bag {path}: {error}") from error
 
 
 def choose_topics(
-    reader: Reader,
+    reader: Bag,
     image: str | None,
     detections: str | None,
     descriptions: str,
@@ -137,55 +94,38 @@ def check_types(connections: Collection[Connection], store: Typestore) -> None:
             )
 
 
-def type_hash(connection: Connection) -> str:
-    """RIHS01 hash of the message type as it was recorded; empty where the bag doesn't tell."""
-    parse = _PARSERS.get(connection.msgdef.format)
-    if connection.digest or parse is None or not connection.msgdef.data:
-        return connection.digest
-    store = get_typestore(Stores.EMPTY)
-    try:
-        store.register(parse(connection.msgdef.data, connection.msgtype))
-        return store.hash_rihs01(connection.msgtype)
-    except (TypesysError, KeyError):
-        return ""  # a definition that rosbags doesn't understand
-
-
-def _choose(reader: Reader, option: str, given: str | None, types: tuple[str, ...]) -> str:
+def _choose(reader: Bag, option: str, given: str | None, types: tuple[str, ...]) -> str:
     fitting: dict[str, int] = {}
     for connection in reader.connections:
-        if connection.msgtype in types:
+        if connection.msgtype in types and connection.encoding == CDR:
             counted = fitting.get(connection.topic, 0) + connection.msgcount
             fitting[connection.topic] = counted
     kind = " or ".join(name.replace("/msg/", "/") for name in types)
     told = ", ".join(f"{topic} ({count})" for topic, count in sorted(fitting.items()))
     if given is not None:
         if given not in fitting:
-            there = f"; there is {told}" if told else "; there is none"
-            raise InputError(f"{option}: the bag has no topic {given} of {kind}{there}")
+            named = ", ".join(sorted(_named(c) for c in reader.connections if c.topic == given))
+            raise InputError(
+                f"{option}: the bag has no topic {given} of {kind}; there is "
+                f"{told or named or 'none'}"
+            )
         return given
     filled = [topic for topic, count in fitting.items() if count]
     if len(filled) == 1:
         return filled[0]
     if filled:
         raise InputError(f"{option}: the bag has several topics of {kind}; name one of {told}")
-    others = sorted({f"{c.topic} [{c.msgtype}]" for c in reader.connections if c.msgcount})
+    others = sorted({_named(c) for c in reader.connections if c.msgcount})
+    if any(connection.encoding == "ros1" for connection in reader.connections):
+        raise InputError(
+            f"{option}: the bag was recorded with ROS 1; convert the .bag that it was made from "
+            f"with rosbags-convert. It has {', '.join(others)}"
+        )
     raise InputError(
         f"{option}: the bag has no messages of {kind}; it has {', '.join(others) or 'none at all'}"
     )
 
 
-def _what_is_wrong(path: Path, error: Exception) -> str:
-    if not path.exists():
-        return "there is no such file or folder"
-    if path.is_dir() and not (path / "metadata.yaml").exists():
-        inside = sorted(path.glob("*.mcap")) + sorted(path.glob("*.db3"))
-        if inside:
-            return (
-                "it has no metadata.yaml, as after an interrupted recording; run "
-                f"`ros2 bag reindex {path}`, or give {inside[0]} itself"
-            )
-        return "the folder is no bag: it has no metadata.yaml"
-    if path.suffix == ".bag":
-        return "it is a bag of ROS 1; convert it with rosbags-convert"
-    told = " ".join(str(error).split()) or type(error).__name__
-    return f"it can't be read ({told}); an interrupted recording may be mended by `mcap recover`"
+def _named(connection: Connection) -> str:
+    encoding = "" if connection.encoding == CDR else f", {connection.encoding}"
+    return f"{connection.topic} [{connection.msgtype or 'no type'}{encoding}]"

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bag_support import caption, contents, scene, write_bag
@@ -12,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rosbags.rosbag2 import CompressionMode, StoragePlugin
 
-from perceptiondlm_ros.errors import PerceptionDLMError
+from perceptiondlm_ros.errors import InputError, PerceptionDLMError
+from perceptiondlm_ros.offline.bag import Bag
 
 KINDS = (StoragePlugin.MCAP, StoragePlugin.SQLITE3)
 
@@ -23,7 +27,6 @@ def bags(tmp_path_factory: pytest.TempPathFactory) -> dict[StoragePlugin, Path]:
     return {kind: write_bag(folder / kind.name, scene(2), kind) for kind in KINDS}
 
 
-@pytest.mark.timeout(600)
 @given(
     kind=st.sampled_from(KINDS),
     in_metadata=st.booleans(),
@@ -69,3 +72,85 @@ def test_a_compressed_bag_is_damaged_too(tmp_path: Path) -> None:
             caption(source, tmp_path / f"out{place}")
         except PerceptionDLMError:
             assert not (tmp_path / f"out{place}").exists()
+
+
+def held(path: Path) -> Any:
+    """All of a bag that a new one is made of."""
+    with Bag(path) as bag:
+        return (
+            (bag.kind, bag.compression_mode, bag.chunk_compression, list(bag.extras())),
+            [(connection, connection.msgcount) for connection in bag.connections],
+            [(connection.id, record) for connection, record in bag.records()],
+        )
+
+
+def damages(whole: bytes, first: int, end: int, step: int) -> Iterator[bytes]:
+    """One byte each is another one; which value it gets goes round with its place."""
+    for place in range(first, min(end, len(whole)), step):
+        byte = whole[place]
+        values = (0, 0xFF, byte ^ 1, byte ^ 0x80, ord(" "), ord(":"))
+        data = bytearray(whole)
+        data[place] = values[place // step % len(values)]
+        yield bytes(data)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_no_damage_of_metadata_gets_into_a_new_bag(
+    bags: dict[StoragePlugin, Path], kind: StoragePlugin, tmp_path: Path
+) -> None:
+    source = shutil.copytree(bags[kind], tmp_path / "in")
+    file = source / "metadata.yaml"
+    whole, expected = file.read_bytes(), held(source)
+    refused = 0
+    for damaged in damages(whole, 0, len(whole), 5):
+        file.write_bytes(damaged)
+        try:
+            assert held(source) == expected, damaged.decode(errors="replace")
+        except InputError:
+            refused += 1
+    assert refused > len(whole) // 10
+
+
+def test_a_damaged_database_is_an_error_or_does_no_harm(
+    bags: dict[StoragePlugin, Path], tmp_path: Path
+) -> None:
+    """Its header and schema, and then samples of everything."""
+    source = shutil.copytree(bags[StoragePlugin.SQLITE3], tmp_path / "in")
+    file = source / f"{bags[StoragePlugin.SQLITE3].name}.db3"
+    whole, expected = file.read_bytes(), held(source)
+    refused = 0
+    for damaged in damages(whole, 0, 4096, 17):
+        file.write_bytes(damaged)
+        try:
+            assert held(source) == expected
+        except InputError:
+            refused += 1
+    assert refused > 20
+    for damaged in damages(whole, 4096, len(whole), 331):
+        file.write_bytes(damaged)
+        for partial in (False, True):
+            try:
+                with Bag(source, partial) as bag:
+                    assert len(list(bag.records())) == bag.message_count
+            except InputError:
+                continue
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_a_bag_is_never_in_memory_as_a_whole(kind: StoragePlugin, tmp_path: Path) -> None:
+    messages = [
+        (topic, log_ns + number * 4 * 10**9, type_name, message)
+        for number in range(40)
+        for topic, log_ns, type_name, message in scene(40)
+    ]
+    source = write_bag(tmp_path / "in", messages, kind)
+    size = sum(path.stat().st_size for path in source.iterdir())
+    tracemalloc.start()
+    try:
+        with Bag(source) as bag:
+            counted = sum(1 for _ in bag.records())
+            peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert counted == 4800
+    assert peak < size / 2

@@ -84,10 +84,14 @@ def test_bags_without_definitions_get_those_that_are_known(tmp_path: Path) -> No
 
 
 def test_types_with_other_fields_are_refused(tmp_path: Path) -> None:
-    source = write_bag(tmp_path / "in", scene(2))
+    source = write_bag(tmp_path / "in", scene(2), StoragePlugin.SQLITE3)
     metadata = (source / "metadata.yaml").read_text()
-    known = bag_support.STORE.hash_rihs01(DETECTIONS)
+    known, other = bag_support.STORE.hash_rihs01(DETECTIONS), "RIHS01_" + 64 * "1"
     assert known in metadata
-    (source / "metadata.yaml").write_text(metadata.replace(known, "RIHS01_" + 64 * "1"))
+    (source / "metadata.yaml").write_text(metadata.replace(known, other))
+    file = sqlite3.connect(source / "in.db3")
+    file.execute("UPDATE topics SET type_description_hash = ? WHERE type = ?", (other, DETECTIONS))
+    file.commit()
+    file.close()
     with pytest.raises(InputError, match="other fields"):
         caption(source, tmp_path / "out")

@@ -11,6 +11,8 @@ from typing import Any
 import bag_support
 import pytest
 from bag_support import FakeCaptioner, caption, contents, scene, write_bag
+from patience import PATIENCE
+from rosbags.rosbag2 import CompressionMode
 
 from perceptiondlm_ros.errors import BackendError, InputError
 from perceptiondlm_ros.messages.regions import RegionSettings
@@ -58,6 +60,22 @@ def test_a_line_that_was_cut_off_is_captioned_again(tmp_path: Path) -> None:
     assert len(contents(tmp_path / "out").described) == 3
 
 
+@pytest.mark.parametrize("damaged", ["{}", "[]", "7", '{"number": 1', '{"number": 1, "log_ns": 2}'])
+@pytest.mark.parametrize("line", [0, 1])
+def test_a_damaged_line_is_an_error_that_says_what_to_do(
+    line: int, damaged: str, tmp_path: Path
+) -> None:
+    source = write_bag(tmp_path / "in", scene(3))
+    with pytest.raises(BackendError):
+        caption(source, tmp_path / "out", FakeCaptioner(passes=2))
+    journal = tmp_path / "out.partial" / "captions.jsonl"
+    lines = journal.read_text().splitlines()
+    lines[line] = damaged
+    journal.write_text("\n".join(lines) + "\n")
+    with pytest.raises(InputError, match="to begin anew"):
+        caption(source, tmp_path / "out")
+
+
 KILLED = """
 import os, sys
 from pathlib import Path
@@ -79,7 +97,7 @@ def test_a_killed_run_leaves_no_bag_and_goes_on(tmp_path: Path) -> None:
     run = subprocess.run(
         [sys.executable, "-c", program, str(source), str(tmp_path / "out")],
         check=False,
-        timeout=120,
+        timeout=PATIENCE,
     )
     assert run.returncode == -signal.SIGKILL
     assert not (tmp_path / "out").exists()
@@ -113,13 +131,44 @@ def test_only_one_run_at_a_time_writes_a_bag(tmp_path: Path) -> None:
 
 def test_what_is_there_is_never_replaced(tmp_path: Path) -> None:
     source = write_bag(tmp_path / "in", scene())
-    with pytest.raises(InputError, match="exists already"):
-        caption(source, source)
+    (tmp_path / "link").symlink_to("nothing")
+    for output in (source, tmp_path / "link", tmp_path / "new" / ".."):
+        with pytest.raises(InputError, match="exists already"):
+            caption(source, output)
+
+
+def test_what_else_is_in_the_folder_of_a_run_stays(tmp_path: Path) -> None:
+    source = write_bag(tmp_path / "in", scene(2))
+    (tmp_path / "out.partial").mkdir()
+    (tmp_path / "out.partial" / "notes.txt").write_text("mine")
+    assert caption(source, tmp_path / "out").frames == 2
+    assert [path.name for path in (tmp_path / "out.partial").iterdir()] == ["notes.txt"]
 
 
 def test_where_nothing_can_be_written_nothing_is_lost(tmp_path: Path) -> None:
     source = write_bag(tmp_path / "in", scene(2))
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="output"):
+    with pytest.raises(InputError, match=r"output: .*Not a directory") as error:
         caption(source, tmp_path / "file" / "out")
+    assert "kept" not in str(error.value)
     assert caption(source, tmp_path / "new" / "folder" / "out").frames == 2
+
+
+def test_where_a_bag_can_t_be_unpacked_another_place_is_advised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_bag(tmp_path / "in", scene(2), compression=CompressionMode.FILE)
+    full = tmp_path / "full"
+
+    whole_open = Path.open
+
+    def opened(path: Path, *rest: Any, **options: Any) -> Any:
+        place = Path("/dev/full") if full in path.parents else path
+        return whole_open(place, *rest, **options)
+
+    monkeypatch.setattr(Path, "open", opened)
+    full.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(full))
+    with pytest.raises(InputError, match=r"unpacked to .*No space left.*TMPDIR names another"):
+        caption(source, tmp_path / "out")
+    assert list(full.iterdir()) == []

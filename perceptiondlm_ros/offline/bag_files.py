@@ -1,0 +1,145 @@
+"""Finds and opens the files of a bag, compressed or not, whatever their names say that they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import zstandard
+
+from perceptiondlm_ros.errors import InputError
+from perceptiondlm_ros.offline import mcap_file, sqlite_file
+from perceptiondlm_ros.offline.metadata import FILE, Stated
+from perceptiondlm_ros.offline.storage import ZSTD, StoredFile
+
+PACKED: Final = ".zstd"
+_SUFFIXES: Final = (".mcap", ".db3")
+_MOST: Final = 1 << 22
+
+
+def bare(name: str) -> str:
+    """A file's name without the ending of a compressed one."""
+    return name.removesuffix(PACKED)
+
+
+def stored(folder: Path) -> list[Path]:
+    """All files in a folder that could be a bag's, by their names."""
+    return sorted(
+        path for path in folder.iterdir() if path.is_file() and bare(path.name).endswith(_SUFFIXES)
+    )
+
+
+def chosen(folder: Path, stated: Stated | None, lacking: list[str]) -> list[Path]:
+    """The files to read: those that metadata.yaml lists, and others that it doesn't.
+
+    lacking: gets a sentence for each that is missing, is not listed or is left out.
+    """
+    inside = {path.name: path for path in stored(folder)}
+    taken: dict[str, Path] = {}
+    for name in stated.files if stated else ():
+        twin = bare(name) if name.endswith(PACKED) else name + PACKED
+        if bare(name) in taken:
+            lacking.append(f"{FILE} lists {name} twice")
+        elif (folder / name).exists():
+            taken[bare(name)] = folder / name
+        elif twin in inside:
+            lacking.append(f"{name}: {FILE} lists it, and there is {twin} instead")
+            taken[bare(name)] = inside[twin]
+        else:
+            lacking.append(f"{name}: {FILE} lists it, and it is missing")
+    listed = set(taken)
+    for name, path in inside.items():  # a name comes before that of its compressed twin
+        if bare(name) not in taken:
+            taken[bare(name)] = path
+            if stated and path.stat().st_size:  # opening it tells that it is empty
+                lacking.append(
+                    f"{name}: it is in the folder, and {FILE} doesn't list it; "
+                    f"`ros2 bag reindex {folder}` adds it"
+                )
+        elif taken[bare(name)] != path and bare(name) not in listed:
+            lacking.append(f"{name}: it is left out, as {taken[bare(name)].name} is there too")
+    for log in sorted(folder.glob("*.db3-wal")):
+        name = log.name.removesuffix("-wal")
+        if log.stat().st_size and folder / name not in taken.values():
+            lacking.append(f"{log.name}: it can't be read without {name}, which is not there")
+    return list(taken.values())
+
+
+def open_file(
+    path: Path, stack: ExitStack, lacking: list[str], step: Callable[[int], object]
+) -> tuple[StoredFile, bool]:
+    """A file, which `stack` closes, and whether it is compressed as a whole.
+
+    lacking: gets a sentence if compressed data is not whole.
+    step: is called with the number of bytes of the file that were read.
+
+    Raises:
+        InputError: it is none of a bag, or nothing of it can be read.
+    """
+    name = path.name
+    try:
+        packed = _beginning(path).startswith(ZSTD)
+        if packed:
+            path = _unpacked(path, stack, lacking, step)
+        read = _counted_already if packed else step
+        begin = _beginning(path)
+        opened: mcap_file.McapFile | sqlite_file.SqliteFile
+        if begin.startswith(mcap_file.MAGIC):
+            opened = mcap_file.McapFile(path, name, read)
+        elif begin == sqlite_file.MAGIC or (not begin and sqlite_file.beside(path, "-wal")):
+            opened = sqlite_file.SqliteFile(path, name)
+            read(path.stat().st_size)
+        else:
+            raise InputError(f"{name}: {_no_bag(begin)}")
+    except OSError as error:
+        raise InputError(f"{name}: it can't be read: {error}") from error
+    stack.callback(opened.close)
+    return opened, packed
+
+
+def _counted_already(read: int) -> None:
+    """Of what was unpacked the compressed bytes count."""
+
+
+def _unpacked(
+    path: Path, stack: ExitStack, lacking: list[str], step: Callable[[int], object]
+) -> Path:
+    folder = stack.enter_context(TemporaryDirectory(prefix="bag-"))
+    target = Path(folder, bare(path.name))
+    stream = zstandard.ZstdDecompressor().decompressobj()
+    try:
+        with path.open("rb") as source, target.open("wb") as plain:
+            while data := source.read(_MOST):
+                plain.write(stream.decompress(data))
+                step(len(data))
+    except OSError as error:
+        raise InputError(
+            f"{path.name}: it can't be unpacked to {folder}: {error}; TMPDIR names another place"
+        ) from error
+    except zstandard.ZstdError as error:
+        lacking.append(f"{path.name}: its compressed data is damaged ({error})")
+        return target
+    if not stream.eof:
+        lacking.append(f"{path.name}: its compressed data ends too early: it was cut off")
+    elif stream.unused_data:
+        lacking.append(f"{path.name}: something that can't be read follows its compressed data")
+    return target
+
+
+def _beginning(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(len(sqlite_file.MAGIC))
+
+
+def _no_bag(begin: bytes) -> str:
+    if not begin:
+        return "it is empty"
+    if begin.startswith(b"#ROSBAG"):
+        return "it is a bag of ROS 1; convert it with rosbags-convert"
+    return (
+        f"it is neither MCAP nor SQLite: it begins with {begin[:8]!r} (another format, encrypted, "
+        "or its beginning is damaged)"
+    )

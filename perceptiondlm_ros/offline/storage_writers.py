@@ -1,0 +1,154 @@
+"""Writes the one file of a new bag, MCAP or SQLite."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Final, Protocol
+
+from mcap.writer import CompressionType, Writer
+
+from perceptiondlm_ros.offline.mcap_file import RECORDERS_NOTES
+from perceptiondlm_ros.offline.storage import Attachment, Connection, Definition, Notes, Record
+
+_CHUNKS: Final = {
+    "": CompressionType.NONE,
+    "lz4": CompressionType.LZ4,
+    "zstd": CompressionType.ZSTD,
+}
+_SCHEMA: Final = """
+CREATE TABLE schema(schema_version INTEGER PRIMARY KEY, ros_distro TEXT NOT NULL);
+CREATE TABLE metadata(
+  id INTEGER PRIMARY KEY, metadata_version INTEGER NOT NULL, metadata TEXT NOT NULL);
+CREATE TABLE topics(
+  id INTEGER PRIMARY KEY, name TEXT NOT NULL, type TEXT NOT NULL,
+  serialization_format TEXT NOT NULL, offered_qos_profiles TEXT NOT NULL,
+  type_description_hash TEXT NOT NULL);
+CREATE TABLE message_definitions(
+  id INTEGER PRIMARY KEY, topic_type TEXT NOT NULL, encoding TEXT NOT NULL,
+  encoded_message_definition TEXT NOT NULL, type_description_hash TEXT NOT NULL);
+CREATE TABLE messages(
+  id INTEGER PRIMARY KEY, topic_id INTEGER NOT NULL, timestamp INTEGER NOT NULL,
+  data BLOB NOT NULL);
+CREATE INDEX timestamp_idx ON messages (timestamp ASC);
+INSERT INTO schema VALUES (4, 'unknown');
+"""
+"""As rosbag2 of Iron and newer makes it."""
+
+
+class StorageWriter(Protocol):
+    """Writes a file; without `finish` what is there is not a whole one."""
+
+    path: Path
+
+    def add(self, connection: Connection) -> int:
+        """Declare a connection, and return the number that records have to name."""
+        ...
+
+    def write(self, record: Record) -> None: ...
+
+    def write_extra(self, extra: Attachment | Notes) -> None: ...
+
+    def finish(self, version: int, metadata: str) -> None:
+        """Write what belongs at the end, with the contents of metadata.yaml."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class McapWriter:
+    """See StorageWriter."""
+
+    def __init__(self, path: Path, compression: str) -> None:
+        """compression: of the chunks, "", "lz4" or "zstd"."""
+        self.path = path
+        self._file = path.open("xb")
+        self._writer = Writer(self._file, compression=_CHUNKS[compression])
+        self._writer.start(profile="ros2", library="perceptiondlm_ros")
+        self._schemas: dict[tuple[str, Definition], int] = {}
+
+    def add(self, connection: Connection) -> int:
+        metadata = dict(connection.metadata)
+        if connection.qos:
+            metadata["offered_qos_profiles"] = connection.qos
+        if connection.digest:
+            metadata["topic_type_hash"] = connection.digest
+        return self._writer.register_channel(
+            connection.topic, connection.encoding, self._schema(connection), metadata
+        )
+
+    def write(self, record: Record) -> None:
+        self._writer.add_message(
+            record.connection, record.log_ns, record.data, record.publish_ns, record.sequence
+        )
+
+    def write_extra(self, extra: Attachment | Notes) -> None:
+        if isinstance(extra, Notes):
+            self._writer.add_metadata(extra.name, extra.values)
+        else:
+            self._writer.add_attachment(
+                extra.create_ns, extra.log_ns, extra.name, extra.media_type, extra.data
+            )
+
+    def finish(self, version: int, metadata: str) -> None:
+        self._writer.add_metadata(RECORDERS_NOTES, {"serialized_metadata": metadata})
+        self._writer.finish()  # type: ignore[no-untyped-call]
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _schema(self, connection: Connection) -> int:
+        if connection.definition is None:
+            return 0
+        key = (connection.msgtype, connection.definition)
+        if key not in self._schemas:
+            encoding, data = connection.definition.encoding, connection.definition.data
+            self._schemas[key] = self._writer.register_schema(connection.msgtype, encoding, data)
+        return self._schemas[key]
+
+
+class SqliteWriter:
+    """See StorageWriter."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._database = sqlite3.connect(path)
+        self._database.executescript(_SCHEMA)
+        self._topics = 0
+        self._definitions: set[tuple[str, Definition]] = set()
+
+    def add(self, connection: Connection) -> int:
+        self._topics += 1
+        self._database.execute(
+            "INSERT INTO topics VALUES(?, ?, ?, ?, ?, ?)",
+            (self._topics, connection.topic, connection.msgtype, connection.encoding)
+            + (connection.qos, connection.digest),
+        )
+        key = (connection.msgtype, connection.definition)
+        if connection.definition is not None and key not in self._definitions:
+            self._definitions.add((connection.msgtype, connection.definition))
+            self._database.execute(
+                "INSERT INTO message_definitions(topic_type, encoding, encoded_message_definition, "
+                "type_description_hash) VALUES(?, ?, ?, ?)",
+                (connection.msgtype, connection.definition.encoding)
+                + (connection.definition.data.decode(), connection.digest),
+            )
+        return self._topics
+
+    def write(self, record: Record) -> None:
+        self._database.execute(
+            "INSERT INTO messages(topic_id, timestamp, data) VALUES(?, ?, ?)",
+            (record.connection, record.log_ns, record.data),
+        )
+
+    def write_extra(self, extra: Attachment | Notes) -> None:
+        raise NotImplementedError("only MCAP files have attachments and notes")
+
+    def finish(self, version: int, metadata: str) -> None:
+        self._database.execute(
+            "INSERT INTO metadata(metadata_version, metadata) VALUES(?, ?)", (version, metadata)
+        )
+        self._database.commit()
+
+    def close(self) -> None:
+        self._database.close()

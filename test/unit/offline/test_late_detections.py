@@ -1,0 +1,190 @@
+"""Detections find the image that they were made from wherever in the bag it is."""
+
+from __future__ import annotations
+
+import random
+import tracemalloc
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import bag_support
+import numpy as np
+import pytest
+from bag_support import LATE, MS, START, FakeCaptioner, caption, contents, write_bag
+from rosbags.rosbag2 import CompressionMode, StoragePlugin
+
+from perceptiondlm_ros.messages.descriptions import nanoseconds
+from perceptiondlm_ros.offline.caption_bag import Summary
+from perceptiondlm_ros.offline.definitions import DETECTIONS, IMAGE
+
+STEP = 33 * MS
+BOX = [(2.0, 2.0, 12.0, 10.0)]
+Message = tuple[str, int, str, Any]
+
+
+def image(number: int, log_ns: int | None = None, topic: str = "/image") -> Message:
+    """At 30 Hz, each of another brightness, logged soon after its stamp."""
+    stamp = START + number * STEP
+    message = bag_support.image(stamp, number % 250)
+    return (topic, stamp + LATE if log_ns is None else log_ns, IMAGE, message)
+
+
+def found(number: int, log_ns: int) -> Message:
+    """The detections of an image."""
+    return ("/detections", log_ns, DETECTIONS, bag_support.detections(START + number * STEP, BOX))
+
+
+def run(
+    folder: Path,
+    messages: Sequence[Message],
+    storage: StoragePlugin = StoragePlugin.MCAP,
+    compression: CompressionMode = CompressionMode.NONE,
+    **options: Any,
+) -> tuple[Summary, list[tuple[int, int]]]:
+    """The summary, and log time and number of each frame; each has the image of its stamp."""
+    in_order = sorted(messages, key=lambda message: message[1])
+    summary = caption(
+        write_bag(folder / "in", in_order, storage, compression), folder / "out", **options
+    )
+    seen = []
+    for log_ns, message in contents(folder / "out").described:
+        number = (nanoseconds(message.header.stamp) - START) // STEP
+        assert message.regions[0].caption.split()[0] == str(number % 250)
+        seen.append((log_ns, number))
+    assert len(seen) == summary.frames
+    return summary, seen
+
+
+@pytest.mark.parametrize("storage", [StoragePlugin.MCAP, StoragePlugin.SQLITE3])
+@pytest.mark.parametrize("late", [0, 500 * MS, 3000 * MS, 10_000 * MS, 100_000 * MS])
+def test_a_slow_detector_has_each_frame_its_own_image(
+    late: int, storage: StoragePlugin, tmp_path: Path
+) -> None:
+    """Of every third image."""
+    messages = [image(n) for n in range(150)]
+    messages += [found(n, START + n * STEP + 2 * LATE + late) for n in range(0, 150, 3)]
+    summary, seen = run(tmp_path, messages, storage)
+    assert summary.matching.matched_exact == summary.frames == 50
+    assert seen == [(START + n * STEP + 2 * LATE + late, n) for n in range(0, 150, 3)]
+
+
+@pytest.mark.parametrize(
+    ("storage", "compression"),
+    [
+        (StoragePlugin.MCAP, CompressionMode.STORAGE),
+        (StoragePlugin.SQLITE3, CompressionMode.MESSAGE),
+        (StoragePlugin.SQLITE3, CompressionMode.FILE),
+    ],
+    ids=lambda kind: kind.name,
+)
+def test_detections_before_their_image(
+    storage: StoragePlugin, compression: CompressionMode, tmp_path: Path
+) -> None:
+    """As where images pass through a slow encoder; descriptions come with their images."""
+    messages = [image(n, START + n * STEP + 4000 * MS) for n in range(40)]
+    messages += [found(n, START + n * STEP) for n in range(40)]
+    _, seen = run(tmp_path, messages, storage, compression)
+    assert seen == [(START + n * STEP + 4000 * MS, n) for n in range(40)]
+
+
+def test_detections_in_any_order(tmp_path: Path) -> None:
+    order = random.Random(1).sample(range(100), 60)
+    messages = [image(n) for n in range(100)]
+    messages += [found(n, START + 5000 * MS + i) for i, n in enumerate(order)]
+    _, seen = run(tmp_path, messages)
+    assert [number for _, number in seen] == order
+
+
+def test_two_detectors_of_different_speed(tmp_path: Path) -> None:
+    messages = [image(n) for n in range(90)]
+    messages += [found(n, START + n * STEP + 2 * LATE) for n in range(0, 90, 2)]
+    messages += [found(n, START + n * STEP + 2000 * MS) for n in range(0, 90, 3)]
+    summary, seen = run(tmp_path, messages)
+    assert summary.frames == 75
+    assert seen == sorted(seen)
+
+
+def test_messages_that_were_logged_at_the_same_time(tmp_path: Path) -> None:
+    """As converters write them."""
+    messages = [image(n, START) for n in range(20)] + [found(n, START) for n in range(20)]
+    random.Random(2).shuffle(messages)
+    _, seen = run(tmp_path, messages)
+    assert sorted(number for _, number in seen) == list(range(20))
+    assert {log_ns for log_ns, _ in seen} == {START}
+
+
+def test_frames_that_are_complete_at_the_same_time_are_in_the_order_of_their_detections(
+    tmp_path: Path,
+) -> None:
+    messages = [image(n, START + 9000 * MS) for n in range(20)]
+    messages += [found(n, START + n * MS) for n in range(20)]
+    _, seen = run(tmp_path, messages)
+    assert seen == [(START + 9000 * MS, n) for n in range(20)]
+
+
+def test_a_recording_that_was_played_twice(tmp_path: Path) -> None:
+    """The images of the second time are others, under the same stamps."""
+    later = 60_000 * MS
+    messages = [image(n) for n in range(100)]
+    messages += [found(n, START + n * STEP + 3000 * MS) for n in range(0, 100, 5)]
+    for n in range(100):
+        stamp = START + n * STEP
+        other = bag_support.image(stamp, 255)
+        messages.append(("/image", stamp + LATE + later, IMAGE, other))
+    messages += [found(n, START + n * STEP + 3000 * MS + later) for n in range(0, 100, 5)]
+    in_order = sorted(messages, key=lambda message: message[1])
+    caption(write_bag(tmp_path / "in", in_order), tmp_path / "out")
+    described = contents(tmp_path / "out").described
+    texts = [message.regions[0].caption.split()[0] for _, message in described]
+    assert texts == [str(n) for n in range(0, 100, 5)] + ["255"] * 20
+
+
+def test_masks_are_found_as_well(tmp_path: Path) -> None:
+    """And where they were logged last the frame is complete with them."""
+
+    def masks(number: int) -> Message:
+        ids = np.zeros((24, 32), np.uint8)
+        ids[2 : 3 + number, 3:9] = 1
+        message = bag_support.image(START + number * STEP)
+        message.encoding, message.step, message.data = "mono8", 32, ids.reshape(-1)
+        return ("/ids", START + 9000 * MS + number, IMAGE, message)
+
+    heights: list[int] = []
+
+    class Sees(FakeCaptioner):
+        def describe(self, image: Any, regions: Sequence[Any], prompt: Any = None) -> list[Any]:
+            heights.append(int(np.asarray(regions[0]).any(axis=1).sum()))
+            return super().describe(image, regions, prompt)
+
+    messages = [image(n) for n in range(20)] + [masks(n) for n in range(20)]
+    messages += [found(n, START + 5000 * MS + n) for n in range(20)]
+    summary, seen = run(
+        tmp_path, messages, captioner=Sees(), image="/image", masks="/ids", tolerance=0.0
+    )
+    assert heights == list(range(1, 21))
+    assert summary.matching.masks_missing == 0
+    assert [log_ns for log_ns, _ in seen] == [START + 9000 * MS + n for n in range(20)]
+
+
+def test_neither_the_bag_nor_its_captions_are_kept_in_memory(tmp_path: Path) -> None:
+    """With a detector that is far behind, too."""
+
+    def peak(frames: int) -> int:
+        folder = tmp_path / str(frames)
+        pixels = [bag_support.image(START + n * STEP, n % 250, 160, 120) for n in range(frames)]
+        messages: list[Message] = [
+            ("/image", START + n * STEP + LATE, IMAGE, message) for n, message in enumerate(pixels)
+        ]
+        messages += [found(n, START + n * STEP + 3000 * MS) for n in range(frames)]
+        in_order = sorted(messages, key=lambda message: message[1])
+        source = write_bag(folder / "in", in_order, StoragePlugin.SQLITE3)
+        tracemalloc.start()
+        assert caption(source, folder / "out").frames == frames
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    peak(20)  # what is made once
+    few, many = peak(100), peak(400)
+    assert many - few < 1_000_000, "each image is 58 kB"
