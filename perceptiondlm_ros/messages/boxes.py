@@ -59,9 +59,12 @@ def fit_image(kind: str, seen_width: int, seen_height: int, width: int, height: 
     """How an image of width x height was fitted into what the detector sees.
 
     kind: one of FITS. seen_width, seen_height: 0 follows from the other one; both 0: the image's.
+    With a single 1 both are: coordinates from 0 to 1 are so along both sides.
     """
     if not seen_width and not seen_height:
         return Fit((width, height))
+    if {seen_width, seen_height} == {0, 1}:
+        seen_width = seen_height = 1
     seen_x = seen_width or seen_height * width / height
     seen_y = seen_height or seen_width * height / width
     scale = (seen_x / width, seen_y / height)
@@ -98,6 +101,11 @@ def check_box(box: Any, width: int, height: int) -> tuple[str, Box]:
     if not (x0 < x1 and y0 < y1):  # also where huge numbers have become NaN
         return f"outside the {width}x{height} image", NOTHING
     return "", (x0, y0, x1, y1)
+
+
+def has_size(box: Any) -> bool:
+    """Whether the box is of finite numbers and has an area."""
+    return _finite(box) and box.size_x > 0 and box.size_y > 0
 
 
 def is_rotated(box: Any) -> bool:

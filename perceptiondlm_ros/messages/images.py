@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perceptiondlm_ros.errors import InputError
+from perceptiondlm_ros.messages.bit_depth import ALL_BITS, Decoded, low_bits, to_8_bits
 from perceptiondlm_ros.messages.colour_spaces import (
     FIRST_RED,
     grey_to_rgb,
@@ -20,7 +22,7 @@ from perceptiondlm_ros.messages.colour_spaces import (
     pick_rgb,
     semiplanar_to_rgb,
 )
-from perceptiondlm_ros.messages.compressed import MOST_PIXELS, compressed_to_rgb
+from perceptiondlm_ros.messages.compressed import MOST_PIXELS, decode_compressed
 
 # One that was built for NumPy 1 ends the process under NumPy 2.
 cv_bridge = optional_module("cv_bridge") if np.lib.NumpyVersion(np.__version__) < "2.0.0" else None
@@ -95,31 +97,84 @@ _ENCODINGS = {
 
 
 def image_to_rgb(message: Any) -> NDArray[np.uint8]:
-    """The image as uint8 [H, W, 3] RGB, to be read only: rgb8 is not copied.
+    """The pixels of `decode_image`, whatever may be wrong with them."""
+    return decode_image(message).pixels
+
+
+def decode_image(message: Any, significant_bits: int = 0) -> Decoded:
+    """The image as uint8 [H, W, 3] RGB; rgb8 is not copied.
 
     Numbers of 16 bits are brought to 8 over their full range; YUV is taken as BT.601 of limited
     range, Bayer mosaics are interpolated.
 
     Args:
         message: an Image or a CompressedImage.
+        significant_bits: how many of the lowest of 16 bits are used, 8 to 16; 0: it isn't known,
+            so all, and what uses the lowest ones alone is told.
 
     Raises:
-        InputError: an encoding that is not known here, or data that don't fit their size.
+        InputError: an encoding that is not known here, data that don't fit their size, or numbers
+            of more bits than are significant.
     """
     if hasattr(message, "format"):  # as only a CompressedImage has
-        return compressed_to_rgb(message.format, message.data)
+        return decode_compressed(message.format, message.data, significant_bits)
     encoding = _ENCODINGS.get(message.encoding)
     if encoding is None:
         raise InputError(
             f"image encoding: got {message.encoding!r}, expected one of "
-            f"{', '.join(_ENCODINGS)}; convert the stream, for instance with image_proc"
+            f"{', '.join(_ENCODINGS)}; {_what_to_publish(message.encoding)}"
         )
     planes = _planes(message, encoding.planes, np.dtype(f"u{encoding.bits // 8}"))
+    low = 0
+    if encoding.bits == ALL_BITS and significant_bits != ALL_BITS:
+        colours = planes[0][:, :, :3]  # alpha has all bits, or none
+        if significant_bits:
+            return Decoded(encoding.to_rgb(to_8_bits(colours, significant_bits)))
+        low = low_bits(colours)
     # Older versions of cv_bridge know neither padding nor the other byte order.
     plain = planes[0].nbytes == len(message.data) and not message.is_bigendian
     if cv_bridge is not None and encoding.bridged and plain:
-        return np.asarray(cv_bridge.CvBridge().imgmsg_to_cv2(message, "rgb8"), np.uint8)
-    return encoding.to_rgb(*planes)[:, : message.width]
+        rgb = np.asarray(cv_bridge.CvBridge().imgmsg_to_cv2(message, "rgb8"), np.uint8)
+    else:
+        rgb = encoding.to_rgb(*planes)[:, : message.width]
+    return Decoded(rgb, low)
+
+
+def _what_to_publish(encoding: str) -> str:
+    """What to do about an encoding that is not known."""
+    name = encoding.strip().lower()
+    known = next((n for n in (name, f"{name}8", f"bayer_{name}") if n in _ENCODINGS), "")
+    if known:
+        return f"publish it as {known}, if that is what is meant"
+    counted = re.fullmatch(r"(8|16|32|64)([usf])c(\d+)", name)
+    if counted:
+        return _what_to_publish_counted(*counted.groups())
+    if any(kind in name for kind in ("jpeg", "jpg", "png")):
+        return "for compressed images set image_transport:=compressed"
+    if not name:
+        return "let the driver or node that publishes it say what it is"
+    return "set another one in the driver, or convert the stream to rgb8 on its way"
+
+
+def _what_to_publish_counted(bits: str, kind: str, channels: str) -> str:
+    """The same for OpenCV's names, which tell the number of channels and not what they are."""
+    if kind == "u" and bits in ("8", "16") and channels in ("3", "4"):
+        alpha = "a" if channels == "4" else ""
+        rgb, bgr = f"rgb{alpha}{bits}", f"bgr{alpha}{bits}"
+        return (
+            f"it leaves open which channel is red: publish it as {bgr}, which is OpenCV's order, "
+            f'or {rgb}; with cv_bridge by cv2_to_imgmsg(image, "{bgr}")'
+        )
+    if (kind, bits, channels) == ("u", "8", "2"):
+        return (
+            "publish it as yuv422 where a colour comes first, as yuv422_yuy2 where brightness does"
+        )
+    if channels == "1":
+        return (
+            "such numbers are distances mostly: remap image to the camera's picture, and depth to "
+            "these; a picture is published as mono8 or mono16"
+        )
+    return "publish it as rgb8 or bgr8, scaled to 0 to 255"
 
 
 def image_numbers(message: Any, dtype: type[np.generic]) -> NDArray[Any]:

@@ -13,12 +13,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perceptiondlm_ros.errors import InputError
-from perceptiondlm_ros.messages.boxes import NOTHING, check_box, fit_image, is_rotated, rotated_mask
+from perceptiondlm_ros.messages.boxes import (
+    NOTHING,
+    Fit,
+    check_box,
+    fit_image,
+    has_size,
+    is_rotated,
+    rotated_mask,
+)
 from perceptiondlm_ros.messages.masks import instance_ids, tight_box
 
 if TYPE_CHECKING:
     from perceptiondlm_ros.captioner import Box
     from perceptiondlm_ros.captioner import Region as Shape
+
+
+TINY_BOXES = (
+    "smaller than two pixels, like every box of their message: if the detector sends coordinates "
+    "from 0 to 1, set detections.image_width:=1 and detections.image_height:=1"
+)
+"""Why such detections are dropped: their captions would be of nothing, and sound sure."""
+
+_TINY = 2.0  # pixels
+_LEAST_SIDE = 16  # pixels of what a detector sees; with less, small boxes are no mistake
 
 
 @dataclass(frozen=True)
@@ -99,7 +117,8 @@ def detections_to_regions(
     """At most `settings.most` regions of a width x height image, in the order of the detections.
 
     Where there are more, those with the best scores are kept. A detection with pixels in `masks` is
-    captioned by these; any other one by its box. Masks that can't be read are left out.
+    captioned by these; any other one by its box, but not where every box is smaller than two
+    pixels. Masks that can't be read are left out.
     """
     fit = fit_image(settings.fit, settings.seen_width, settings.seen_height, width, height)
     found = Regions()
@@ -110,6 +129,7 @@ def detections_to_regions(
         except InputError as error:
             found = Regions(masks_problem=str(error))
     present: frozenset[int] | None = None
+    tiny = _all_tiny(detections, fit)
     for index, detection in enumerate(detections):
         label, score = _best_hypothesis(detection)
         setting = _unwanted(label, score, settings)
@@ -118,6 +138,8 @@ def detections_to_regions(
             continue
         bbox = fit.to_image(detection.bbox)
         reason, box = check_box(bbox, width, height)
+        if tiny and not reason:
+            reason, box = TINY_BOXES, NOTHING
         if reason and ids is not None and present is None:
             present = _values(ids)
         if reason and index + 1 not in (present or ()):
@@ -152,6 +174,12 @@ def mask_regions(
     return found
 
 
+def _all_tiny(detections: Sequence[Any], fit: Fit) -> bool:
+    """Whether no box that has a size is as large as a few pixels of what the detector sees."""
+    sides = [max(d.bbox.size_x, d.bbox.size_y) for d in detections if has_size(d.bbox)]
+    return bool(sides) and max(sides) < _TINY and min(fit.size) >= _LEAST_SIDE
+
+
 def _unwanted(label: str, score: float, settings: RegionSettings) -> str:
     """The setting that leaves a detection out, in words; empty if none does."""
     if settings.min_score > 0 and not score >= settings.min_score:
@@ -180,8 +208,7 @@ def _shaped(region: Region, ids: NDArray[Any] | None, width: int, height: int) -
         mask = ids == region.index + 1
         box = tight_box(mask)
         if box is not None:
-            problem, _ = check_box(region.bbox, width, height)
-            bbox = _around(box, region.bbox) if problem else region.bbox
+            bbox = _around(box, region.bbox) if region.box == NOTHING else region.bbox
             return replace(region, mask=mask, box=box, bbox=bbox)
     if is_rotated(region.bbox):
         mask = rotated_mask(region.bbox, width, height)

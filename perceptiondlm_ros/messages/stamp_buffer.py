@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 
 UNSET = 0
 """A stamp that says nothing about time, so that it is near to nothing and past nothing."""
+
+
+def nearest(stamps: Iterable[int], stamp: int) -> int | None:
+    """The one that belongs to `stamp`: the same, else the nearest, of two as near the first.
+
+    None where there is none. Unset stamps are near to nothing but each other.
+    """
+    known = [other for other in stamps if (other == UNSET) == (stamp == UNSET)]
+    return min(known, key=lambda other: abs(other - stamp), default=None)
 
 
 class StampBuffer(Generic[Item]):
@@ -48,27 +57,21 @@ class StampBuffer(Generic[Item]):
 
     def is_known(self, stamp: int) -> bool:
         """Whether waiting brings no better one: it is there, or the stream is past its stamp."""
-        past = stamp != UNSET and any(other > stamp for other in self._set_stamps())
+        past = stamp != UNSET and any(other > stamp for other in self.items if other != UNSET)
         return stamp in self.items or past
 
     def find(self, stamp: int, tolerance: int) -> int | None:
         """The stamp of the very message, else of the nearest one within the tolerance."""
-        if stamp in self.items:
-            return stamp
-        nearest = self.nearest(stamp)
-        return nearest if nearest is not None and abs(nearest - stamp) <= tolerance else None
+        found = self.nearest(stamp)
+        return found if found is not None and abs(found - stamp) <= tolerance else None
 
     def nearest(self, stamp: int) -> int | None:
         """The stamp nearest to this one; None where there is none."""
-        stamps = self._set_stamps() if stamp != UNSET else []
-        return min(stamps, key=lambda other: abs(other - stamp), default=None)
+        return nearest(self.items, stamp)
 
     def has_forgotten(self, stamp: int) -> bool:
         """Whether messages of that time were there."""
         return bool(self._forgotten) and self._forgotten[0] <= stamp <= self._forgotten[1]
-
-    def _set_stamps(self) -> list[int]:
-        return [stamp for stamp in self.items if stamp != UNSET]
 
     def _drop(self, stamp: int) -> None:
         if stamp in self.items:

@@ -36,10 +36,12 @@ class Pending:
     """A frame with regions to caption.
 
     fate: the counter of what became of it, should it get no pass from now on; empty: it is lost.
+    reused: captions of earlier frames in what was published of it so far.
     """
 
     observation: Observation
     fate: str = ""
+    reused: int = 0
 
 
 class Request(Protocol):
@@ -108,10 +110,14 @@ class Captioning:
             return
         plan = self._reuse.plan(observation.scene)
         if observation.error or not plan.wanted:
-            self._publish(observation, plan, {}, "frames_reused", observation.error)
+            self._publish(self._compose(observation, plan, {}), "frames_reused")
             return
-        known = bool(plan.held) and self._outputs.publish(self._compose(observation, plan, {}))
-        self._end(self.desk.exchange(Pending(observation, "frames_reused" if known else "")))
+        pending = Pending(observation)
+        if plan.held:
+            known = self._compose(observation, plan, {})
+            if self._outputs.publish(known):
+                pending = Pending(observation, "frames_reused", _reused(known))
+        self._end(self.desk.exchange(pending))
 
     def _begin_anew(self, sequence: int) -> None:
         """The clock was set back: nothing that came before this frame is to be seen any more."""
@@ -121,7 +127,7 @@ class Captioning:
     def _end(self, pending: Pending | None, loss: str = "frames_skipped") -> None:
         """Count what became of a frame that gets no further pass."""
         if pending is not None:
-            self._monitor.count(**{pending.fate or loss: 1})
+            self._monitor.count(**{pending.fate or loss: 1}, regions_reused=pending.reused)
 
     # ---- the thread that has the model ----
 
@@ -143,11 +149,11 @@ class Captioning:
         self._monitor.count(regions_captioned=len(captions))
         fate = "frames_captioned" if captions else pending.fate or "frames_reused"
         left = bool(plan.waiting and captions)
-        known = self._reuse.plan(observation.scene)
-        if left and self.desk.put_back(replace(pending, fate=fate)):
-            self._outputs.publish(self._compose(observation, known, captions))
+        result = self._compose(observation, self._reuse.plan(observation.scene), captions, error)
+        if left and self.desk.put_back(replace(pending, fate=fate, reused=_reused(result))):
+            self._outputs.publish(result)
         else:
-            self._publish(observation, known, captions, fate, error)
+            self._publish(result, fate)
 
     def _describe(self, observation: Observation, plan: Plan) -> tuple[dict[int, Caption], str]:
         """Captions of the wanted regions, by place; none, and why, where the pass failed."""
@@ -189,21 +195,14 @@ class Captioning:
 
     # ---- both ----
 
-    def _publish(
-        self,
-        observation: Observation,
-        plan: Plan,
-        captions: Mapping[int, Caption],
-        fate: str,
-        error: str,
-    ) -> None:
+    def _publish(self, result: Result, fate: str) -> None:
         """Publish a frame for the last time, and count what became of it."""
-        self._outputs.publish(self._compose(observation, plan, captions, error))
-        if observation.frame.activation != self._outputs.activation:
-            fate = "frames_discarded"
-        elif error:
-            fate = "frames_failed"
-        self._monitor.count(**{fate: 1})
+        self._outputs.publish(result)
+        if result.activation != self._outputs.activation:
+            self._monitor.count(frames_discarded=1)
+            return
+        fate = "frames_failed" if result.error else fate
+        self._monitor.count(**{fate: 1}, regions_reused=_reused(result))
 
     def _compose(
         self,
@@ -214,15 +213,17 @@ class Captioning:
         draft: bool = False,
     ) -> Result:
         name = self._captioner.name
-        result = compose(observation, name, captions, plan.held, error=error, draft=draft)
-        reused = sum(region.source == RegionDescription.REUSED for region in result.message.regions)
-        self._monitor.count(regions_reused=reused)
-        return result
+        return compose(observation, name, captions, plan.held, error=error, draft=draft)
 
     def _report(self, error: Exception) -> None:
         line = f"{type(error).__name__}: {error}"
         self._monitor.status.failed(line)
         self._monitor.failed("worker", f"worker failed: {line}")
+
+
+def _reused(result: Result) -> int:
+    """How many of its captions are of earlier frames."""
+    return sum(region.source == RegionDescription.REUSED for region in result.message.regions)
 
 
 def _nothing() -> None:

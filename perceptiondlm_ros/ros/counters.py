@@ -22,6 +22,8 @@ class Counters:
     unmatched: int = 0
     images_forgotten: int = 0  # of the unmatched: those that came when their image was gone
     masks_missing: int = 0  # frames that waited for theirs in vain
+    images_of_low_bits: int = 0  # workers; nearly black ones, see messages/bit_depth.py
+    low_bits: int = 0  # workers; of the last of these
     replaced: int = 0
     withdrawn: int = 0
     unset_stamps: int = 0
@@ -40,6 +42,7 @@ class Counters:
     regions_captioned: int = 0  # workers
     regions_reused: int = 0  # workers
     regions_dropped: int = 0  # workers
+    regions_unplaced: int = 0  # workers; captioned or waiting, but without a marker
     drop_reasons: Counter[str] = field(default_factory=Counter)  # workers; in words → regions
     last_error: str = ""  # workers
 
@@ -73,6 +76,7 @@ _CAUSES = {
     "frames_late": "frames older than one that came before them",
     "requests_refused": "requests to describe refused",
     "regions_dropped": "regions without a caption",
+    "regions_unplaced": "regions without a marker, beyond what the lens shows",
     "unset_stamps": "messages without a stamp",
     "backward_stamps": "messages older than the one before",
 }

@@ -18,15 +18,22 @@ from rclpy.task import Future
 from vision_msgs.msg import Detection2D
 
 from perceptiondlm_ros.errors import InputError
-from perceptiondlm_ros.messages.images import image_to_rgb
-from perceptiondlm_ros.messages.regions import Region, Regions, frame_regions, mask_regions
+from perceptiondlm_ros.messages.bit_depth import Decoded, low_bits_told
+from perceptiondlm_ros.messages.images import decode_image
+from perceptiondlm_ros.messages.regions import (
+    TINY_BOXES,
+    Region,
+    Regions,
+    frame_regions,
+    mask_regions,
+)
 from perceptiondlm_ros.msg import RegionDescriptionArray
 from perceptiondlm_ros.ros import parameters
 from perceptiondlm_ros.ros.conversions import description
 from perceptiondlm_ros.ros.frames import Describes, Frame
 from perceptiondlm_ros.ros.monitor import Monitor
 from perceptiondlm_ros.ros.outputs import latency
-from perceptiondlm_ros.ros.regions import region_settings
+from perceptiondlm_ros.ros.regions import region_settings, significant_bits
 from perceptiondlm_ros.srv import DescribeRegions
 
 if TYPE_CHECKING:
@@ -88,6 +95,7 @@ class Asked:
     monitor: Monitor
     finish: Callable[[Any], None]
     _pixels: NDArray[np.uint8] | None = None
+    _doubt: str = ""
     _regions: list[Region] = field(default_factory=list)
     _dropped: int = 0
     _captions: list[Caption] = field(default_factory=list)
@@ -96,7 +104,8 @@ class Asked:
         """Caption some of the regions; True when the request is answered."""
         try:
             if self._pixels is None:
-                self._pixels = image_to_rgb(self.request.image)
+                decoded = decode_image(self.request.image, significant_bits(self.node))
+                self._pixels, self._doubt = decoded.pixels, _doubt(decoded)
                 self._look(*self._pixels.shape[:2])
             self._caption_some(captioner, self._pixels)
             if len(self._captions) < len(self._regions):
@@ -108,7 +117,11 @@ class Asked:
             self.refuse(f"captioning failed: {type(error).__name__}: {error}")
         else:
             self.monitor.count(requests_served=1)
-            self.finish(DescribeRegions.Response(success=True, descriptions=descriptions))
+            self.finish(
+                DescribeRegions.Response(
+                    success=True, message=self._doubt, descriptions=descriptions
+                )
+            )
         return True
 
     def refuse(self, reason: str) -> None:
@@ -136,6 +149,8 @@ class Asked:
             found = frame_regions(Frame(asked.image, asked.detections), width, height, settings)
         if found.masks_problem:
             raise InputError(found.masks_problem)
+        if found.dropped[TINY_BOXES] and not found.kept:
+            raise InputError(f"detections: {found.dropped[TINY_BOXES]} {TINY_BOXES}")
         self._regions = found.kept
         self._dropped = found.dropped.total() + found.unwanted.total()
 
@@ -161,3 +176,10 @@ class Asked:
             model=model,
             latency=latency(header.stamp, self.node.get_clock().now().nanoseconds),
         )
+
+
+def _doubt(decoded: Decoded) -> str:
+    """What is wrong with an image whose captions are made all the same; empty if nothing is."""
+    if not decoded.low_bits:
+        return ""
+    return f"image: {low_bits_told(decoded.low_bits, 'image.significant_bits:=')}"

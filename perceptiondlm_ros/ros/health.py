@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, IntEnum, auto
 
+from perceptiondlm_ros.messages.bit_depth import low_bits_told
 from perceptiondlm_ros.ros.situation import Input, Situation
 from perceptiondlm_ros.ros.status import Activity
 
@@ -43,6 +44,7 @@ class Condition(Enum):
     UNMATCHED = auto()
     MASKS_MISSING = auto()
     REGIONS_DROPPED = auto()
+    LOW_BITS = auto()
     STARTING = auto()
     OK = auto()
 
@@ -223,6 +225,14 @@ def _regions(seen: Situation) -> Health | None:
     return Health(Level.WARN, Condition.REGIONS_DROPPED, line)
 
 
+def _low_bits(seen: Situation) -> Health | None:
+    if not seen.low_bits:
+        return None
+    what = low_bits_told(seen.low_bits, "image.significant_bits:=")
+    line = f"captions of {seen.images.topic} are doubtful: {what}"
+    return Health(Level.WARN, Condition.LOW_BITS, line)
+
+
 def _partly_deaf(seen: Situation) -> Health | None:
     """A publisher that can't be heard beside one that is: easily missed, as messages do come."""
     mismatches = seen.images.mismatches + seen.detections.mismatches
@@ -242,5 +252,5 @@ def _well(seen: Situation) -> Health:
 
 _RULES: tuple[Callable[[Situation], Health | None], ...] = (
     *(_busy, _finalized, _failing, _waiting_for_a_transition, _hanging, _disabled),
-    *(_images, _detections, _matching, _masks, _regions, _partly_deaf),
+    *(_images, _detections, _matching, _masks, _regions, _low_bits, _partly_deaf),
 )

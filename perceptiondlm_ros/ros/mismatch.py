@@ -16,6 +16,8 @@ try:
 except ImportError:  # Humble
     from rclpy.qos_event import SubscriptionEventCallbacks
 
+from perceptiondlm_ros.ros.qos import AUTO, SUBSCRIPTION, override_name
+
 if TYPE_CHECKING:
     from rclpy.topic_endpoint_info import TopicEndpointInfo
 
@@ -26,6 +28,10 @@ _POLICIES = {
     "deadline": "deadline",
     "liveliness": "liveliness",
 }
+
+
+# Policies that a subscription takes from its publishers unless the user fixed them.
+_FOLLOWING = {"reliability", "durability"}
 
 
 def mismatches(
@@ -71,8 +77,9 @@ def _mismatch(topic: str, expected: str, requested: QoSProfile, publisher: Any) 
         return ""
     why = " and ".join(part for part in why.lower().replace("error: ", "").split(";") if part)
     policies = [name for words, name in _POLICIES.items() if words in why]
-    if policies == ["reliability"]:
-        cure = f"set qos_overrides.{topic}.subscription.reliability to auto"
+    if policies and set(policies) <= _FOLLOWING:
+        names = (override_name(topic, SUBSCRIPTION, policy) for policy in policies)
+        cure = f"set {' and '.join(names)} to {AUTO}"
     else:
         cure = "let the publisher offer what is asked for"
     return f"QoS of {topic} incompatible ({', '.join(policies)}): {who} has {why}; {cure}"

@@ -33,6 +33,12 @@ class Monitor:
             self.counters.regions_dropped += sum(reasons.values())
             self.counters.tell_drops(reasons)
 
+    def count_low_bits(self, bits: int) -> None:
+        """Add an image of 16 bits that uses so many of the lowest ones alone."""
+        with self.lock:
+            self.counters.images_of_low_bits += 1
+            self.counters.low_bits = bits
+
     def failed(self, cause: str, line: str) -> None:
         """Tell and remember an error."""
         with self.lock:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.messages.descriptions import nanoseconds
-from perceptiondlm_ros.messages.images import image_to_rgb
+from perceptiondlm_ros.messages.images import decode_image
 from perceptiondlm_ros.messages.matching import CLOCK_JUMP_NS
 from perceptiondlm_ros.messages.regions import Region, Regions, frame_regions
 from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
@@ -21,7 +21,7 @@ from perceptiondlm_ros.ros.appearance import brightness, signature
 from perceptiondlm_ros.ros.conversions import description
 from perceptiondlm_ros.ros.frames import Frame, Result, Waiting
 from perceptiondlm_ros.ros.monitor import Monitor
-from perceptiondlm_ros.ros.regions import region_settings
+from perceptiondlm_ros.ros.regions import region_settings, significant_bits
 from perceptiondlm_ros.ros.reuse import Limits, Reuse, Scene
 from perceptiondlm_ros.ros.tracks import Held, Sighting
 
@@ -82,12 +82,15 @@ class Observer:
             self._reuse.lose_captions()
         limits = read_limits(self._node)
         try:
-            pixels = image_to_rgb(frame.image)
+            decoded = decode_image(frame.image, significant_bits(self._node))
         except InputError as error:
             self._monitor.failed("image", str(error))
             self._monitor.count_dropped({"unreadable image": len(frame.detections.detections)})
             scene = Scene(stamp_ns, limits, ())
             return Observation(frame, self._number, None, (), scene, prompt, str(error))
+        pixels = decoded.pixels
+        if decoded.low_bits:
+            self._monitor.count_low_bits(decoded.low_bits)
         height, width = pixels.shape[:2]
         regions = frame_regions(frame, width, height, region_settings(self._node))
         self._tell(regions, len(frame.detections.detections))

@@ -13,12 +13,12 @@ from typing import Any
 
 from builtin_interfaces.msg import Duration, Time
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
-from rclpy.qos import DurabilityPolicy, QoSPolicyKind, QoSProfile
-from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from perceptiondlm_ros.messages.descriptions import nanoseconds
 from perceptiondlm_ros.ros.frames import Result
 from perceptiondlm_ros.ros.mailbox import Mailbox
+from perceptiondlm_ros.ros.qos import PUBLISHER, fixed_policies
 from perceptiondlm_ros.ros.status import Status
 from perceptiondlm_ros.ros.throttle import Throttle
 from perceptiondlm_ros.ros.worker import Worker
@@ -182,15 +182,12 @@ class Outputs:
 def publisher(
     node: LifecycleNode, kind: type, topic: str, qos: QoSProfile
 ) -> LifecyclePublisher[Any]:
-    """A publisher that is silent while the node is inactive, its QoS open to `qos_overrides`."""
-    kinds = (
-        QoSPolicyKind.HISTORY,
-        QoSPolicyKind.DEPTH,
-        QoSPolicyKind.RELIABILITY,
-        QoSPolicyKind.DURABILITY,
-    )
-    options = QoSOverridingOptions(kinds)
-    return node.create_lifecycle_publisher(kind, topic, qos, qos_overriding_options=options)
+    """A publisher that is silent while the node is inactive, its QoS open to `qos_overrides`.
+
+    Raises ValueError for an override that has an impossible value.
+    """
+    policies = fixed_policies(node, node.resolve_topic_name(topic), PUBLISHER, qos)
+    return node.create_lifecycle_publisher(kind, topic, QoSProfile(**policies))
 
 
 def latency(stamp: Time, now_ns: int) -> Duration:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from perceptiondlm_ros.messages.bit_depth import ALL_BITS, FEWEST_BITS
 from perceptiondlm_ros.messages.boxes import FITS
 
 Value = str | int | float | bool
@@ -20,7 +21,10 @@ class Applies(Enum):
 
 @dataclass(frozen=True)
 class Spec:
-    """One parameter. `bounds` hold for numbers, `choices` for strings (none: any string)."""
+    """One parameter. `bounds` hold for numbers, `choices` for strings (none: any string).
+
+    least: of a whole number that isn't 0.
+    """
 
     name: str
     default: Value
@@ -28,6 +32,7 @@ class Spec:
     description: str
     bounds: tuple[float, float] | None = None
     choices: tuple[str, ...] = ()
+    least: int = 0
 
 
 SPECS = (
@@ -167,6 +172,15 @@ SPECS = (
         bounds=(1, 1000),
     ),
     Spec(
+        "image.significant_bits",
+        0,
+        Applies.LIVE,
+        "How many of the lowest bits of a 16-bit image the camera uses, such as 12; 0 takes all, "
+        "and tells where an image uses only the lowest ones.",
+        bounds=(0, ALL_BITS),
+        least=FEWEST_BITS,
+    ),
+    Spec(
         "detections.min_score",
         0.0,
         Applies.LIVE,
@@ -177,20 +191,22 @@ SPECS = (
         "detections.classes",
         "",
         Applies.LIVE,
-        "Class ids to caption, separated by commas, as the detector writes them; empty is all.",
+        "Class ids to caption, separated by commas, as the detector writes them; empty is all. A "
+        "single number is written as \"'0'\".",
     ),
     Spec(
         "detections.excluded_classes",
         "",
         Applies.LIVE,
-        "Class ids not to caption, separated by commas, as the detector writes them.",
+        "Class ids not to caption, as in detections.classes.",
     ),
     Spec(
         "detections.image_width",
         0,
         Applies.LIVE,
         "Width of the image that boxes are given in [px], where it is the detector's own size; 0 "
-        "follows from the height, and both 0 are the image's.",
+        "follows from the height, and both 0 are the image's. 1 is for boxes that are given from 0 "
+        "to 1, and then holds for the height too.",
         bounds=(0, 100_000),
     ),
     Spec(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -21,6 +21,13 @@ from perceptiondlm_ros.ros.parameter_specs import SPECS, Applies, Spec
 Kind = TypeVar("Kind", str, int, float, bool)
 
 
+_KINDS: dict[type, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number with a decimal point",
+    str: "text",
+}
+
 _BY_NAME = {spec.name: spec for spec in SPECS}
 
 
@@ -37,10 +44,18 @@ class LoadSettings:
 
 
 def declare(node: Node) -> None:
-    """Declare every parameter; raises rclpy's error for an initial value that is out of range."""
+    """Declare every parameter.
+
+    Raises:
+        ValueError: an initial value of another type, or none of those that are possible.
+        ParameterException: rclpy's, for one that is out of range.
+    """
     for spec in SPECS:
-        value: object = node.declare_parameter(spec.name, spec.default, _descriptor(spec)).value
-        problem = _problem(spec, value)
+        given = node._parameter_overrides.get(spec.name)  # rclpy's error doesn't say what it was
+        problem = type_problem(spec.name, given.value) if given else ""
+        if not problem:
+            value: object = node.declare_parameter(spec.name, spec.default, _descriptor(spec)).value
+            problem = _problem(spec, value)
         if problem:
             raise ValueError(f"parameter {spec.name}: {problem}")
 
@@ -64,6 +79,47 @@ def check(
         if problem:
             return SetParametersResult(successful=False, reason=f"{spec.name} {problem}")
     return SetParametersResult(successful=True)
+
+
+def type_problem(name: str, value: object) -> str:
+    """Why a value is of another type than the parameter, and how it is written; else empty.
+
+    ROS reads values as YAML, on the command line too, and what looks like a number is one.
+    """
+    spec = _BY_NAME.get(name)
+    if spec is None or type(value) is type(spec.default):
+        return ""
+    got = next((told for kind, told in _KINDS.items() if isinstance(value, kind)), "a list")
+    shown = str(value).lower() if isinstance(value, bool) else repr(value)
+    read_as = "nothing" if value is None else f"{shown}, which was read as {got}"
+    expected = _KINDS[type(spec.default)]
+    return f"got {read_as}, expected {expected}; write {_as_written(spec, value)}"
+
+
+def _as_written(spec: Spec, value: object) -> str:
+    """How a value of another type would be written."""
+    if isinstance(spec.default, str):
+        text = _text(value)
+        return f"""it in quotes: -p {spec.name}:="'{text}'" on a command line, '{text}' in a file"""
+    if isinstance(spec.default, bool):
+        return "true or false, without quotes"
+    if isinstance(spec.default, float) and type(value) is int:
+        return f"{value}.0"
+    if isinstance(value, float) and value.is_integer():
+        return f"{value:.0f}"
+    return f"one such as {spec.default}, without quotes"
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):  # it may have been yes, on or n
+        return "..."
+    return str(value) if isinstance(value, (int, float)) else ",".join(map(str, _items(value)))
+
+
+def _items(value: object) -> Iterable[object]:
+    return value if isinstance(value, Iterable) else (value,)
 
 
 def load_settings(node: Node) -> LoadSettings:
@@ -97,6 +153,8 @@ def _problem(spec: Spec, value: object) -> str:
     """What is wrong with the value beyond its type and range, which rclpy checks; else empty."""
     if spec.choices and value not in spec.choices:
         return f"is {value!r}, expected one of {', '.join(spec.choices)}"
+    if spec.bounds and isinstance(value, int) and 0 < value < spec.least:
+        return f"is {value}, expected 0 or {spec.least} to {spec.bounds[1]:g}"
     return ""
 
 

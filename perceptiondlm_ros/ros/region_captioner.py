@@ -11,11 +11,9 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import rclpy
 import rclpy.logging
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from perceptiondlm_ros.ros import parameters
@@ -24,6 +22,7 @@ from perceptiondlm_ros.ros.control import Switch
 from perceptiondlm_ros.ros.counters import Counters, LossLog
 from perceptiondlm_ros.ros.describing import DescribeService
 from perceptiondlm_ros.ros.diagnostics import Diagnostics
+from perceptiondlm_ros.ros.ending import interruptible, leave_if_told, run_node
 from perceptiondlm_ros.ros.frames import Describes
 from perceptiondlm_ros.ros.inputs import Inputs
 from perceptiondlm_ros.ros.library_log import library_log
@@ -32,6 +31,7 @@ from perceptiondlm_ros.ros.monitor import Monitor
 from perceptiondlm_ros.ros.outputs import Outputs
 from perceptiondlm_ros.ros.parameters import LoadSettings
 from perceptiondlm_ros.ros.published.all_outputs import drawn_outputs, prompt_outputs
+from perceptiondlm_ros.ros.qos import check_overrides
 from perceptiondlm_ros.ros.status import Activity, Status
 from perceptiondlm_ros.ros.throttle import Throttle
 
@@ -64,12 +64,13 @@ class RegionCaptioner(LifecycleNode):
         self.inputs = Inputs(self, self.counters, self._losses, self._warn)
         self.outputs = Outputs(
             prompt_outputs(self),
-            drawn_outputs(self, self._warn),
+            drawn_outputs(self, self._monitor),
             self.status,
             self._now_ns,
             self._warn,
             alive=self.context.ok,
         )
+        check_overrides(self, self.get_logger().warning)
         self._active = False
         self._describing = DescribeService(self, self._monitor)
         self._switch = Switch(self, lambda: self._active, self._follow_switch)
@@ -136,7 +137,8 @@ class RegionCaptioner(LifecycleNode):
         prompt = parameters.read(self, "prompt", str)
         started = time.monotonic()
         self.get_logger().info(f"loading {settings.path or 'the packaged checkpoint'}")
-        with library_log(self.get_logger(), self.status):
+        with library_log(self.get_logger(), self.status), interruptible():
+            leave_if_told()
             captioner = load_and_warm_up(self._load, settings, prompt, self.status)
         self._captioning = Captioning(self, captioner, self.outputs, self._monitor)
         took = time.monotonic() - started
@@ -203,12 +205,24 @@ class RegionCaptioner(LifecycleNode):
     def _free(self) -> None:
         """End the worker, which frees the model when its last pass is over."""
         captioning, self._captioning = self._captioning, None
-        if captioning and not captioning.stop(_STOP_TIMEOUT):
+        with interruptible():
+            ended = captioning is None or captioning.stop(_STOP_TIMEOUT)
+        if not ended:
             self.get_logger().warning(
                 f"the running pass takes longer than {_STOP_TIMEOUT:.0f} s; "
                 "its memory is freed when it ends"
             )
         self._losses.at_the_end()
+
+    def set_parameters_atomically(
+        self, parameter_list: list[Parameter[Any]]
+    ) -> SetParametersResult:
+        """As ever, but a wrong type is refused with how the value is written."""
+        result = super().set_parameters_atomically(parameter_list)
+        if not result.successful:
+            told = (parameters.type_problem(p.name, p.value) for p in parameter_list)
+            result.reason = "; ".join(filter(None, (result.reason, *told)))
+        return result
 
     def _check_parameters(self, changes: list[Parameter[Any]]) -> SetParametersResult:
         model = self._captioning
@@ -223,23 +237,15 @@ class RegionCaptioner(LifecycleNode):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is told to end; 1 if a parameter has an impossible value."""
-    rclpy.init(args=args)
+    return run_node(_make, args, begin=RegionCaptioner.autostart, end=RegionCaptioner.close)
+
+
+def _make() -> RegionCaptioner | None:
     try:
-        node = RegionCaptioner()
+        return RegionCaptioner()
     except (ParameterException, ValueError) as error:
         rclpy.logging.get_logger("region_captioner").fatal(f"can't start: {error}")
-        rclpy.try_shutdown()
-        return 1
-    try:
-        node.autostart()
-        rclpy.spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass  # the usual way to end a node
-    finally:
-        node.close()
-        node.destroy_node()
-        rclpy.try_shutdown()
-    return 0
+        return None
 
 
 if __name__ == "__main__":

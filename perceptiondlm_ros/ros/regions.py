@@ -1,4 +1,4 @@
-"""The settings of regions, as the node's parameters have them."""
+"""The settings of images and regions, as the node's parameters have them."""
 
 from __future__ import annotations
 
@@ -22,6 +22,11 @@ def region_settings(node: Node) -> RegionSettings:
         seen_width=parameters.read(node, "detections.image_width", int),
         seen_height=parameters.read(node, "detections.image_height", int),
     )
+
+
+def significant_bits(node: Node) -> int:
+    """The present value for `decode_image`."""
+    return parameters.read(node, "image.significant_bits", int)
 
 
 def _names(joined: str) -> frozenset[str]:

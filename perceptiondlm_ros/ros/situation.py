@@ -37,6 +37,8 @@ class Situation:
     masks_missing: frames that lately got none although they were wanted.
     gap: from the last unmatched detections to the nearest image; None where there was none.
     dropped: why no region at all was captioned lately although there were some; empty if not so.
+    low_bits: how many of the lowest of their 16 bits images used lately that were nearly black; 0
+        where none were.
     published_rate: frames a second; published_age: since the last was, None before the first.
     stale_after: an input that was silent for longer has stopped.
     """
@@ -58,6 +60,7 @@ class Situation:
     tolerance: float = 0.0
     masks_missing: int = 0
     dropped: str = ""
+    low_bits: int = 0
     published_rate: float = 0.0
     published_age: float | None = None
     stale_after: float = 5.0

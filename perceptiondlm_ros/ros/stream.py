@@ -3,32 +3,44 @@
 Best effort is compatible with every publisher, but middleware loses most large images on the way
 when nothing is sent twice: one fragment that finds a buffer full is enough. So a topic whose
 publishers all offer reliable delivery is taken reliably, and any other one as sensor data.
+In the same way a topic whose publishers are all latched is taken with what they sent before. Where
+only some are, the others could not be heard then, so it is taken without.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
-from rcl_interfaces.msg import ParameterDescriptor
-from rclpy.qos import HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from perceptiondlm_ros.ros.mismatch import IncompatibleOffers, mismatches, type_name
+from perceptiondlm_ros.ros.qos import SUBSCRIPTION, fixed_policies, override_name
 
 if TYPE_CHECKING:
     from rclpy.node import Node
     from rclpy.subscription import Subscription
+    from rclpy.topic_endpoint_info import TopicEndpointInfo
 
-_AUTO = "auto"
-_DEPTH = 5
+_BEST: Final = {
+    "reliability": ReliabilityPolicy.RELIABLE,
+    "durability": DurabilityPolicy.TRANSIENT_LOCAL,
+}
+_ANY: Final = {
+    "reliability": ReliabilityPolicy.BEST_EFFORT,
+    "durability": DurabilityPolicy.VOLATILE,
+}
+"""Compatible with every publisher."""
+
+_DEFAULT: Final = QoSProfile(depth=5)
 
 
 class Stream:
     """A subscription that can be opened, closed, and fitted to the publishers that come and go.
 
-    The parameters `qos_overrides.TOPIC.subscription.history`, `.depth` and `.reliability` are the
-    standard ones, except that reliability may also be, and by default is, `auto`.
+    The parameters `qos_overrides.TOPIC.subscription.history`, `.depth`, `.reliability` and
+    `.durability` are the standard ones, except that the last two may also be, and by default are,
+    `auto`. Raises ValueError for an impossible value.
     """
 
     def __init__(
@@ -39,6 +51,8 @@ class Stream:
         self._node = node
         self._kind = kind
         self._callback = callback
+        self._fixed = fixed_policies(node, self.topic, SUBSCRIPTION, _DEFAULT, following=_BEST)
+        self._policies: dict[str, Any] = {}  # of the subscription
         self._subscription: Subscription[Any] | None = None
 
     @property
@@ -46,20 +60,16 @@ class Stream:
         return self._subscription is not None
 
     def open(self) -> None:
-        self._auto = self._reliability_is_auto()
-        self._reliability = self._offered() or ReliabilityPolicy.BEST_EFFORT
-        self._subscription = self._subscribe()
+        self._subscribe(self._offered() or _ANY)
 
     def fit(self) -> None:
-        """Subscribe anew if the publishers' reliability has changed; to be called now and then."""
+        """Subscribe anew if what the publishers offer has changed; to be called now and then."""
         if self._subscription is None:
             return
-        offered = self._offered() if self._auto else None
-        if offered in (None, self._reliability):
-            return
-        self._node.destroy_subscription(self._subscription)
-        self._reliability = offered
-        self._subscription = self._subscribe()
+        offered = self._offered()
+        if offered and {**offered, **self._fixed} != self._policies:
+            self._node.destroy_subscription(self._subscription)
+            self._subscribe(offered)
 
     def close(self) -> None:
         if self._subscription is not None:
@@ -84,39 +94,41 @@ class Stream:
         subscription = self._subscription
         if subscription is None:
             return ()
-        publishers = self._node.get_publishers_info_by_topic(self.topic)
-        return mismatches(self.topic, self._kind, subscription.qos_profile, publishers)
+        return mismatches(self.topic, self._kind, subscription.qos_profile, self._publishers())
 
-    def _subscribe(self) -> Subscription[Any]:
-        qos = QoSProfile(
-            history=HistoryPolicy.KEEP_LAST, depth=_DEPTH, reliability=self._reliability
+    def history_left(self) -> str:
+        """Why what latched publishers sent before is not taken while open; empty if it is."""
+        latched = DurabilityPolicy.TRANSIENT_LOCAL
+        offers = [publisher.qos_profile.durability for publisher in self._publishers()]
+        if latched not in offers or self._policies.get("durability") == latched:
+            return ""
+        cure = "auto" if "durability" in self._fixed else "transient_local, to hear them alone"
+        return (
+            f"{offers.count(latched)} of {len(offers)} publishers of {self.topic} are latched, and "
+            "what they sent before is not taken; set "
+            f"{override_name(self.topic, SUBSCRIPTION, 'durability')} to {cure}"
         )
-        kinds = [QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH]
-        if not self._auto:
-            kinds.append(QoSPolicyKind.RELIABILITY)
-        return self._node.create_subscription(
+
+    def _subscribe(self, offered: Mapping[str, Any]) -> None:
+        self._policies = {**offered, **self._fixed}
+        self._subscription = self._node.create_subscription(
             self._kind,
             self.topic,
             self._callback,
-            qos,
+            QoSProfile(**self._policies),
             event_callbacks=self.offers.callbacks(),
-            qos_overriding_options=QoSOverridingOptions(kinds),
         )
 
-    def _offered(self) -> ReliabilityPolicy | None:
-        """The best that all publishers offer; None where there is no publisher."""
-        publishers = self._node.get_publishers_info_by_topic(self.topic)
-        kinds = {publisher.qos_profile.reliability for publisher in publishers}
-        if not kinds:
-            return None
-        reliable = kinds == {ReliabilityPolicy.RELIABLE}
-        return ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
+    def _offered(self) -> dict[str, Any]:
+        """The best that all publishers offer, by policy; empty where there is no publisher."""
+        offers = [publisher.qos_profile for publisher in self._publishers()]
+        return {
+            policy: best
+            if all(getattr(offer, policy) == best for offer in offers)
+            else _ANY[policy]
+            for policy, best in _BEST.items()
+            if offers
+        }
 
-    def _reliability_is_auto(self) -> bool:
-        name = f"qos_overrides.{self.topic}.subscription.reliability"
-        if not self._node.has_parameter(name):
-            description = "reliable, best_effort, or auto: reliable where every publisher is."
-            self._node.declare_parameter(
-                name, _AUTO, ParameterDescriptor(description=description, read_only=True)
-            )
-        return bool(self._node.get_parameter(name).value == _AUTO)
+    def _publishers(self) -> list[TopicEndpointInfo]:
+        return list(self._node.get_publishers_info_by_topic(self.topic))

@@ -84,6 +84,7 @@ class Watch:
             gap=self._counters.last_gap,
             tolerance=limits.tolerance,
             dropped=self._why_nothing_is_captioned(),
+            low_bits=self._counters.low_bits if rates.grown("images_of_low_bits") else 0,
             published_rate=rates.rate("published"),
             published_age=now - published if published is not None else None,
             stale_after=limits.stale_after,
@@ -146,6 +147,7 @@ class Watch:
             "memory of the process [MB]": _number(_resident_mb(), 0),
             "failures in a row": str(seen.failures),
             "last error": one_line(snapshot.last_error or counters.last_error),
+            "images that use few of 16 bits": str(counters.images_of_low_bits),
             "frames captioned": str(counters.frames_captioned),
             "frames with reused captions alone": str(counters.frames_reused),
             "regions captioned": str(counters.regions_captioned),
@@ -159,7 +161,7 @@ class Watch:
 def _counts(counters: Counters) -> dict[str, int]:
     names = (
         *("images", "detections", "masks", "unmatched", "images_forgotten", "masks_missing"),
-        *("frames_captioned", "frames_failed"),
+        *("images_of_low_bits", "frames_captioned", "frames_failed"),
         *("regions_captioned", "regions_reused", "regions_dropped"),
     )
     return {

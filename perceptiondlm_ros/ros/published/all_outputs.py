@@ -5,6 +5,7 @@ from __future__ import annotations
 from rclpy.lifecycle import LifecycleNode
 
 from perceptiondlm_ros.ros import parameters
+from perceptiondlm_ros.ros.monitor import Monitor
 from perceptiondlm_ros.ros.outputs import Output
 from perceptiondlm_ros.ros.published.descriptions import Descriptions
 from perceptiondlm_ros.ros.published.detections import CaptionedDetections
@@ -12,7 +13,6 @@ from perceptiondlm_ros.ros.published.image_annotations import ImageAnnotations, 
 from perceptiondlm_ros.ros.published.json_text import JsonDescriptions
 from perceptiondlm_ros.ros.published.markers import Markers
 from perceptiondlm_ros.ros.published.pictures import AnnotatedImage
-from perceptiondlm_ros.ros.throttle import Throttle
 
 
 def prompt_outputs(node: LifecycleNode) -> list[Output]:
@@ -25,9 +25,9 @@ def prompt_outputs(node: LifecycleNode) -> list[Output]:
     return outputs
 
 
-def drawn_outputs(node: LifecycleNode, warn: Throttle) -> list[Output]:
+def drawn_outputs(node: LifecycleNode, monitor: Monitor) -> list[Output]:
     """For people: made in a thread of their own, the quick ones first."""
-    outputs: list[Output] = [Markers(node, warn)]
+    outputs: list[Output] = [Markers(node, monitor)]
     messages = foxglove_messages()
     if messages:
         outputs.append(ImageAnnotations(node, messages))

@@ -5,22 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo
 
 from perceptiondlm_ros.errors import InputError
+from perceptiondlm_ros.ros.published.lens import PINHOLE, Lens, Points, lens_of
 
-Points = NDArray[np.float64]
-"""float64 [N, 2] or [N, 3]."""
-
-_COEFFICIENTS: Final = {
-    "plumb_bob": (4, 5, 8, 12, 14),
-    "rational_polynomial": (4, 5, 8, 12, 14),
-    "equidistant": (4,),
-    "fisheye": (4,),
-}
 _SAME_SHAPE: Final = 0.02  # by which the ratio of the sides may differ in a scaled image
 
 
@@ -29,41 +20,38 @@ class Camera:
     """A calibrated camera, for images of one size.
 
     projection: [3, 4], of the full, unbinned sensor; for an image that isn't rectified [K | 0].
-    distortion: coefficients of `model`; none for a rectified image.
+    lens: how directions are seen; a pinhole for a rectified image.
     scale, offset: pixels of the image to pixels of the full sensor, x and y.
     """
 
     projection: NDArray[np.float64]
-    model: str
-    distortion: NDArray[np.float64]
+    lens: Lens
     scale: tuple[float, float]
     offset: tuple[float, float]
 
     def points(self, pixels: Points, depths: NDArray[np.float64]) -> Points:
         """Where `pixels` [N, 2] are in the optical frame at `depths` [N] along its z axis: [N, 3].
 
-        Everything in metres. Absurd calibrations lead to numbers that are not finite.
+        Everything in metres. NaN where a pixel shows nothing in front of the camera, by the lens
+        that camera_info describes, or at all, by an absurd calibration.
         """
+        if not len(pixels):
+            return np.zeros((0, 3))
         full = pixels * self.scale + self.offset
-        focal = self.projection[[0, 1], [0, 1]]
-        with np.errstate(over="ignore", invalid="ignore"):
-            if self.distortion.any():
-                rays = self._undistort(full)
-            else:
-                rays = (full - self.projection[:2, 2]) / focal
+        with np.errstate(all="ignore"):
+            seen = self._in_focal_lengths(full - self.projection[:2, 2])
+            rays = self.lens.rays(seen, self.projection[[0, 1], [0, 1]])
             # A second camera's projection starts from the first one's frame, which is beside it.
-            beside = self.projection[:2, 3] / focal
-            return np.concatenate([rays * depths[:, None] - beside, depths[:, None]], axis=1)
-
-    def _undistort(self, pixels: Points) -> Points:
-        """x and y at depth 1: [N, 2]."""
-        points, matrix = pixels[:, None, :], self.projection[:, :3]
-        if self.model in ("equidistant", "fisheye"):
-            rays = cv2.fisheye.undistortPoints(points, matrix, self.distortion)
-        else:
-            rays = cv2.undistortPoints(points, matrix, self.distortion)
-        found: Points = np.asarray(rays, np.float64)[:, 0, :]
+            beside = self._in_focal_lengths(self.projection[None, :2, 3])
+            found = np.concatenate([rays * depths[:, None] - beside, depths[:, None]], axis=1)
+        found[~np.isfinite(found).all(axis=1)] = np.nan
         return found
+
+    def _in_focal_lengths(self, places: Points) -> Points:
+        """Pixels from the principal point [N, 2], for pixels that may be skewed."""
+        (fx, skew), (_, fy) = self.projection[:2, :2]
+        y = places[:, 1] / fy
+        return np.stack([(places[:, 0] - skew * y) / fx, y], axis=1)
 
 
 def camera_of(info: CameraInfo, width: int, height: int, rectified: bool) -> Camera:
@@ -74,18 +62,10 @@ def camera_of(info: CameraInfo, width: int, height: int, rectified: bool) -> Cam
     """
     projection = _projection(info, rectified)
     scale, offset = _window(info, width, height)
-    if rectified:
-        return Camera(projection, "", np.zeros(0), scale, offset)
-    distortion = np.array(info.d, dtype=np.float64)
-    if not np.isfinite(distortion).all():
-        raise InputError("camera_info: D is not finite, expected numbers; calibrate the camera")
-    if distortion.any() and len(distortion) not in _COEFFICIENTS.get(info.distortion_model, ()):
-        raise InputError(
-            f"camera_info: got {len(distortion)} coefficients of the distortion model "
-            f"{info.distortion_model!r}, expected one of {', '.join(_COEFFICIENTS)}; "
-            "rectify the image and set markers.rectified"
-        )
-    return Camera(projection, info.distortion_model, distortion, scale, offset)
+    lens = PINHOLE
+    if not rectified:
+        lens = lens_of(info.distortion_model, np.array(info.d, dtype=np.float64))
+    return Camera(projection, lens, scale, offset)
 
 
 def _projection(info: CameraInfo, rectified: bool) -> NDArray[np.float64]:
@@ -113,15 +93,27 @@ def _window(
     The image may be a part of the sensor, binned, or made smaller by somebody on the way.
     """
     roi = info.roi
+    binning = max(info.binning_x, 1), max(info.binning_y, 1)
     columns, rows = int(roi.width or info.width), int(roi.height or info.height)
     if not columns or not rows:  # a driver that doesn't tell: the image is all there is
-        columns, rows = width * max(info.binning_x, 1), height * max(info.binning_y, 1)
+        columns, rows = width * binning[0], height * binning[1]
     scale = (columns / width, rows / height)
-    if abs(scale[0] / scale[1] - 1) > _SAME_SHAPE:
+    shrunk = scale[0] / binning[0], scale[1] / binning[1]  # beyond the binning
+    if abs(shrunk[0] / shrunk[1] - 1) > _SAME_SHAPE:
         raise InputError(
-            f"camera_info: is for {columns}x{rows} pixels, expected the shape of the "
-            f"{width}x{height} image; take both from the same camera"
+            f"camera_info: is for {columns}x{rows} pixels{_binned(binning)}, expected the shape of "
+            f"the {width}x{height} image; take both from the same camera"
+        )
+    a_part = bool(roi.width or roi.height) or max(binning) > 1
+    if a_part and min(shrunk) < 1 - _SAME_SHAPE:
+        raise InputError(
+            f"camera_info: says that the image is {columns}x{rows} pixels of the sensor"
+            f"{_binned(binning)}, but it has {width}x{height}; take both from the same camera"
         )
     # Pixel centres are whole numbers: the first of two binned pixels is half a pixel beside.
     offset = (roi.x_offset + (scale[0] - 1) / 2, roi.y_offset + (scale[1] - 1) / 2)
     return scale, offset
+
+
+def _binned(binning: tuple[int, int]) -> str:
+    return f" binned by {binning[0]}x{binning[1]}" if max(binning) > 1 else ""

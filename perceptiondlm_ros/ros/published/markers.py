@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,14 +21,15 @@ from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.messages.descriptions import nanoseconds
 from perceptiondlm_ros.ros import parameters
 from perceptiondlm_ros.ros.frames import Result
+from perceptiondlm_ros.ros.monitor import Monitor
 from perceptiondlm_ros.ros.outputs import Outgoing, Output, publisher
-from perceptiondlm_ros.ros.published.camera import Camera, Points, camera_of
+from perceptiondlm_ros.ros.published.camera import Camera, camera_of
 from perceptiondlm_ros.ros.published.depth import Depth, region_depth
+from perceptiondlm_ros.ros.published.lens import WIDEST, Points
 from perceptiondlm_ros.ros.published.marker_ids import MarkerIds
 from perceptiondlm_ros.ros.published.regions import ShownRegion, shown_regions
 from perceptiondlm_ros.ros.published.space import Space
 from perceptiondlm_ros.ros.published.text_lines import lines_of
-from perceptiondlm_ros.ros.throttle import Throttle
 
 CAPTIONS: Final = "captions"
 OUTLINES: Final = "outlines"
@@ -54,12 +56,13 @@ class Markers(Output):
     The depth image says how far away a region is, else the parameter markers.distance does.
     """
 
-    def __init__(self, node: LifecycleNode, warn: Throttle) -> None:
+    def __init__(self, node: LifecycleNode, monitor: Monitor) -> None:
         self._node = node
-        self._warn = warn
+        self._monitor = monitor
+        self._warn = monitor.warn
         # More than the last, so that a viewer that is busy misses no DELETE.
         self.publisher = publisher(node, MarkerArray, "~/markers", QoSProfile(depth=10))
-        self._space = Space(node, self._space_wanted, warn)
+        self._space = Space(node, self._space_wanted, monitor.warn)
         self._ids = MarkerIds()
         self._pace = Pace()
 
@@ -101,15 +104,9 @@ class Markers(Output):
     def _place(
         self, shown: Sequence[ShownRegion], result: Result, width: int, height: int
     ) -> list[Placed]:
-        """The regions in space; none without a camera_info that fits, which is told."""
-        info = self._space.camera_info()
-        if info is None:
-            return []
-        rectified = parameters.read(self._node, "markers.rectified", bool)
-        try:
-            camera = camera_of(info, width, height, rectified)
-        except InputError as error:
-            self._warn("camera_info", f"no markers: {error}")
+        """The regions in space, but for those that aren't to be placed, which is told."""
+        camera = self._camera(width, height)
+        if camera is None:
             return []
         header = result.message.header
         tolerance = round(parameters.read(self._node, "matching.tolerance", float) * 1e9)
@@ -117,11 +114,41 @@ class Markers(Output):
         assumed = parameters.read(self._node, "markers.distance", float)
         distances = [self._measured(depth, item, width, height) or assumed for item in shown]
         placed = [
-            Placed(item, _corners(camera, item, distance))
-            for item, distance in zip(shown, distances, strict=True)
+            Placed(item, corners)
+            for item, corners in zip(shown, _corners(camera, shown, distances), strict=True)
+            if np.isfinite(corners).all()
         ]
-        # An absurd calibration can lead beyond all numbers, which viewers can't show.
-        return [item for item in placed if np.isfinite(item.corners).all()]
+        if len(placed) < len(shown):
+            self._tell_unplaced(len(shown) - len(placed), len(shown))
+        return placed
+
+    def _camera(self, width: int, height: int) -> Camera | None:
+        """That of images of this size; None without a camera_info that fits, which is told."""
+        info = self._space.camera_info()
+        if info is None:
+            return None
+        rectified = parameters.read(self._node, "markers.rectified", bool)
+        try:
+            camera = camera_of(info, width, height, rectified)
+        except InputError as error:
+            self._warn("camera_info", f"no markers: {error}")
+            return None
+        if camera.lens.distorts and (topic := _rectified_topic(self._node)):
+            self._warn(
+                "rectified",
+                f"images on {topic} are rectified by their name, but markers.rectified is false: "
+                "distortion is taken out once more, and markers stand beside their objects; set it",
+            )
+        return camera
+
+    def _tell_unplaced(self, number: int, total: int) -> None:
+        self._monitor.count(regions_unplaced=number)
+        self._warn(
+            "lens",
+            f"no marker for {number} of {total} regions: by camera_info a corner shows nothing "
+            f"within {WIDEST:g} degrees of the camera's axis; if the lens is not so wide, "
+            "calibrate it with points out to the corners of the image",
+        )
 
     def _measured(
         self, depth: Depth | None, item: ShownRegion, width: int, height: int
@@ -166,10 +193,20 @@ def _key(region: ShownRegion) -> tuple[str, str]:
     return "", str(region.index)
 
 
-def _corners(camera: Camera, region: ShownRegion, distance: float) -> Points:
-    x0, y0, x1, y1 = region.box
-    pixels = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], np.float64) - 0.5
-    return camera.points(pixels, np.full(4, distance))
+def _rectified_topic(node: LifecycleNode) -> str:
+    """The topic of images, if it is named as image_proc names rectified ones; else empty."""
+    topics = [node.resolve_topic_name(name) for name in ("image", "image/compressed")]
+    named = (topic for topic in topics if {"rect", "rectified"} & set(re.split("[/_]", topic)))
+    return next(named, "")
+
+
+def _corners(
+    camera: Camera, shown: Sequence[ShownRegion], distances: Sequence[float]
+) -> list[Points]:
+    """Of each region: [4, 3], clockwise from the upper left."""
+    boxes = [((x0, y0), (x1, y0), (x1, y1), (x0, y1)) for x0, y0, x1, y1 in (r.box for r in shown)]
+    pixels = np.array(boxes, np.float64).reshape(-1, 2) - 0.5
+    return list(camera.points(pixels, np.repeat(distances, 4)).reshape(-1, 4, 3))
 
 
 def _markers(

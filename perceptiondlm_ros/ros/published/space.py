@@ -58,7 +58,10 @@ class Space:
         """The last one. That none came is told, once there was time for one."""
         since = self._since
         if self.info is None and since is not None and time.monotonic() - since > _PATIENCE:
-            self._warn("camera_info", f"no markers: nothing came on {self._streams[0].topic}")
+            stream = self._streams[0]
+            reasons = [reason for reason in (stream.history_left(), *stream.mismatches()) if reason]
+            why = f"; {reasons[0]}" if reasons else ""
+            self._warn("camera_info", f"no markers: nothing came on {stream.topic}{why}")
         return self.info
 
     def depth_at(self, stamp: int, frame: str, tolerance: int) -> Depth | None:

@@ -88,6 +88,13 @@ def test_boxes_on_the_detectors_image_are_found_on_the_cameras(
     assert box_corners(fit.to_image(box(*expected))) == pytest.approx((160, 160, 320, 320))
 
 
+@pytest.mark.parametrize("seen", [(1, 0), (0, 1), (1, 1)])
+def test_one_side_of_1_says_that_boxes_are_given_from_0_to_1(seen: tuple[int, int]) -> None:
+    normalised = box(160 / 1280, 160 / 720, 320 / 1280, 320 / 720)
+    found = fit_image("stretch", *seen, 1280, 720).to_image(normalised)
+    assert box_corners(found) == pytest.approx((160, 160, 320, 320))
+
+
 @given(kind=st.sampled_from(FITS), theta=st.floats(-3, 3), side=st.integers(100, 999))
 def test_rotation_stays_where_both_sides_are_scaled_alike(
     kind: str, theta: float, side: int

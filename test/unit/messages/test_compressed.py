@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from sensor_msgs.msg import CompressedImage
 
 from perceptiondlm_ros.errors import InputError
-from perceptiondlm_ros.messages.images import image_to_rgb
+from perceptiondlm_ros.messages import compressed
+from perceptiondlm_ros.messages.images import decode_image, image_to_rgb
 
 RANDOM = np.random.default_rng(7)
 BGR = RANDOM.integers(0, 256, (12, 18, 3), np.uint8)
@@ -42,6 +43,48 @@ def test_grey_png(grey: np.ndarray) -> None:
     expected = grey if grey.dtype == np.uint8 else np.rint(grey / 257).astype(np.uint8)
     sent = encoded(".png", grey, format="mono16; png compressed mono16")
     np.testing.assert_array_equal(image_to_rgb(sent), expected.repeat(3, axis=2))
+
+
+BGR16 = RANDOM.integers(0, 2**16, (12, 18, 3), np.uint16)
+BGRA16 = np.concatenate([BGR16, np.full((12, 18, 1), 65535, np.uint16)], axis=2)
+DEEP = {
+    "mono16; png compressed mono16": GREY16,
+    "bayer_grbg16; png compressed ": GREY16,
+    "rgb16; png compressed bgr16": BGR16,
+    "rgba16; png compressed bgra16": BGRA16,
+}
+
+
+def dark(pixels: np.ndarray, bits: int) -> np.ndarray:
+    """The same picture in the lowest bits; alpha stays."""
+    lowered = pixels >> (16 - bits)
+    if pixels.shape[2] == 4:
+        lowered[:, :, 3] = pixels[:, :, 3]
+    return lowered
+
+
+@pytest.fixture(params=["OpenCV", "Pillow"])
+def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "Pillow":
+        monkeypatch.setattr(compressed, "cv2", None)
+    return str(request.param)
+
+
+@pytest.mark.parametrize("form", DEEP)
+def test_the_lowest_bits_of_a_png_are_told_or_stretched(form: str, library: str) -> None:
+    full, low = DEEP[form], dark(DEEP[form], 12)
+    assert decode_image(encoded(".png", full, format=form)).low_bits == 0
+    sent = encoded(".png", low, format=form)
+    assert (decode_image(sent).low_bits, decode_image(sent, 16).low_bits) == (12, 0)
+    if library == "Pillow" and full.shape[2] > 1:
+        with pytest.raises(InputError, match="OpenCV is not installed"):
+            decode_image(sent, 12)
+        return
+    stretched = decode_image(sent, 12)
+    expected = image_to_rgb(encoded(".png", full, format=form))
+    assert np.abs(stretched.pixels.astype(int) - expected).max() <= 1
+    with pytest.raises(InputError, match=r"above 4095.* set image\.significant_bits or --sig"):
+        decode_image(encoded(".png", full, format=form), 12)
 
 
 def test_alpha_is_left_out() -> None:

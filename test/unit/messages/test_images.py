@@ -8,14 +8,14 @@ import tracemalloc
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ros_support import header
 from sensor_msgs.msg import CompressedImage, Image
 
 from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.messages import colour_spaces, images
-from perceptiondlm_ros.messages.images import image_numbers, image_to_rgb
+from perceptiondlm_ros.messages.images import decode_image, image_numbers, image_to_rgb
 from perceptiondlm_ros.ros.conversions import rgb_to_image
 
 RANDOM = np.random.default_rng(7)
@@ -100,6 +100,57 @@ def test_every_encoding_padding_and_byte_order(encoding: str, padding: int, big:
     result = image_to_rgb(message(sent, encoding, padding, big))
     assert result.dtype == np.uint8
     np.testing.assert_array_equal(result, expected)
+
+
+DEEP = [name for name in ENCODED if name.startswith("16U") or name.endswith("16")]
+
+
+@pytest.mark.parametrize("encoding", DEEP)
+@given(bits=st.integers(8, 16), big=st.booleans(), padding=st.sampled_from([0, 2]))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
+def test_significant_bits_are_stretched_over_the_full_range(
+    encoding: str, bits: int, big: bool, padding: int
+) -> None:
+    full, _ = ENCODED[encoding]
+    sent = full >> (16 - bits)
+    result = decode_image(message(sent, encoding, padding, big), bits)
+    expected = image_to_rgb(message(full, encoding))
+    assert np.abs(result.pixels.astype(int) - expected).max() <= (2 if bits == 8 else 1)
+    assert not result.low_bits, "it was told"
+
+
+@pytest.mark.parametrize("encoding", DEEP)
+@pytest.mark.parametrize("bits", range(8, 16))
+def test_numbers_of_more_bits_are_refused_and_not_cut(encoding: str, bits: int) -> None:
+    sent = ENCODED[encoding][0] >> (16 - bits)
+    sent[HEIGHT // 2, WIDTH // 2, 0] = 1 << bits
+    with pytest.raises(InputError, match=f"above {2**bits - 1}, expected {bits} signif"):
+        decode_image(message(sent, encoding), bits)
+
+
+@pytest.mark.parametrize("encoding", DEEP)
+@pytest.mark.parametrize(
+    ("brightest", "told"),
+    [(0, 0), (1, 8), (255, 8), (256, 10), (1023, 10), (1024, 12), (4095, 12), (4096, 0)],
+)
+def test_an_image_of_the_lowest_bits_alone_is_told(
+    encoding: str, brightest: int, told: int
+) -> None:
+    sent = np.zeros_like(ENCODED[encoding][0])
+    sent[HEIGHT // 2, WIDTH // 2, 0] = brightest
+    if "a1" in encoding:
+        sent[:, :, 3] = 65535  # alpha shows nothing
+    assert decode_image(message(sent, encoding)).low_bits == told
+    assert decode_image(message(sent, encoding), 16).low_bits == 0
+
+
+@pytest.mark.parametrize("encoding", [name for name in ENCODED if name not in DEEP])
+def test_images_of_8_bits_have_no_significant_ones(encoding: str) -> None:
+    sent, expected = ENCODED[encoding]
+    for bits in (0, 12, 16):
+        result = decode_image(message(sent, encoding), bits)
+        np.testing.assert_array_equal(result.pixels, expected)
+        assert decode_image(message(sent // 64, encoding), bits).low_bits == 0
 
 
 # Strong red, green and blue: a mix-up of channels or of a mosaic's pixels would show.
@@ -209,6 +260,33 @@ def test_other_encodings_are_named_with_the_known_ones(encoding: str) -> None:
     with pytest.raises(InputError, match=r"expected one of rgb8, bgr8, rgba8") as raised:
         image_to_rgb(sent)
     assert f"got {encoding!r}" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "advice"),
+    [
+        ("8UC3", 'leaves open which channel is red: publish it as bgr8, .* or rgb8; .*, "bgr8"'),
+        ("8UC4", "publish it as bgra8, .* or rgba8"),
+        ("16UC3", "publish it as bgr16, .* or rgb16"),
+        ("16UC4", "publish it as bgra16, .* or rgba16"),
+        ("8UC2", "publish it as yuv422 .* as yuv422_yuy2"),
+        ("32FC1", "distances mostly: remap image to the camera's picture"),
+        ("32SC1", "distances mostly"),
+        ("32FC3", "publish it as rgb8 or bgr8, scaled to 0 to 255"),
+        ("8SC3", "publish it as rgb8 or bgr8, scaled"),
+        ("RGB8", "publish it as rgb8"),
+        ("bgr", "publish it as bgr8"),
+        ("rggb8", "publish it as bayer_rggb8"),
+        ("YUYV ", "publish it as yuyv"),
+        ("rgb8; jpeg compressed bgr8", "set image_transport:=compressed"),
+        ("", "let the driver or node that publishes it say what it is"),
+        ("yuv420p", "convert the stream to rgb8"),
+    ],
+)
+def test_what_to_do_about_an_encoding_depends_on_what_it_is(encoding: str, advice: str) -> None:
+    with pytest.raises(InputError, match=f"; .*{advice}") as raised:
+        image_to_rgb(message(RGB, encoding))
+    assert "image_proc" not in str(raised.value), "it takes none of these"
 
 
 @pytest.mark.parametrize("encoding", ["rgb8", "mono16", "nv12", "yuv422"])

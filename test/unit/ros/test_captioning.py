@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from patience import PATIENCE
 from ros_support import (
     FakeCaptioner,
     FakeNode,
@@ -265,6 +266,53 @@ def test_more_regions_than_the_budget_follow_in_the_next_passes(studio: Studio) 
     assert studio.counters.frames_captioned == 1 and studio.counters.regions_captioned == 5
 
 
+def reused_at_last(studio: Studio) -> int:
+    """Captions of earlier frames in the last message about each frame."""
+    last = {result.sequence: result for result in studio.outputs.results}
+    return sum(source == REUSED for result in last.values() for _, source in sources(result))
+
+
+@pytest.mark.parametrize("draft_steps", [0, 4])
+def test_a_frame_that_is_published_several_times_counts_its_reused_captions_once(
+    studio: Studio, draft_steps: int
+) -> None:
+    studio.node.values |= {"draft_steps": draft_steps, "reuse.budget": 2, "reuse.max_turn": 3.2}
+    new = [detection(10 * n, 30, 10 * n + 8, 40, f"new {n}") for n in range(3, 6)]
+    studio.settle(SECOND, [CUP, SPOON])
+    assert studio.counters.regions_reused == 0
+    studio.settle(SECOND + TICK, [CUP, SPOON, *new])
+    of_the_frame = [result for result in studio.outputs.results if result.sequence == 2]
+    assert len(of_the_frame) > 2, "what is known, and two passes, each with its drafts"
+    assert studio.counters.regions_reused == reused_at_last(studio) == 2
+    assert studio.counters.regions_captioned == 5
+
+
+def test_reused_captions_are_counted_also_where_a_newer_frame_took_the_pass(
+    studio: Studio,
+) -> None:
+    studio.node.values["reuse.max_turn"] = 3.2
+    studio.settle(SECOND, [CUP])
+    studio.hold(SECOND + TICK, [CUP, SPOON])
+    for n in range(2, 5):
+        studio.look(SECOND + n * TICK, [CUP, SPOON, BOWL])
+    studio.captioner.gate.set()
+    studio.until(lambda: studio.fates == 5, "the end of all frames")
+    assert studio.counters.regions_reused == reused_at_last(studio)
+
+
+def test_a_frame_that_is_not_published_reuses_nothing(studio: Studio) -> None:
+    studio.settle(SECOND, [CUP])
+    studio.captioner.started.clear()
+    studio.captioner.gate.clear()
+    studio.node.values["reuse.retries"] = 0
+    studio.put(SECOND + TICK, [BOWL])
+    studio.until(studio.captioner.started.is_set, "a pass")
+    studio.outputs.activation = 2
+    studio.captioner.gate.set()
+    studio.until(lambda: studio.counters.frames_discarded == 1, "the end of the frame")
+    assert studio.counters.regions_reused == 0
+
+
 def test_another_prompt_captions_everything_anew(studio: Studio) -> None:
     studio.settle(SECOND)
     studio.node.values["prompt"] = "What is it?"
@@ -446,7 +494,7 @@ def test_requests_and_frames_take_turns(studio: Studio) -> None:
     assert all(studio.captioning.desk.ask(request) for request in asked)
     studio.look(SECOND + TICK, [BOWL])
     studio.captioner.gate.set()
-    assert all(request.done.wait(20) for request in asked)
+    assert all(request.done.wait(PATIENCE) for request in asked)
     assert order == ["frame", "request 0", "frame", "request 1", "request 2"]
 
 

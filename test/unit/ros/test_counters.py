@@ -9,7 +9,7 @@ from perceptiondlm_ros.ros.counters import Counters, LossLog
 LOSSES = {
     *("unmatched", "replaced", "withdrawn", "frames_failed", "frames_discarded"),
     *("frames_late", "frames_skipped", "requests_refused", "regions_dropped"),
-    *("unset_stamps", "backward_stamps", "masks_missing"),
+    *("unset_stamps", "backward_stamps", "masks_missing", "regions_unplaced"),
 }
 
 

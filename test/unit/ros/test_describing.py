@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from patience import PATIENCE
 from rclpy.parameter import Parameter
 from ros_robot import SUCCESS, Robot, running_robot
 from ros_support import detection, detections, header, image
@@ -56,6 +57,25 @@ def test_regions_are_described_whether_the_stream_is_enabled_or_not(
     assert message.dropped == 1 and message.latency.sec > 0
     assert not robot.received, "a request is no part of the stream"
     assert robot.node.counters.requests_served == 1
+
+
+def test_normalised_boxes_are_refused_with_the_parameter_that_makes_them_right(
+    robot: Robot,
+) -> None:
+    robot.start()
+    answer = describe(robot, [detection(0.1, 0.2, 0.4, 0.8)])
+    assert not answer.success and "detections.image_width:=1" in answer.message
+    assert answer.descriptions.dropped == 1
+
+
+def test_a_nearly_black_image_is_captioned_with_a_doubt(robot: Robot) -> None:
+    robot.start()
+    asked = request()
+    asked.image.encoding, asked.image.step = "mono16", 2 * 64
+    asked.image.data = np.full((48, 64), 1000, np.uint16).tobytes()
+    answer = robot.call(DescribeRegions, "describe", asked)
+    assert answer.success and len(answer.descriptions.regions) == 1
+    assert "set image.significant_bits:=10" in answer.message
 
 
 def test_a_request_uses_the_present_prompt(robot: Robot) -> None:
@@ -159,10 +179,10 @@ def test_the_answer_does_not_wait_for_something_else_to_wake_the_executor(robot:
     future = robot.ask(DescribeRegions, "describe", request())
     robot.until(robot.captioner.started.is_set, "the pass")
     robot.captioner.gate.set()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while not future.done():
         assert time.monotonic() < deadline
-        robot.spinner.executor.spin_once(timeout_sec=20)
+        robot.spinner.executor.spin_once(timeout_sec=PATIENCE)
 
 
 def test_neither_stream_nor_requests_starve(robot: Robot) -> None:
@@ -185,7 +205,7 @@ def test_neither_stream_nor_requests_starve(robot: Robot) -> None:
 
         now = next(stamps) * SECOND
         put(Frame(image(now, 50), detections(now), robot.node.outputs.activation))
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while desk._item is None and robot.node.outputs.activation and time.monotonic() < deadline:
             time.sleep(0.001)
         return captions

@@ -38,6 +38,8 @@ def shown(value: object) -> str:
 
 
 def values(spec: Spec) -> str:
+    if spec.bounds and spec.least:
+        return f"0, {spec.least} to {spec.bounds[1]:g}"
     if spec.bounds:
         return f"{spec.bounds[0]:g} to {spec.bounds[1]:g}"
     if isinstance(spec.default, bool):

@@ -198,6 +198,14 @@ TABLE: list[tuple[dict[str, object], Level, Condition, str]] = [
         Condition.REGIONS_DROPPED,
         "no region is captioned: 12 outside the 640x480 image",
     ),
+    (
+        {"low_bits": 12},
+        Level.WARN,
+        Condition.LOW_BITS,
+        "captions of /camera/image are doubtful: its 16-bit numbers use only the lowest 12 bits, "
+        "so it is nearly black; set image.significant_bits:=12 or what the camera has, or "
+        "image.significant_bits:=16 if the scene is that dark",
+    ),
 ]
 
 

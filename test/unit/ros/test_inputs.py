@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from ros_robot import SUCCESS, Robot, running_robot
 from ros_support import detection, detections, header, image, taken_reliably
 from sensor_msgs.msg import CompressedImage, Image
+from vision_msgs.msg import Detection2DArray
 
 SECOND = 1_000_000_000
 COMPRESSED = Parameter("image_transport", value="compressed")
@@ -83,6 +85,23 @@ def test_compressed_images_follow_the_remapping_of_the_image(remapping: str, top
         robot.until(lambda: bool(robot.received), "descriptions", again=publish)
         assert robot.received[0].regions[0].caption == "box 8 8 24 24"
         assert robot.captioner.first_pixels[-1] == pytest.approx(150, abs=2)
+
+
+def test_latched_detections_of_the_past_are_not_taken_for_those_of_a_new_image(
+    robot: Robot,
+) -> None:
+    robot.peer.destroy_publisher(robot.found)
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    robot.found = robot.peer.create_publisher(Detection2DArray, "detections", latched)
+    robot.found.publish(detections(SECOND))
+    robot.start()
+    robot.until(lambda: robot.node.counters.detections > 0, "what was latched")
+    robot.images.publish(image(100 * SECOND))
+    robot.until(lambda: robot.node.counters.unmatched > 0, "counted as unmatched")
+    robot.frame(101 * SECOND)
+    robot.until(lambda: bool(robot.received), "descriptions of the new one")
+    assert [message.header.stamp.sec for message in robot.received] == [101]
+    assert robot.node.counters.clock_jumps == 0
 
 
 def test_masks_are_captioned_in_place_of_boxes_once_they_are_wanted(robot: Robot) -> None:

@@ -2,6 +2,8 @@
 
 import threading
 
+from patience import PATIENCE
+
 from perceptiondlm_ros.ros.mailbox import Desk, Mailbox
 from perceptiondlm_ros.ros.worker import Worker
 
@@ -25,15 +27,15 @@ def test_take_waits_for_an_item_from_another_thread() -> None:
     box: Mailbox[int] = Mailbox()
     thread = threading.Timer(0.02, box.put, [5])
     thread.start()
-    assert box.take(10) == 5
+    assert box.take(PATIENCE) == 5
 
 
 def test_wake_ends_one_take_and_leaves_the_box_usable() -> None:
     box: Mailbox[int] = Mailbox()
     box.wake()
-    assert box.take(10) is None
+    assert box.take(PATIENCE) is None
     box.put(1)
-    assert box.take(10) == 1
+    assert box.take(PATIENCE) == 1
 
 
 def test_a_slow_worker_gets_the_newest_item_next() -> None:
@@ -43,18 +45,18 @@ def test_a_slow_worker_gets_the_newest_item_next() -> None:
 
     def handle(item: int) -> None:
         started.set()
-        gate.wait(10)
+        gate.wait(PATIENCE)
         seen.append(item)
         if item == 9:
             finished.set()
 
     worker = Worker(box, handle, lambda error: None, lambda: None)
     box.put(0)
-    assert started.wait(10)
+    assert started.wait(PATIENCE)
     replaced = sum(box.put(n) for n in range(1, 10))
     gate.set()
-    assert finished.wait(10)
-    assert worker.stop(10)
+    assert finished.wait(PATIENCE)
+    assert worker.stop(PATIENCE)
     assert seen == [0, 9] and replaced == 8
 
 
@@ -74,10 +76,10 @@ def test_an_exception_ends_one_item_only() -> None:
 
     worker = Worker(box, handle, report, lambda: None)
     box.put(0)
-    assert reported.wait(10)
+    assert reported.wait(PATIENCE)
     box.put(1)
-    assert done.wait(10)
-    assert worker.stop(10)
+    assert done.wait(PATIENCE)
+    assert worker.stop(PATIENCE)
     assert [str(error) for error in errors] == ["bad frame"]
 
 
@@ -87,14 +89,14 @@ def test_stop_says_when_an_item_takes_too_long() -> None:
 
     def handle(item: int) -> None:
         started.set()
-        gate.wait(10)
+        gate.wait(PATIENCE)
 
     worker = Worker(box, handle, lambda error: None, lambda: None)
     box.put(0)
-    assert started.wait(10)
+    assert started.wait(PATIENCE)
     assert not worker.stop(0.01)
     gate.set()
-    assert worker.stop(10)
+    assert worker.stop(PATIENCE)
 
 
 def test_it_finishes_once_after_the_item_in_work_even_if_that_failed_or_took_too_long() -> None:
@@ -104,7 +106,7 @@ def test_it_finishes_once_after_the_item_in_work_even_if_that_failed_or_took_too
 
     def handle(item: int) -> None:
         started.set()
-        gate.wait(10)
+        gate.wait(PATIENCE)
         raise ValueError("bad frame")
 
     def finish() -> None:
@@ -113,11 +115,11 @@ def test_it_finishes_once_after_the_item_in_work_even_if_that_failed_or_took_too
 
     worker = Worker(box, handle, lambda error: told.append(str(error)), finish)
     box.put(0)
-    assert started.wait(10)
+    assert started.wait(PATIENCE)
     assert not worker.stop(0.01)
     assert told == []
     gate.set()
-    assert worker.stop(10)
+    assert worker.stop(PATIENCE)
     assert told == ["bad frame", "finished", "bad end"]
 
 
@@ -136,7 +138,7 @@ def test_a_request_alone_wakes_the_worker() -> None:
     desk: Desk[str, int] = Desk(places=1)
     thread = threading.Timer(0.02, desk.ask, [5])
     thread.start()
-    assert desk.take(10) == 5
+    assert desk.take(PATIENCE) == 5
 
 
 def test_a_closed_desk_takes_no_more_requests_and_gives_back_those_that_wait() -> None:

@@ -64,9 +64,19 @@ def test_nothing_is_said_of_nobody_and_of_a_publisher_that_fits(pair: Pair) -> N
     ("offered", "requested", "policy", "cure"),
     [
         (BEST_EFFORT, RELIABLE, "reliability", "qos_overrides./input.subscription.reliability"),
-        (RELIABLE, LATCHED, "durability", "let the publisher offer"),
+        (
+            RELIABLE,
+            LATCHED,
+            "durability",
+            "set qos_overrides./input.subscription.durability to auto",
+        ),
         (RELIABLE, PUNCTUAL, "deadline", "let the publisher offer"),
-        (BEST_EFFORT, LATCHED, "reliability, durability", "let the publisher offer"),
+        (
+            BEST_EFFORT,
+            LATCHED,
+            "reliability, durability",
+            "subscription.reliability and qos_overrides./input.subscription.durability to auto",
+        ),
     ],
 )
 def test_an_incompatible_policy_is_named_with_publisher_and_cure(

@@ -7,6 +7,7 @@ from threading import Event, Thread
 
 import pytest
 from output_support import result
+from patience import PATIENCE
 from ros_support import until_true
 
 from perceptiondlm_ros.ros.frames import Result
@@ -69,7 +70,7 @@ class Press(Output):
 
     def render(self, result: Result) -> Iterable[Outgoing]:
         self.busy.set()
-        assert self.gate.wait(20)
+        assert self.gate.wait(PATIENCE)
         yield self, f"frame {result.sequence}"
 
     def clear(self) -> Iterable[Outgoing]:
@@ -104,12 +105,12 @@ def test_what_stands_is_taken_back_after_a_drawing_that_runs_and_nothing_older_c
     activation = outputs.open()
     drawn.gate.clear()
     outputs.publish(result(activation=activation, sequence=1))
-    assert drawn.busy.wait(20)
+    assert drawn.busy.wait(PATIENCE)
     outputs.publish(result(activation=activation, sequence=2))
     clearing = Thread(target=outputs.clear, args=[3])
     clearing.start()
     drawn.gate.set()
-    clearing.join(20)
+    clearing.join(PATIENCE)
     assert not outputs.publish(result(activation=activation, sequence=2))
     outputs.publish(result(activation=activation, sequence=3))
     until_true(lambda: "frame 3" in drawn.sent, "the frame after")

@@ -81,6 +81,8 @@ def test_zero_and_empty_mean_the_checkpoints_own(node: Node) -> None:
         ("matching.images_kept", 0, "matching.images_kept"),
         ("max_regions", 0, "max_regions"),
         ("steps", -1, "steps"),
+        ("image.significant_bits", 7, "expected 0 or 8 to 16"),
+        ("image.significant_bits", 17, "image.significant_bits"),
         ("backend", "cudnn", "expected one of auto, torch"),
         ("cache", "none", "expected one of auto, exact, prefix"),
         ("autostart", False, "read-only"),
@@ -104,6 +106,47 @@ def test_what_was_loaded_with_the_model_is_refused_while_it_is_loaded(spec: Any)
     assert not result.successful
     assert spec.name in result.reason and "cleanup" in result.reason
     assert parameters.check([Parameter(spec.name, value=value)], None).successful
+
+
+WRONG_TYPES = [
+    ("detections.classes", 0, """-p detections.classes:="'0'" on a command line, '0' in a file"""),
+    ("detections.classes", [0, 1], """-p detections.classes:="'0,1'" on a command line"""),
+    ("detections.classes", ["0", "1"], """detections.classes:="'0,1'" on"""),
+    ("detections.excluded_classes", True, "got true, which was read as true or false, expected te"),
+    ("detections.excluded_classes", False, """detections.excluded_classes:="'...'" on"""),
+    ("detections.excluded_classes", 1000.0, "write it in quotes"),
+    ("prompt", 7, """-p prompt:="'7'" on a command line"""),
+    ("device", 0, """-p device:="'0'" on a command line"""),
+    ("matching.tolerance", 1, "which was read as a whole number, expected a number with a decimal"),
+    ("matching.tolerance", 1, "write 1.0"),
+    ("matching.tolerance", "0.1", "write one such as 0.1, without quotes"),
+    ("max_regions", 10.0, "write 10"),
+    ("max_regions", "10", "got '10', which was read as text, expected a whole number"),
+    ("reuse.enabled", 0, "write true or false, without quotes"),
+    ("reuse.enabled", "on", "write true or false, without quotes"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "advice"), WRONG_TYPES)
+def test_a_value_of_another_type_is_refused_with_how_it_is_written(
+    name: str, value: object, advice: str
+) -> None:
+    given = Parameter(name, value=value)
+    with ros_context() as context:
+        node = Node("n", context=context, parameter_overrides=[given])
+        with pytest.raises(ValueError, match=f"parameter {name}: got") as error:
+            parameters.declare(node)
+        node.destroy_node()
+    assert advice in str(error.value)
+
+
+def test_each_parameter_takes_no_value_of_another_type(node: Node) -> None:
+    for spec in SPECS:
+        assert parameters.type_problem(spec.name, spec.default) == ""
+        for value in (True, 1, 1.5, "text", [1, 2], ["a"], None, b"a"):
+            problem = parameters.type_problem(spec.name, value)
+            assert bool(problem) == (type(value) is not type(spec.default)), (spec.name, value)
+    assert parameters.type_problem("use_sim_time", 1) == "", "not one of ours"
 
 
 def test_an_impossible_initial_value_stops_the_declaration() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from lifecycle_msgs.msg import State
+from patience import PATIENCE
 from rclpy.parameter import Parameter
 from ros_robot import FAILURE, SUCCESS, Robot, running_robot
 from ros_support import FakeCaptioner, detections, header, image
@@ -137,7 +138,7 @@ def test_a_worker_that_outlives_its_cleanup_shares_nothing_with_the_next(
             robot.frame(seconds * 1_000_000_000)
             robot.until(lambda n=seconds: len(robot.received) == n - 1, f"frame {seconds}")
             old.gate.set()
-            assert old.closed.wait(20), "freed when its pass has ended"
+            assert old.closed.wait(PATIENCE), "freed when its pass has ended"
     finally:
         old.gate.set()
     assert [message.header.stamp.sec for message in robot.received] == [2, 3]

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from perceptiondlm_ros.captioner import Box, Caption
+from perceptiondlm_ros.development.scenes.moving import MovingScene
+from perceptiondlm_ros.development.scenes.render import render
+from perceptiondlm_ros.development.scenes.scene import captions
 from perceptiondlm_ros.ros.appearance import Signature, brightness, signature
 from perceptiondlm_ros.ros.parameter_specs import SPECS
 from perceptiondlm_ros.ros.reuse import Limits, Reuse, Scene
 from perceptiondlm_ros.ros.tracks import Sighting
-from perceptiondlm_ros.scenes.moving import MovingScene
-from perceptiondlm_ros.scenes.render import render
-from perceptiondlm_ros.scenes.scene import captions
 
 FRAMES = 120
 TICK = 100_000_000

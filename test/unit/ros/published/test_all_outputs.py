@@ -12,7 +12,10 @@ from rclpy.parameter import Parameter
 from ros_support import ros_context
 
 from perceptiondlm_ros.ros import parameters
+from perceptiondlm_ros.ros.counters import Counters
+from perceptiondlm_ros.ros.monitor import Monitor
 from perceptiondlm_ros.ros.published.all_outputs import drawn_outputs, prompt_outputs
+from perceptiondlm_ros.ros.status import Status
 from perceptiondlm_ros.ros.throttle import Throttle
 
 
@@ -28,7 +31,7 @@ def topics(context: Any, **given: bool) -> set[str]:
     node = LifecycleNode("captioner", context=context, parameter_overrides=overrides)
     parameters.declare(node)
     prompt_outputs(node)
-    drawn_outputs(node, Throttle(print))
+    drawn_outputs(node, Monitor(Counters(), Status(), Throttle(print)))
     names = {publisher.topic_name for publisher in node.publishers}
     node.destroy_node()
     return {name for name in names if name.startswith("/captioner/")}

@@ -82,6 +82,41 @@ def test_a_binned_part_of_the_sensor() -> None:
     assert found == pytest.approx(whole)
 
 
+def test_binning_of_one_side_only() -> None:
+    whole = place_all(np.array([(200.5, 100.0)]))[0]
+    camera = camera_of(info(binning_x=2), 320, 480, False)
+    found = camera.points(np.array([(100.0, 100.0)]), np.array([2.0]))[0]
+    assert found == pytest.approx(whole)
+
+
+def test_a_rectified_part_of_the_sensor() -> None:
+    """P speaks of the whole sensor, as K does."""
+    roi = RegionOfInterest(x_offset=100, y_offset=40, width=320, height=240)
+    camera = camera_of(
+        info(roi=roi, p=[400.0, 0, 300, 0, 0, 400, 250, 0, 0, 0, 1, 0]), 320, 240, True
+    )
+    assert list(camera.points(np.array([(200.0, 210.0)]), np.array([2.0]))[0]) == [0, 0, 2]
+
+
+def test_skewed_pixels() -> None:
+    skew = 4.0
+    camera = info(k=[500.0, skew, 320, 0, 510, 240, 0, 0, 1])
+    there = (0.2, 0.4, 2.0)
+    pixel = (320 + 500 * 0.1 + skew * 0.2, 240 + 510 * 0.2)
+    assert place(camera, pixel) == pytest.approx(there)
+
+
+def test_a_pixel_at_a_right_angle_to_the_axis_shows_nothing_in_front() -> None:
+    absurd = info(k=[0.001, 0, 320, 0, 0.001, 240, 0, 0, 1])
+    assert np.isnan(place(absurd, (600, 240))).all() and place(absurd, (320, 240)) == [0, 0, 2]
+
+
+def test_no_pixels_no_places() -> None:
+    assert camera_of(info(d=[0.1] * 5), 640, 480, False).points(
+        np.zeros((0, 2)), np.zeros(0)
+    ).shape == (0, 3)
+
+
 def test_an_image_made_smaller_on_the_way() -> None:
     camera = camera_of(info(), 320, 240, False)
     found = camera.points(np.array([(159.75, 119.75)]), np.array([2.0]))[0]
@@ -96,6 +131,14 @@ def test_an_image_made_smaller_on_the_way() -> None:
         ({"width": 480, "height": 480}, "is for 480x480 pixels, expected the shape of the 640x480"),
         ({"distortion_model": "mine", "d": [1.0]}, "1 coefficients of the distortion model 'mine'"),
         ({"d": [float("inf")]}, "D is not finite"),
+        (
+            {"binning_x": 2, "binning_y": 2},
+            "640x480 pixels of the sensor binned by 2x2, but it has",
+        ),
+        (
+            {"roi": RegionOfInterest(x_offset=9, width=320, height=240)},
+            "says that the image is 320x240 pixels of the sensor, but it has 640x480",
+        ),
     ],
 )
 def test_a_camera_that_cannot_be_used_is_refused(fields: dict, says: str) -> None:
@@ -113,6 +156,7 @@ def test_a_driver_that_does_not_tell_the_size() -> None:
 
 
 numbers = st.floats(allow_nan=True, allow_infinity=True)
+sizes = st.integers(0, 2**32 - 1) | st.sampled_from([0, 1, 320, 240])
 
 
 @given(
@@ -124,8 +168,12 @@ numbers = st.floats(allow_nan=True, allow_infinity=True)
             "k": st.lists(numbers, min_size=9, max_size=9),
             "p": st.lists(numbers, min_size=12, max_size=12),
             "d": st.lists(numbers, max_size=15),
-            "distortion_model": st.sampled_from(["plumb_bob", "equidistant", "", "x"]),
-            "binning_x": st.integers(0, 2**32 - 1),
+            "distortion_model": st.sampled_from(["plumb_bob", "equidistant", "", "x", "fisheye"]),
+            "binning_x": sizes,
+            "binning_y": sizes,
+            "roi": st.builds(
+                RegionOfInterest, x_offset=sizes, y_offset=sizes, width=sizes, height=sizes
+            ),
         },
     ),
     rectified=st.booleans(),
@@ -133,6 +181,7 @@ numbers = st.floats(allow_nan=True, allow_infinity=True)
 def test_any_camera_info_is_used_or_refused(fields: dict, rectified: bool) -> None:
     try:
         camera = camera_of(info(**fields), 640, 480, rectified)
-        camera.points(np.array([(3.0, 4.0)]), np.array([2.0]))
+        found = camera.points(np.array([(3.0, 4.0)]), np.array([2.0]))
     except InputError:
-        pass
+        return
+    assert np.isfinite(found).all() or np.isnan(found).all()

@@ -8,15 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 from output_support import CAPTION, SECOND, Stage, region, result, stage
+from rclpy.lifecycle import LifecycleNode
 from rclpy.parameter import Parameter
 from ros_support import header, taken_reliably
 from sensor_msgs.msg import CameraInfo, Image
 from visualization_msgs.msg import Marker, MarkerArray
 
 from perceptiondlm_ros.msg import RegionDescription
+from perceptiondlm_ros.ros.counters import Counters
 from perceptiondlm_ros.ros.frames import Waiting
+from perceptiondlm_ros.ros.monitor import Monitor
 from perceptiondlm_ros.ros.published.markers import CAPTIONS, OUTLINES, Markers, Pace
 from perceptiondlm_ros.ros.published.text_lines import lines_of
+from perceptiondlm_ros.ros.status import Status
+from perceptiondlm_ros.ros.throttle import Throttle
 
 INFO = CameraInfo(
     header=header(SECOND),
@@ -24,6 +29,16 @@ INFO = CameraInfo(
     height=240,
     k=[200.0, 0, 159.5, 0, 200, 119.5, 0, 0, 1],
     distortion_model="plumb_bob",
+    d=[0.0] * 5,
+)
+RECTIFIED = [200.0, 0, 159.5, 0, 0, 200, 119.5, 0, 0, 0, 1, 0]
+FOCAL = 160 / np.radians(95)
+WIDE = CameraInfo(
+    header=header(SECOND),
+    width=320,
+    height=240,
+    k=[FOCAL, 0, 159.5, 0, FOCAL, 119.5, 0, 0, 1],
+    distortion_model="equidistant",
     d=[0.0] * 5,
 )
 
@@ -91,9 +106,13 @@ def depth_image(frame: str = "camera") -> Image:
     )
 
 
+def markers_of(node: LifecycleNode, warn: Throttle) -> Markers:
+    return Markers(node, Monitor(Counters(), Status(), warn))
+
+
 @pytest.fixture
 def viewer() -> Iterator[Viewer]:
-    with stage(lambda node, warn: Markers(node, warn)) as at:
+    with stage(markers_of) as at:
         yield Viewer(at)
 
 
@@ -219,6 +238,56 @@ def test_a_camera_that_cannot_be_used_makes_no_markers_and_is_told(viewer: Viewe
     assert viewer.show(region()) == []
     (line,) = viewer.at.warnings
     assert "no markers: camera_info: the focal lengths in K are 0 and 0" in line
+
+
+@pytest.mark.parametrize("depth", [False, True])
+def test_a_region_beyond_the_lens_has_no_marker_and_is_told(viewer: Viewer, depth: bool) -> None:
+    """The lens sees 95 degrees at both sides of the image."""
+    viewer.look(depth)
+    viewer.at.output._space.info = WIDE
+    middle = region((140, 100, 180, 140), "middle")
+    edges = region((280, 100, 318, 140), "right"), region((0, 100, 20, 140), "left", index=1)
+    markers = viewer.show(middle, *edges)
+    assert [m.text.split()[0] for m in markers if m.text] == ["middle"]
+    assert viewer.at.output._monitor.counters.regions_unplaced == 2
+    (line,) = viewer.at.warnings
+    assert "no marker for 2 of 3 regions" in line and "within 89 degrees" in line
+
+
+@pytest.mark.parametrize(
+    ("topic", "coefficient", "rectified", "told"),
+    [
+        ("/front/image_rect", -0.1, False, True),
+        ("/front/image_rect_color", -0.1, False, True),
+        ("/front/image_rect", -0.1, True, False),
+        ("/front/image_rect", 0.0, False, False),
+        ("/front/image_raw", -0.1, False, False),
+        ("/direct/image", -0.1, False, False),
+    ],
+)
+def test_images_that_are_rectified_by_their_name_alone_are_told(
+    topic: str, coefficient: float, rectified: bool, told: bool
+) -> None:
+    with stage(markers_of, cli_args=["--ros-args", "-r", f"image:={topic}"]) as at:
+        viewer = Viewer(at)
+        viewer.look()
+        at.node.set_parameters([Parameter("markers.rectified", value=rectified)])
+        distorted = [coefficient, 0.0, 0.0, 0.0, 0.0]
+        at.output._space.info = CameraInfo(
+            width=320, height=240, k=INFO.k, p=RECTIFIED, distortion_model="plumb_bob", d=distorted
+        )
+        assert viewer.show(region())
+        lines = [line for line in at.warnings if "rectified by their name" in line]
+        assert len(lines) == told and all(topic in line for line in lines)
+
+
+def test_a_region_that_leaves_the_lens_takes_its_marker_along(viewer: Viewer) -> None:
+    viewer.look()
+    viewer.show(region())
+    assert viewer.seen()
+    viewer.at.output._space.info = WIDE
+    viewer.show(region((0, 0, 320, 240)))
+    assert not viewer.seen()
 
 
 def test_a_lifetime_is_well_over_the_time_between_results() -> None:
