@@ -20,6 +20,9 @@ from perceptiondlm_ros.processing.tokenizer import CaptionTokenizer
 ROOT = Path(__file__).parents[1]
 GOLDEN = Path(os.environ.get("PERCEPTIONDLM_GOLDEN", ROOT.parent / "shared" / "golden"))
 
+REMASKING = GOLDEN.with_name(f"{GOLDEN.name}-remasking")
+"""Cases in which the model predicts the mask token, on checkpoints of their own."""
+
 
 @dataclass(frozen=True)
 class GoldenCase:
@@ -68,4 +71,8 @@ class GoldenCase:
         )
 
 
-CASES = [GoldenCase(path.parent) for path in sorted(GOLDEN.glob("*/cases/*/case.json"))]
+CASES = [
+    GoldenCase(path.parent)
+    for folder in (GOLDEN, REMASKING)
+    for path in sorted(folder.glob("*/cases/*/case.json"))
+]

@@ -68,10 +68,14 @@ class Stage:
     """An active node with one output, a peer beside it, and what was warned of."""
 
     def __init__(
-        self, context: Any, make: Callable[[LifecycleNode, Throttle], Output], drawn: bool
+        self,
+        context: Any,
+        make: Callable[[LifecycleNode, Throttle], Output],
+        drawn: bool,
+        **node_options: Any,
     ) -> None:
         self.warnings: list[str] = []
-        self.node = LifecycleNode("region_captioner", context=context)
+        self.node = LifecycleNode("region_captioner", context=context, **node_options)
         parameters.declare(self.node)
         warn = Throttle(self.warnings.append)
         self.output = make(self.node, warn)
@@ -94,9 +98,11 @@ class Stage:
 
 
 @contextmanager
-def stage(make: Callable[[LifecycleNode, Throttle], Output], drawn: bool = True) -> Iterator[Stage]:
+def stage(
+    make: Callable[[LifecycleNode, Throttle], Output], drawn: bool = True, **node_options: Any
+) -> Iterator[Stage]:
     with ros_context() as context:
-        found = Stage(context, make, drawn)
+        found = Stage(context, make, drawn, **node_options)
         try:
             yield found
         finally:

@@ -9,6 +9,7 @@ from typing import Any
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
 from ros_support import (
+    LATE_TOO,
     FakeCaptioner,
     Spinner,
     detections,
@@ -44,7 +45,7 @@ class Robot:
         self.found = self.peer.create_publisher(Detection2DArray, "detections", 10)
         self.received: list[RegionDescriptionArray] = []
         self.peer.create_subscription(
-            RegionDescriptionArray, "region_captioner/descriptions", self.received.append, 10
+            RegionDescriptionArray, "region_captioner/descriptions", self.received.append, LATE_TOO
         )
         self.spinner = Spinner(context, self.node, self.peer)
         self.until = self.spinner.until

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from threading import Event
 from types import SimpleNamespace
@@ -16,9 +15,11 @@ import numpy as np
 import rclpy
 import rclpy.node
 from builtin_interfaces.msg import Time
+from patience import PATIENCE
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.qos import ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from ros_domains import own_domain
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
@@ -66,7 +67,7 @@ class FakeCaptioner:
         if draft_steps and on_draft:
             on_draft({n: FakeCaption(f"draft {_place(r)}") for n, r in enumerate(regions)})
         self.started.set()
-        assert self.gate.wait(20), "the test never opened the gate"
+        assert self.gate.wait(PATIENCE), "the test never opened the gate"
         if self.error:
             raise self.error
         self.prompts.append(prompt)
@@ -100,7 +101,7 @@ class FakeNode:
         return SimpleNamespace(value=self.values[name])
 
 
-def until_true(happened: Callable[[], bool], what: str, timeout: float = 20.0) -> None:
+def until_true(happened: Callable[[], bool], what: str, timeout: float = PATIENCE) -> None:
     """Wait for something that other threads do."""
     deadline = time.monotonic() + timeout
     while not happened():
@@ -140,14 +141,18 @@ def detections(nanoseconds: int, items: Sequence[Detection2D] | None = None) -> 
 
 @contextmanager
 def ros_context(domain: int | None = None) -> Iterator[Context]:
-    """An own context on a random domain, so that runs side by side don't hear each other."""
+    """An own context, on a domain of its own unless one is given."""
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-    context = Context()
-    rclpy.init(context=context, domain_id=random.randint(0, 101) if domain is None else domain)
-    try:
+    with ExitStack() as held:
+        number = held.enter_context(own_domain()) if domain is None else domain
+        context = Context()
+        rclpy.init(context=context, domain_id=number)
+        held.callback(context.try_shutdown)
         yield context
-    finally:
-        context.try_shutdown()
+
+
+LATE_TOO = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+"""Of a listener who gets the last result as well that was published before it was connected."""
 
 
 class Spinner:
@@ -162,7 +167,7 @@ class Spinner:
         self,
         happened: Callable[[], bool],
         what: str,
-        timeout: float = 20.0,
+        timeout: float = PATIENCE,
         again: Callable[[], object] | None = None,
     ) -> None:
         """Spin until `happened`; `again` is called about ten times a second meanwhile."""
@@ -176,7 +181,7 @@ class Spinner:
                 next_call = now + 0.1
             self.executor.spin_once(timeout_sec=0.05)
 
-    def result(self, future: Any, what: str, timeout: float = 20.0) -> Any:
+    def result(self, future: Any, what: str, timeout: float = PATIENCE) -> Any:
         self.until(future.done, what, timeout)
         return future.result()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -15,12 +14,15 @@ from typing import Any
 import pytest
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from patience import PATIENCE
 from rcl_interfaces.msg import SetParametersResult
 from rcl_interfaces.srv import SetParameters
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from ros_support import Spinner, ros_context, taken_reliably
+from ros_domains import own_domain
+from ros_support import LATE_TOO, Spinner, ros_context, taken_reliably
 from sensor_msgs.msg import Image
+from surroundings import of_a_user
 from vision_msgs.msg import Detection2DArray
 
 from perceptiondlm_ros.msg import RegionDescriptionArray
@@ -47,7 +49,7 @@ class NodeProcess:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "perceptiondlm_ros.ros.region_captioner", "--ros-args"]
             + [*overrides, *arguments],
-            env=os.environ | {"ROS_DOMAIN_ID": str(domain), "PYTHONUNBUFFERED": "1"},
+            env=of_a_user(ROS_DOMAIN_ID=str(domain), PYTHONUNBUFFERED="1"),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -68,7 +70,7 @@ class NodeProcess:
     def said(self, text: str) -> list[str]:
         return [line for line in list(self.lines) if text in line]
 
-    def end(self, sign: signal.Signals = signal.SIGINT, timeout: float = 20) -> int:
+    def end(self, sign: signal.Signals = signal.SIGINT, timeout: float = PATIENCE) -> int:
         """Ask the process to end; its exit status."""
         if self.alive:
             self.process.send_signal(sign)
@@ -76,7 +78,7 @@ class NodeProcess:
             return self.process.wait(timeout)
         finally:
             self.process.kill()
-            self._reader.join(5)
+            self._reader.join(PATIENCE)
 
 
 class Robot:
@@ -90,7 +92,7 @@ class Robot:
         self.found = self.peer.create_publisher(Detection2DArray, "detections", 10)
         self.received: list[RegionDescriptionArray] = []
         self._listener = self.peer.create_subscription(
-            RegionDescriptionArray, "region_captioner/descriptions", self.received.append, 100
+            RegionDescriptionArray, "region_captioner/descriptions", self.received.append, LATE_TOO
         )
         self.spinner = Spinner(context, self.peer)
         self._clients = {
@@ -112,7 +114,7 @@ class Robot:
     def until(self, happened: Callable[[], bool], what: str, **options: Any) -> None:
         """Spin until `happened`; a failure shows what the node said."""
         try:
-            self.spinner.until(happened, what, **{"timeout": 60.0, **options})
+            self.spinner.until(happened, what, **options)
         except AssertionError as error:
             said = "\n".join(line for process in self.processes for line in process.lines)
             raise AssertionError(f"{error}\n--- the node said ---\n{said}") from None
@@ -154,8 +156,7 @@ class Robot:
 
 @pytest.fixture
 def robot() -> Iterator[Robot]:
-    domain = random.randint(0, 101)
-    with ros_context(domain) as context:
+    with own_domain() as domain, ros_context(domain) as context:
         robot = Robot(context, domain)
         try:
             yield robot

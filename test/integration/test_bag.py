@@ -14,13 +14,13 @@ from rosbags.highlevel import AnyReader
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
 
-from perceptiondlm_ros.demo.bag import Bag
-from perceptiondlm_ros.demo.camera import detections
-from perceptiondlm_ros.demo.world import World
+from perceptiondlm_ros.development.demo.bag import Bag
+from perceptiondlm_ros.development.demo.camera import detections
+from perceptiondlm_ros.development.demo.world import World
+from perceptiondlm_ros.development.scenes.render import render
 from perceptiondlm_ros.messages.descriptions import nanoseconds
 from perceptiondlm_ros.msg import RegionDescriptionArray
 from perceptiondlm_ros.ros.conversions import rgb_to_image
-from perceptiondlm_ros.scenes.render import render
 
 if TYPE_CHECKING:
     from conftest import Robot
@@ -92,11 +92,10 @@ def test_node_and_offline_give_the_same_captions(robot: Robot, tmp_path: Path) -
     run = subprocess.run(
         [sys.executable, "-c", program, "bag", str(tmp_path / "recording"), str(tmp_path / "out")]
         + ["--descriptions", TOPIC],
-        env={"PATH": os.environ["PATH"]},
+        env={name: os.environ[name] for name in ("PATH", "OMP_NUM_THREADS")},
         capture_output=True,
         text=True,
         check=False,
-        timeout=280,
     )
     assert run.returncode == 0, run.stderr
     assert f"in {FRAMES} frames" in run.stdout

@@ -57,15 +57,22 @@ def test_captions_are_those_of_the_decoded_image_and_the_masks(
         found.header = sent.header
         robot.found.publish(found)
 
-    robot.until(lambda: bool(robot.received), "descriptions", again=publish)
-    (message, *_) = robot.received
     captioner = Captioner.load(str(tiny_checkpoint))
     mask = image_to_rgb(ids(0))[:, :, 0] > 0
     expected = captioner.describe(
         image_to_rgb(picture), [mask, rotated_mask(turned.bbox, 64, 48), (30, 5, 62, 45)]
     )
-    assert [region.id for region in message.regions] == ["masked", "turned", "upright"]
-    for region, caption in zip(message.regions, expected, strict=True):
-        assert region.confidence == np.float32(caption.confidence)
-        assert region.caption == one_line(caption.text)
-    assert len({region.confidence for region in message.regions}) == 3
+    wanted = [
+        (name, one_line(caption.text), float(np.float32(caption.confidence)))
+        for name, caption in zip(("masked", "turned", "upright"), expected, strict=True)
+    ]
+    assert len({confidence for _, _, confidence in wanted}) == 3
+
+    def described() -> list[list[tuple[str, str, float]]]:
+        return [
+            [(region.id, region.caption, region.confidence) for region in message.regions]
+            for message in robot.received
+        ]
+
+    # Masks that come late on a busy machine are not waited for: that frame gets other captions.
+    robot.until(lambda: wanted in described(), f"{wanted}", again=publish)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from ros_support import detection, detections, image
+from ros_support import detection, detections, header, image
 from sensor_msgs.msg import Image
 from std_srvs.srv import SetBool
 
@@ -33,8 +33,14 @@ def source(robot: Robot, stamp: int) -> int:
     robot.received.clear()
     robot.images.publish(image(stamp, width=160, height=120))
     robot.found.publish(detections(stamp, [detection(10, 10, 60, 60, "7", "cup")]))
-    robot.until(lambda: any(m.regions for m in robot.received), f"frame {stamp}")
-    return int(robot.received[0].regions[0].source)
+    wanted = header(stamp).stamp
+
+    def sources() -> list[int]:
+        heard = [message for message in robot.received if message.header.stamp == wanted]
+        return [int(region.source) for message in heard for region in message.regions]
+
+    robot.until(lambda: bool(sources()), f"frame {stamp}")
+    return sources()[0]
 
 
 def test_describe_works_while_the_stream_is_off_and_the_stream_comes_back(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,13 +26,12 @@ class Operator:
         self.told: list[DiagnosticArray] = []
         robot.peer.create_subscription(DiagnosticArray, "/diagnostics", self.told.append, 10)
 
-    def hear(self, level: bytes, reason: str) -> None:
+    def hear(self, level: bytes, reason: str, again: Callable[[], object] | None = None) -> None:
         def heard() -> bool:
             statuses = [status for array in self.told for status in array.status]
             return any(s.level == level and reason in s.message for s in statuses)
 
-        # On a busy machine a model may load for a minute.
-        self._robot.until(heard, f"{reason} on /diagnostics", timeout=120.0)
+        self._robot.until(heard, f"{reason} on /diagnostics", again=again)
         self.told.clear()
 
 
@@ -61,8 +61,7 @@ def test_each_state_is_told_until_captions_come(
         robot.found.publish(detections(stamp))
 
     robot.until(lambda: bool(robot.received), "captions", again=publish)
-    publish()
-    operator.hear(DiagnosticStatus.OK, "captioning")
+    operator.hear(DiagnosticStatus.OK, "captioning", again=publish)
     assert process.end() == 0
     told = [line for line in process.lines if "waiting for images" in line]
     assert len(told) == 1, "told once, not every second"

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import time
 from typing import TYPE_CHECKING
 
 import pytest
-from ros_support import detection, detections, header
+from ros_support import detection, detections, header, image
 
+from perceptiondlm_ros.development.scenes.render import render
+from perceptiondlm_ros.development.scenes.sample import evaluation_seed, sample_scene
+from perceptiondlm_ros.development.scenes.scene import captions
 from perceptiondlm_ros.messages.descriptions import nanoseconds
 from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
 from perceptiondlm_ros.ros.conversions import rgb_to_image
-from perceptiondlm_ros.scenes.render import render
-from perceptiondlm_ros.scenes.sample import evaluation_seed, sample_scene
-from perceptiondlm_ros.scenes.scene import captions
 
 if TYPE_CHECKING:
     from conftest import Robot
@@ -39,6 +40,14 @@ def test_a_draft_comes_well_before_the_final_caption(
         lambda m: came.setdefault(nanoseconds(m.header.stamp), []).append((time.monotonic(), m)),
         10,
     )
+    stamps = itertools.count(SECOND, SECOND // 1000)
+
+    def publish() -> None:
+        stamp = next(stamps)
+        robot.images.publish(image(stamp))
+        robot.found.publish(detections(stamp))
+
+    robot.until(lambda: bool(came), "anything, so that nothing is missed later", again=publish)
     early, final, early_right, final_right = [], [], 0, 0
     for number, (scene, picture) in enumerate(zip(scenes, pictures, strict=True), 1):
         stamp = number * 10 * SECOND  # far apart: every frame is a new scene

@@ -118,7 +118,7 @@ class Victim(Robot):
                 for message in self.received
             )
 
-        self.until(answered, f"a good frame\n{self.warnings[-3:]}", again=publish, timeout=60)
+        self.until(answered, f"a good frame\n{self.warnings[-3:]}", again=publish)
         assert not [line for line in self.warnings if "worker" in line or "captioning f" in line]
         assert not [line for line in self.warnings if "output" in line], self.warnings
 
@@ -217,7 +217,6 @@ def test_ten_thousand_detections(victim: Victim, items: list[Detection2D]) -> No
     victim.until(
         lambda: any(len(m.regions) + m.dropped == 10_000 for m in victim.received),
         "an answer to all",
-        timeout=60,
     )
     victim.is_well()
 
@@ -236,7 +235,6 @@ def test_8k_images(victim: Victim) -> None:
     victim.until(
         lambda: any(region.id == "far" for m in victim.received for region in m.regions),
         "its caption",
-        timeout=120,
     )
     victim.is_well()
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from lifecycle_msgs.msg import State, Transition
+from patience import PATIENCE
 from ros_support import detection, detections, header, image
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
@@ -206,7 +207,20 @@ def test_it_ends_cleanly_when_told_to(
 
 def test_an_impossible_parameter_is_one_line_and_a_failed_start(robot: Robot) -> None:
     node = robot.start(cache="none")
-    assert node.process.wait(30) == 1
-    node.end()
+    robot.until(lambda: not node.alive, "the end of the node")
+    assert node.end() == 1
     assert len(node.lines) == 1
     assert "parameter cache: is 'none', expected one of auto, exact, prefix" in node.lines[0]
+
+
+def test_a_class_id_that_looks_like_a_number_needs_quotes(robot: Robot) -> None:
+    unquoted = robot.start(detections__classes="0")
+    assert unquoted.process.wait(PATIENCE) == 1
+    unquoted.end()
+    (line,) = unquoted.lines
+    assert """write it in quotes: -p detections.classes:="'0'" on a command line""" in line
+    node = robot.start(detections__classes="'0'", autostart=False)
+    refused = robot.set("detections.classes", 0)
+    assert not refused.successful and """detections.classes:="'0'\"""" in refused.reason
+    assert robot.set("detections.classes", "1").successful
+    assert node.end() == 0

@@ -26,7 +26,7 @@ def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     spec.loader.exec_module(module)
     repository = tmp_path / "repository"
     for name in (
-        *("package.xml", "CMakeLists.txt", "constraints.txt", "tools/executable.in"),
+        *("package.xml", "CMakeLists.txt", "tools/constraints.txt", "tools/executable.in"),
         *("tools/requirements.txt", "tools/requirements-ros.txt", "msg/Region.msg"),
         *("srv/Describe.srv", "interfaces/vision_msgs/package.xml"),
         *("perceptiondlm_ros/errors.py", "config/node.yaml", "launch/node.launch.py"),
@@ -87,7 +87,7 @@ def test_second_call_does_nothing(tool: ModuleType, recorder: Recorder, tmp_path
 @pytest.mark.parametrize(
     ("name", "runs"),
     [
-        ("constraints.txt", ALL[1:]),
+        ("tools/constraints.txt", ALL[1:]),
         ("tools/requirements.txt", ALL[1:]),
         ("interfaces/vision_msgs/package.xml", ALL[2:]),
         ("package.xml", ["building perceptiondlm_ros"]),
@@ -218,7 +218,7 @@ def test_sourced_ros_keeps_its_own_libraries(
 ) -> None:
     monkeypatch.setattr(tool.metadata, "version", {"numpy": of_ros}.__getitem__)
     (tool.REPOSITORY / "tools/requirements.txt").write_text("# names\nnumpy\ntokenizers\n")
-    (tool.REPOSITORY / "constraints.txt").write_text(
+    (tool.REPOSITORY / "tools/constraints.txt").write_text(
         'empy==4.2.1\nnumpy==2.2.6; python_version < "3.11"\ntokenizers==0.23.3\n'
     )
     *options, name = tool.requirement_arguments(tmp_path, with_ros=True)
@@ -239,7 +239,7 @@ def test_sourced_ros_without_numpy_is_explained(
 
 
 def test_pins_left_to_the_sourced_ros_are_names_of_the_constraints(tool: ModuleType) -> None:
-    pins = (TOOLS.parent / "constraints.txt").read_text().splitlines()
+    pins = (TOOLS / "constraints.txt").read_text().splitlines()
     assert {pin.partition("==")[0] for pin in pins} >= set(tool.FROM_ROS)
 
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from perceptiondlm_ros.captioner import Captioner
+from perceptiondlm_ros.development.scenes.render import render
+from perceptiondlm_ros.development.scenes.sample import evaluation_seed, sample_scene
+from perceptiondlm_ros.development.training.evaluate import judge_scene
+from perceptiondlm_ros.development.training.scores import shares
 from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.runtime.locate import DEFAULT_CHECKPOINT
-from perceptiondlm_ros.scenes.render import render
-from perceptiondlm_ros.scenes.sample import evaluation_seed, sample_scene
-from perceptiondlm_ros.training.evaluate import judge_scene
-from perceptiondlm_ros.training.scores import shares
 
 SCENES = range(700_000, 700_025)
 """Apart from those that `make evaluate` measures."""

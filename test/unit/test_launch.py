@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 LAUNCH_FILES = sorted((Path(__file__).parents[2] / "launch").glob("*.launch.py"))
 
@@ -119,3 +120,14 @@ def test_every_input_can_be_remapped(topic: str) -> None:
             entity.execute(context)
     node._perform_substitutions(context)
     assert (topic, "/from/elsewhere") in node.expanded_remapping_rules
+
+
+def test_the_lifecycle_manager_that_is_documented_expects_no_bond() -> None:
+    text = (LAUNCH_FILES[0].parents[1] / "docs" / "launch.md").read_text(encoding="utf-8")
+    (manager,) = yaml.safe_load(text.partition("```yaml\n")[2].partition("```")[0].strip()).values()
+    assert manager["ros__parameters"] == {
+        "autostart": True,
+        "node_names": ["region_captioner"],
+        "bond_timeout": 0.0,
+    }
+    assert "perceptiondlm.launch.py autostart:=false" in text

@@ -1,0 +1,89 @@
+"""What was sent once, before the node was there, reaches it from latched publishers."""
+
+from __future__ import annotations
+
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from ros_support import detection, detections, header, image
+from sensor_msgs.msg import CameraInfo, Image
+from vision_msgs.msg import Detection2DArray
+from visualization_msgs.msg import MarkerArray
+
+if TYPE_CHECKING:
+    from conftest import Robot
+
+SECOND = 1_000_000_000
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+WIDTH, HEIGHT = 160, 120
+BOX = (20, 20, 60, 60)
+
+
+def info(focal: float) -> CameraInfo:
+    matrix = [focal, 0, 79.5, 0, focal, 59.5, 0, 0, 1]
+    return CameraInfo(header=header(SECOND), width=WIDTH, height=HEIGHT, k=matrix)
+
+
+def lefts(heard: list[MarkerArray]) -> list[float]:
+    """Of each outline, how far left it begins."""
+    return [m.points[0].x for array in heard for m in array.markers if m.points]
+
+
+def test_a_camera_info_that_was_sent_once_places_markers(
+    robot: Robot, tiny_checkpoint: Path
+) -> None:
+    static = robot.peer.create_publisher(CameraInfo, "camera_info", LATCHED)
+    static.publish(info(150))
+    robot.start(checkpoint=tiny_checkpoint)
+    robot.until_active()
+    heard: list[MarkerArray] = []
+    robot.peer.create_subscription(MarkerArray, "region_captioner/markers", heard.append, 10)
+    stamps = count(2 * SECOND, SECOND // 2)
+
+    def frame() -> None:
+        stamp = next(stamps)
+        robot.images.publish(image(stamp, width=WIDTH, height=HEIGHT))
+        robot.found.publish(detections(stamp, [detection(*BOX, "7", "cup")]))
+
+    left = -2 * 60 / 150
+    robot.until(lambda: bool(lefts(heard)), "markers", again=frame)
+    assert abs(lefts(heard)[0] - left) < 1e-6
+    robot.peer.destroy_publisher(static)
+    robot.peer.create_publisher(CameraInfo, "camera_info", LATCHED).publish(info(75))
+    robot.until(
+        lambda: abs(lefts(heard)[-1] - 2 * left) < 1e-6,
+        "markers by what the restarted publisher latched",
+        again=frame,
+    )
+
+
+def test_latched_detections_belong_to_the_image_of_their_stamp_alone(
+    robot: Robot, tiny_checkpoint: Path
+) -> None:
+    robot.peer.destroy_publisher(robot.images)
+    robot.peer.destroy_publisher(robot.found)
+    robot.images = robot.peer.create_publisher(Image, "image", LATCHED)
+    robot.found = robot.peer.create_publisher(Detection2DArray, "detections", LATCHED)
+    robot.images.publish(image(5 * SECOND, width=WIDTH, height=HEIGHT))
+    robot.found.publish(detections(5 * SECOND, [detection(*BOX, "old")]))
+    robot.start(checkpoint=tiny_checkpoint)
+    robot.until(lambda: bool(robot.received), "a description of what was latched")
+    assert robot.received[0].header.stamp.sec == 5, "it is as old as it is"
+    robot.images.publish(image(60 * SECOND, width=WIDTH, height=HEIGHT))
+    robot.found.publish(detections(60 * SECOND, [detection(*BOX, "new")]))
+    robot.until(lambda: robot.received[-1].header.stamp.sec == 60, "a description of what is new")
+    for message in robot.received:
+        expected = {5: "old", 60: "new"}[message.header.stamp.sec]
+        assert {region.id for region in message.regions} <= {expected}
+
+
+def test_a_durability_that_there_is_not_ends_the_process_with_a_sentence(robot: Robot) -> None:
+    name = "qos_overrides./camera_info.subscription.durability"
+    process = robot.start(**{name: "latched"})
+    robot.until(lambda: not process.alive, "its end")
+    assert process.end() == 1
+    (line,) = process.said("can't start")
+    assert f"parameter {name}: is 'latched', expected one of auto" in line
+    assert not process.said("Traceback")
