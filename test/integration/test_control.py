@@ -22,10 +22,7 @@ FRESH, REUSED = RegionDescription.FRESH, RegionDescription.REUSED
 
 def call(robot: Robot, kind: Any, name: str, request: Any) -> Any:
     client = robot.peer.create_client(kind, f"region_captioner/{name}")
-    robot.until(client.service_is_ready, f"the service {name}")
-    future = client.call_async(request)
-    robot.until(future.done, f"an answer of {name}")
-    return future.result()
+    return robot.call(client, request)
 
 
 def source(robot: Robot, stamp: int) -> int:

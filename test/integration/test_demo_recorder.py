@@ -6,12 +6,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
+from lifecycle_msgs.msg import State
+from lifecycle_msgs.srv import GetState
 from rclpy.node import Node
 from ros_domains import own_domain
-from ros_support import Spinner, detection, detections, header, image, ros_context
+from ros_support import Spinner, detection, detections, header, image, ros_context, until_true
 from rosbags.rosbag2 import Reader
 from sensor_msgs.msg import Image
 from surroundings import of_a_user
@@ -56,6 +59,15 @@ class Oracle:
         self._drawn.publish(rgb_to_image(pixels, header(stamp)))
 
 
+def record(world: World, domain: int, output: Path, said: BinaryIO) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "perceptiondlm_ros.development.demo.recorder", "--seconds=2.5"]
+        + ["--seed=11", "--objects=5", f"--start-ns={world.start_ns}", f"--output={output}"],
+        env=of_a_user(ROS_DOMAIN_ID=str(domain)),
+        stdout=said,
+    )
+
+
 @pytest.mark.parametrize(("wrong", "status"), [(1, 0), (2, 3)])
 def test_truth_is_recognised_and_four_of_five_are_enough(
     wrong: int, status: int, tmp_path: Path
@@ -69,12 +81,7 @@ def test_truth_is_recognised_and_four_of_five_are_enough(
     ):
         peer = Node("oracle", context=context)
         oracle = Oracle(peer, world, wrong)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "perceptiondlm_ros.development.demo.recorder", "--seconds=2.5"]
-            + ["--seed=11", "--objects=5", f"--start-ns={world.start_ns}", f"--output={tmp_path}"],
-            env=of_a_user(ROS_DOMAIN_ID=str(domain)),
-            stdout=said,
-        )
+        process = record(world, domain, tmp_path, said)
         try:
             spinner = Spinner(context, peer)
             spinner.until(oracle.heard, "the recorder's subscriptions")
@@ -94,3 +101,31 @@ def test_truth_is_recognised_and_four_of_five_are_enough(
     assert 1 <= len(blocks) <= oracle.frames
     with Reader(tmp_path / "bag") as reader:
         assert 0 < reader.message_count <= 3 * len(blocks)
+
+
+def test_the_state_is_asked_for_again_where_the_answer_was_lost(tmp_path: Path) -> None:
+    world = World(seed=11, objects=5, start_ns=time.time_ns())
+    answer = GetState.Response(current_state=State(id=State.PRIMARY_STATE_ACTIVE))
+    with (
+        own_domain() as domain,
+        ros_context(domain) as context,
+        (tmp_path / "said.txt").open("wb") as said,
+    ):
+        peer = Node("region_captioner", context=context)
+        service = peer.create_service(
+            GetState, "region_captioner/get_state", lambda request, response: answer
+        )
+        process = record(world, domain, tmp_path, said)
+        try:
+            with service.handle:  # the first question is taken and not answered
+                until_true(
+                    lambda: service.handle.service_take_request(GetState.Request)[0] is not None,
+                    "the first question",
+                )
+            Spinner(context, peer).until(
+                lambda: "the node is active" in (tmp_path / "said.txt").read_text(), "the second"
+            )
+        finally:
+            process.kill()
+            process.wait()
+            peer.destroy_node()

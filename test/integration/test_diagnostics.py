@@ -45,7 +45,7 @@ def test_each_state_is_told_until_captions_come(
 ) -> None:
     process = robot.start(checkpoint=tiny_checkpoint, autostart=False)
     operator.hear(DiagnosticStatus.WARN, "unconfigured")
-    change_state = robot._clients["change_state"]
+    change_state = robot.change_state
     robot.until(change_state.service_is_ready, "the service")
     configure = Transition(id=Transition.TRANSITION_CONFIGURE)
     change_state.call_async(ChangeState.Request(transition=configure))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
+from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import GetParameters, SetParameters
 from rclpy.parameter import Parameter
 from ros_support import detection, detections, header, image, taken_reliably
@@ -39,6 +39,7 @@ class Side:
             RegionDescriptionArray, f"{node}/descriptions", self.received.append, 100
         )
         self.change = peer.create_client(ChangeState, f"{node}/change_state")
+        self.state = peer.create_client(GetState, f"{node}/get_state")
         self.set = peer.create_client(SetParameters, f"{node}/set_parameters")
         self.get = peer.create_client(GetParameters, f"{node}/get_parameters")
         self.stamps = itertools.count(first * SECOND, SECOND // 10)
@@ -103,17 +104,11 @@ def test_what_happens_to_one_does_not_touch_the_other(
 ) -> None:
     left, right = sides
     limit = Parameter("max_regions", value=1).to_parameter_msg()
-    future = left.set.call_async(SetParameters.Request(parameters=[limit]))
-    robot.until(future.done, "a parameter of the left one")
+    robot.call(left.set, SetParameters.Request(parameters=[limit]))
     for side, most in ((left, 1), (right, 24)):
         request = GetParameters.Request(names=["max_regions"])
-        future = side.get.call_async(request)
-        robot.until(future.done, f"a parameter of the {side.name} one")
-        assert future.result().values[0].integer_value == most
-    transition = Transition(id=Transition.TRANSITION_DEACTIVATE)
-    future = left.change.call_async(ChangeState.Request(transition=transition))
-    robot.until(future.done, "the left one deactivated")
-    assert future.result().success
+        assert robot.call(side.get, request).values[0].integer_value == most
+    assert robot.change_of(left.change, left.state, Transition.TRANSITION_DEACTIVATE)
     robot.until(lambda: left.images.get_subscription_count() == 0, "no more subscription")
     robot.until(lambda: len(right.received) >= 3, "the right one", again=both(left, right))
     assert right.images.get_subscription_count() == 1

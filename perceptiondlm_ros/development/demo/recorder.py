@@ -44,6 +44,9 @@ _KEPT: Final = 64
 _FIRST_CAPTION_LIMIT_S: Final = 300.0
 _LOOK_S: Final = 0.2
 
+_ASK_AGAIN_S: Final = 5.0
+"""DDS drops an answer where the node does not know this client yet."""
+
 
 class Recorder(Node):
     """See the module. `ended` is done when the demo is over; its result says why, "" if as meant.
@@ -76,6 +79,7 @@ class Recorder(Node):
         self._listen(Image, "region_captioner/annotated_image", self._on_picture)
         self._state: Any = self.create_client(GetState, "region_captioner/get_state")
         self._answer: Future[Any] | None = None
+        self._asked = 0.0
         self.create_timer(_LOOK_S, self._look)
 
     def _listen(self, kind: type, topic: str, callback: Callable[[Any], None]) -> None:
@@ -104,10 +108,7 @@ class Recorder(Node):
 
     def _ask_state(self) -> None:
         """The node answers as soon as it spins, which is when it has loaded, or has failed to."""
-        if self._answer is None:
-            if self._state.service_is_ready():
-                self._answer = self._state.call_async(GetState.Request())
-        elif self._answer.done():
+        if self._answer is not None and self._answer.done():
             response: Any = self._answer.result()
             state, self._answer = response.current_state, None
             if state.id == State.PRIMARY_STATE_ACTIVE:
@@ -116,6 +117,11 @@ class Recorder(Node):
                 self._console.line(f"the node is active after {took:.1f} s")
             elif state.id in (State.PRIMARY_STATE_UNCONFIGURED, State.PRIMARY_STATE_FINALIZED):
                 self._end(f"the node could not start: it is {state.label}")
+        elif self._answer is not None and time.monotonic() - self._asked < _ASK_AGAIN_S:
+            return
+        elif self._state.service_is_ready():
+            self._answer = self._state.call_async(GetState.Request())
+            self._asked = time.monotonic()
 
     def _on_captions(self, message: RegionDescriptionArray) -> None:
         if self.ended.done():
