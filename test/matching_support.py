@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from perceptiondlm_ros.messages.matching import Limits, Matcher, Unmatched
-from perceptiondlm_ros.ros.counters import Counters
+from perceptiondlm_ros.ros.health.counters import Counters
 
 MS = 1_000_000
 

@@ -13,10 +13,10 @@ from ros_support import Spinner, detection, header, ros_context, stamp
 
 from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
 from perceptiondlm_ros.ros import parameters
-from perceptiondlm_ros.ros.frames import Result
-from perceptiondlm_ros.ros.outputs import Output, Outputs
-from perceptiondlm_ros.ros.status import Status
-from perceptiondlm_ros.ros.throttle import Throttle
+from perceptiondlm_ros.ros.health.status import Status
+from perceptiondlm_ros.ros.health.throttle import Throttle
+from perceptiondlm_ros.ros.outputs.outputs import Output, Outputs
+from perceptiondlm_ros.ros.outputs.results import Result
 
 SECOND = 1_000_000_000
 CAPTION = "a large striped red circle, left of a small plain blue star"

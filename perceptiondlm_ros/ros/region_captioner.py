@@ -17,23 +17,22 @@ from rclpy.exceptions import ParameterException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from perceptiondlm_ros.ros import parameters
-from perceptiondlm_ros.ros.captioning import Captioning
+from perceptiondlm_ros.ros.captioning.captioning import Captioning
+from perceptiondlm_ros.ros.captioning.describing import DescribeService
+from perceptiondlm_ros.ros.captioning.loading import Describes, load_and_warm_up, load_captioner
 from perceptiondlm_ros.ros.control import Switch
-from perceptiondlm_ros.ros.counters import Counters, LossLog
-from perceptiondlm_ros.ros.describing import DescribeService
-from perceptiondlm_ros.ros.diagnostics import Diagnostics
 from perceptiondlm_ros.ros.ending import interruptible, leave_if_told, run_node
-from perceptiondlm_ros.ros.frames import Describes
-from perceptiondlm_ros.ros.inputs import Inputs
-from perceptiondlm_ros.ros.library_log import library_log
-from perceptiondlm_ros.ros.loading import load_and_warm_up, load_captioner
-from perceptiondlm_ros.ros.monitor import Monitor
-from perceptiondlm_ros.ros.outputs import Outputs
+from perceptiondlm_ros.ros.health.counters import Counters, LossLog
+from perceptiondlm_ros.ros.health.diagnostics import Diagnostics
+from perceptiondlm_ros.ros.health.library_log import library_log
+from perceptiondlm_ros.ros.health.monitor import Monitor
+from perceptiondlm_ros.ros.health.status import Activity, Status
+from perceptiondlm_ros.ros.health.throttle import Throttle
+from perceptiondlm_ros.ros.inputs.inputs import Inputs
+from perceptiondlm_ros.ros.outputs.all_outputs import drawn_outputs, prompt_outputs
+from perceptiondlm_ros.ros.outputs.outputs import Outputs
 from perceptiondlm_ros.ros.parameters import LoadSettings
-from perceptiondlm_ros.ros.published.all_outputs import drawn_outputs, prompt_outputs
 from perceptiondlm_ros.ros.qos import check_overrides
-from perceptiondlm_ros.ros.status import Activity, Status
-from perceptiondlm_ros.ros.throttle import Throttle
 
 if TYPE_CHECKING:
     from rclpy.parameter import Parameter
@@ -75,7 +74,8 @@ class RegionCaptioner(LifecycleNode):
         self._describing = DescribeService(self, self._monitor)
         self._switch = Switch(self, lambda: self._active, self._follow_switch)
         self.add_on_set_parameters_callback(self._check_parameters)
-        self.diagnostics = Diagnostics(self, self.counters, self.status, self.inputs)
+        streams = self.inputs.images, self.inputs.detections, self.inputs.masks
+        self.diagnostics = Diagnostics(self, self.counters, self.status, streams)
 
     # ---- lifecycle: rclpy swallows what these raise, so each failure is told here ----
 

@@ -11,13 +11,31 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGE = "perceptiondlm_ros"
 
+# What the rooms of the node share.
+_SHARED_IN_ROS = (
+    *("ros.parameters", "ros.parameter_specs", "ros.qos"),
+    *("ros.mailbox", "ros.worker"),
+)
 # For each layer, the parts of the package that it may import besides itself and `errors`.
 MAY_IMPORT = {
     "development.demo": {
         *("ros", "msg", "srv", "cli", "development.training", "development.scenes", "drawing"),
         *("captioner", "export", "runtime", "processing", "model", "text", "offline", "messages"),
     },
-    "ros": {"captioner", "drawing", "messages", "msg", "srv", "text"},
+    # A frame goes from the inputs through captioning to the outputs, and everything is told to
+    # health; the outputs also take the topics that place regions in space.
+    "ros.captioning": {
+        *("ros.inputs", "ros.outputs", "ros.health", *_SHARED_IN_ROS),
+        *("captioner", "messages", "msg", "srv"),
+    },
+    "ros.outputs": {
+        *("ros.inputs", "ros.health", *_SHARED_IN_ROS),
+        *("captioner", "drawing", "messages", "msg", "text"),
+    },
+    "ros.inputs": {"ros.health", *_SHARED_IN_ROS, "captioner", "messages"},
+    "ros.health": {*_SHARED_IN_ROS, "messages", "text"},
+    **{part: {*_SHARED_IN_ROS, "messages"} for part in _SHARED_IN_ROS},
+    "ros": {"captioner", "messages", "text"},
     "cli": {
         *("offline", "messages", "drawing", "captioner"),
         *("export", "runtime", "processing", "model", "text"),
@@ -97,7 +115,7 @@ def violations(source: str, module: str, is_package: bool = False) -> list[str]:
             target = name.removeprefix(PACKAGE).lstrip(".")
             if not any(is_within(target, part) for part in allowed):
                 found.append(f"{module} ({layer}) imports {name}")
-        elif is_ros(name) and layer not in ("ros", "development.demo"):
+        elif is_ros(name) and not is_within(layer, "ros") and layer != "development.demo":
             found.append(f"{module} imports {name}, which only ros and development.demo may")
         elif name.split(".")[0] in NEVER:
             found.append(f"{module} imports {name}, which nothing may")
@@ -159,6 +177,10 @@ def test_top_package_file_is_left_to_the_message_generator() -> None:
         ("cli.main", "from sensor_msgs.msg import Image"),
         ("cli.main", "from perceptiondlm_ros.msg import RegionDescription"),
         ("ros.region_captioner", "from perceptiondlm_ros.runtime.backend import Backend"),
+        ("ros.inputs.inputs", "from perceptiondlm_ros.ros.captioning.captioning import Captioning"),
+        ("ros.outputs.markers", "from perceptiondlm_ros.ros.captioning.reuse import Reuse"),
+        ("ros.health.watch", "from perceptiondlm_ros.ros.inputs.stream import Stream"),
+        ("ros.qos", "from perceptiondlm_ros.ros.health.throttle import Throttle"),
         ("development.scenes.render", "from perceptiondlm_ros.development.training import train"),
         ("cli.main", "from perceptiondlm_ros.development.scenes.render import render"),
         ("errors", "from perceptiondlm_ros import model"),
@@ -178,8 +200,11 @@ def test_violation_is_found(module: str, source: str) -> None:
         ("model.vision", "from . import contract\nfrom .config import Config"),
         ("processing.tiles", "from perceptiondlm_ros.model.contract import TILE\nimport numpy"),
         ("processing.tiles", "from perceptiondlm_ros.model import config"),
-        ("ros.worker", "import rclpy\nfrom perceptiondlm_ros.captioner import Captioner"),
-        ("ros.worker", "from perceptiondlm_ros.msg import RegionDescription"),
+        (
+            "ros.captioning.loading",
+            "import rclpy\nfrom perceptiondlm_ros.captioner import Captioner",
+        ),
+        ("ros.captioning.observing", "from perceptiondlm_ros.msg import RegionDescription"),
         (
             "development.demo.run",
             "from perceptiondlm_ros.development.scenes.moving import MovingScene\nimport rclpy",

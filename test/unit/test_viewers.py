@@ -82,7 +82,7 @@ def test_rviz_shows_the_image_the_markers_and_the_frames() -> None:
     assert displays["Image"]["Topic"]["Value"].endswith("/annotated_image")
     assert displays["MarkerArray"]["Topic"]["Value"].endswith("/markers")
     names = set(displays["MarkerArray"]["Namespaces"])
-    source = (REPOSITORY / "perceptiondlm_ros/ros/published/markers.py").read_text()
+    source = (REPOSITORY / "perceptiondlm_ros/ros/outputs/markers.py").read_text()
     assert names == set(re.findall(r'^[A-Z]+: Final = "(\w+)"$', source, re.MULTILINE))
 
 

@@ -16,7 +16,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.messages import colour_spaces, images
 from perceptiondlm_ros.messages.images import decode_image, image_numbers, image_to_rgb
-from perceptiondlm_ros.ros.conversions import rgb_to_image
+from perceptiondlm_ros.ros.outputs.conversions import rgb_to_image
 
 RANDOM = np.random.default_rng(7)
 HEIGHT, WIDTH = 12, 18

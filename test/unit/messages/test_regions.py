@@ -26,8 +26,8 @@ from perceptiondlm_ros.messages.regions import (
 )
 from perceptiondlm_ros.processing.boundary import region_masks
 from perceptiondlm_ros.ros import parameters
-from perceptiondlm_ros.ros.frames import Frame
-from perceptiondlm_ros.ros.regions import region_settings
+from perceptiondlm_ros.ros.captioning.regions import region_settings
+from perceptiondlm_ros.ros.inputs.frames import Frame
 
 UNIT = st.floats(0, 1, width=32)
 

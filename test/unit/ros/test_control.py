@@ -9,7 +9,7 @@ from rclpy.parameter import Parameter
 from ros_robot import SUCCESS, Robot, running_robot
 from std_srvs.srv import SetBool
 
-from perceptiondlm_ros.ros.status import Activity
+from perceptiondlm_ros.ros.health.status import Activity
 
 SECOND = 10**9
 

@@ -11,7 +11,7 @@ from ros_robot import ERROR, FAILURE, SUCCESS, Robot, running_robot
 from ros_support import FakeCaptioner
 
 from perceptiondlm_ros.errors import BackendError
-from perceptiondlm_ros.ros.status import Activity
+from perceptiondlm_ros.ros.health.status import Activity
 
 UNCONFIGURED = State.PRIMARY_STATE_UNCONFIGURED
 INACTIVE = State.PRIMARY_STATE_INACTIVE

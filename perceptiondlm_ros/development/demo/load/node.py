@@ -21,10 +21,9 @@ from perceptiondlm_ros.captioner import Caption
 from perceptiondlm_ros.development.demo.load.camera import stamp_in
 from perceptiondlm_ros.development.demo.load.records import Record, Recorder
 from perceptiondlm_ros.messages.descriptions import nanoseconds
-from perceptiondlm_ros.ros.captioning import Pending
+from perceptiondlm_ros.ros.captioning.captioning import Pending
+from perceptiondlm_ros.ros.captioning.loading import Describes, load_captioner
 from perceptiondlm_ros.ros.ending import run_node
-from perceptiondlm_ros.ros.frames import Describes
-from perceptiondlm_ros.ros.loading import load_captioner
 from perceptiondlm_ros.ros.mailbox import Mailbox
 from perceptiondlm_ros.ros.parameters import LoadSettings
 from perceptiondlm_ros.ros.region_captioner import RegionCaptioner

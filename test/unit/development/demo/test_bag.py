@@ -12,7 +12,7 @@ from rosbags.rosbag2 import Reader
 
 from perceptiondlm_ros.development.demo.bag import Bag
 from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
-from perceptiondlm_ros.ros.conversions import rgb_to_image
+from perceptiondlm_ros.ros.outputs.conversions import rgb_to_image
 
 SECOND = 10**9
 

@@ -11,7 +11,7 @@ from perceptiondlm_ros.development.demo.camera import calibration, detections
 from perceptiondlm_ros.development.demo.world import World
 from perceptiondlm_ros.development.scenes.render import render
 from perceptiondlm_ros.messages.boxes import box_corners
-from perceptiondlm_ros.ros.published.camera import camera_of
+from perceptiondlm_ros.ros.outputs.camera import camera_of
 
 
 def test_every_visible_object_is_detected_with_its_track_and_box() -> None:

@@ -1,0 +1,186 @@
+"""The service `~/describe`: captions for an image that is sent along, beside the stream.
+
+A request waits in the queue of the thread that has the model, never in a callback. Frames and
+requests take turns there, and a request with many regions takes several turns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.task import Future
+from vision_msgs.msg import Detection2D
+
+from perceptiondlm_ros.errors import InputError
+from perceptiondlm_ros.messages.bit_depth import Decoded, low_bits_told
+from perceptiondlm_ros.messages.images import decode_image
+from perceptiondlm_ros.messages.regions import (
+    TINY_BOXES,
+    Region,
+    Regions,
+    frame_regions,
+    mask_regions,
+)
+from perceptiondlm_ros.msg import RegionDescriptionArray
+from perceptiondlm_ros.ros import parameters
+from perceptiondlm_ros.ros.captioning.loading import Describes
+from perceptiondlm_ros.ros.captioning.regions import region_settings, significant_bits
+from perceptiondlm_ros.ros.health.monitor import Monitor
+from perceptiondlm_ros.ros.inputs.frames import Frame
+from perceptiondlm_ros.ros.outputs.conversions import description
+from perceptiondlm_ros.ros.outputs.outputs import latency
+from perceptiondlm_ros.srv import DescribeRegions
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
+
+    from perceptiondlm_ros.captioner import Caption
+    from perceptiondlm_ros.ros.captioning.captioning import Captioning
+
+
+class DescribeService:
+    """Takes requests while the node is active, whether its stream is enabled or not."""
+
+    def __init__(self, node: Node, monitor: Monitor) -> None:
+        self._node = node
+        self._monitor = monitor
+        self._captioning: Captioning | None = None
+        # Reentrant, as a callback that awaits would hold back everything else of its group.
+        self._service = node.create_service(
+            DescribeRegions,
+            "~/describe",
+            self._on_request,
+            callback_group=ReentrantCallbackGroup(),
+        )
+
+    def open(self, captioning: Captioning) -> None:
+        self._captioning = captioning
+
+    def close(self) -> None:
+        """Refuse what waits, and all that comes until the next `open`."""
+        captioning, self._captioning = self._captioning, None
+        if captioning:
+            captioning.refuse_requests("the node was deactivated; activate it and ask again")
+
+    async def _on_request(self, request: Any, response: Any) -> Any:
+        answer: Future[Any] = Future()
+        asked = Asked(request, self._node, self._monitor, partial(self._finish, answer))
+        if self._captioning is None:
+            asked.refuse(
+                "the node is not active, expected an active one; configure and activate it"
+            )
+        elif not self._captioning.desk.ask(asked):
+            asked.refuse("too many requests wait already; ask again when one was answered")
+        return await answer
+
+    def _finish(self, answer: Future[Any], response: Any) -> None:
+        """Called in a worker's thread mostly; the executor sleeps and has to be told."""
+        answer.set_result(response)
+        executor = self._node.executor
+        if executor is not None:
+            executor.wake()
+
+
+@dataclass
+class Asked:
+    """One request: the captions that it has so far, and how to answer it."""
+
+    request: Any
+    node: Node
+    monitor: Monitor
+    finish: Callable[[Any], None]
+    _pixels: NDArray[np.uint8] | None = None
+    _doubt: str = ""
+    _regions: list[Region] = field(default_factory=list)
+    _dropped: int = 0
+    _captions: list[Caption] = field(default_factory=list)
+
+    def serve(self, captioner: Describes) -> bool:
+        """Caption some of the regions; True when the request is answered."""
+        try:
+            if self._pixels is None:
+                decoded = decode_image(self.request.image, significant_bits(self.node))
+                self._pixels, self._doubt = decoded.pixels, _doubt(decoded)
+                self._look(*self._pixels.shape[:2])
+            self._caption_some(captioner, self._pixels)
+            if len(self._captions) < len(self._regions):
+                return False
+            descriptions = self._describe(captioner.name)
+        except InputError as error:
+            self.refuse(str(error))
+        except Exception as error:  # noqa: BLE001  (a backend may raise anything)
+            self.refuse(f"captioning failed: {type(error).__name__}: {error}")
+        else:
+            self.monitor.count(requests_served=1)
+            self.finish(
+                DescribeRegions.Response(
+                    success=True, message=self._doubt, descriptions=descriptions
+                )
+            )
+        return True
+
+    def refuse(self, reason: str) -> None:
+        """Answer without captions."""
+        self.monitor.count(requests_refused=1)
+        self.monitor.warn("describe", f"~/describe refused: {reason}")
+        descriptions = RegionDescriptionArray(
+            header=self.request.image.header, dropped=len(self.request.detections.detections)
+        )
+        self.finish(
+            DescribeRegions.Response(success=False, message=reason, descriptions=descriptions)
+        )
+
+    def _look(self, height: int, width: int) -> None:
+        """Find the regions; raises InputError for masks that can't be used."""
+        asked, settings = self.request, region_settings(self.node)
+        found: Regions
+        if asked.masks.width and asked.masks.height:
+            if asked.detections.detections:
+                frame = Frame(asked.image, asked.detections, masks=asked.masks)
+                found = frame_regions(frame, width, height, settings)
+            else:
+                found = mask_regions(asked.masks, width, height, settings, Detection2D())
+        else:
+            found = frame_regions(Frame(asked.image, asked.detections), width, height, settings)
+        if found.masks_problem:
+            raise InputError(found.masks_problem)
+        if found.dropped[TINY_BOXES] and not found.kept:
+            raise InputError(f"detections: {found.dropped[TINY_BOXES]} {TINY_BOXES}")
+        self._regions = found.kept
+        self._dropped = found.dropped.total() + found.unwanted.total()
+
+    def _caption_some(self, captioner: Describes, pixels: NDArray[np.uint8]) -> None:
+        prompt = parameters.read(self.node, "prompt", str)
+        first = len(self._captions)
+        some = self._regions[first : first + parameters.read(self.node, "reuse.budget", int)]
+        if some:
+            with self.monitor.status.passing():
+                self._captions += captioner.describe(
+                    pixels, [region.shape for region in some], prompt or None
+                )
+
+    def _describe(self, model: str) -> RegionDescriptionArray:
+        header = self.request.image.header
+        return RegionDescriptionArray(
+            header=header,
+            regions=[
+                description(region, caption, header)
+                for region, caption in zip(self._regions, self._captions, strict=True)
+            ],
+            dropped=self._dropped,
+            model=model,
+            latency=latency(header.stamp, self.node.get_clock().now().nanoseconds),
+        )
+
+
+def _doubt(decoded: Decoded) -> str:
+    """What is wrong with an image whose captions are made all the same; empty if nothing is."""
+    if not decoded.low_bits:
+        return ""
+    return f"image: {low_bits_told(decoded.low_bits, 'image.significant_bits:=')}"

@@ -1,0 +1,79 @@
+"""From parameters to a captioner that is ready for its first frame."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perceptiondlm_ros.errors import BackendError
+from perceptiondlm_ros.ros.health.status import Activity, Status
+from perceptiondlm_ros.ros.parameters import LoadSettings
+
+if TYPE_CHECKING:
+    from perceptiondlm_ros.captioner import Caption
+    from perceptiondlm_ros.captioner import Region as Shape
+
+
+class Describes(Protocol):
+    """What the node needs of a Captioner."""
+
+    @property
+    def name(self) -> str: ...
+
+    def describe(
+        self,
+        image: NDArray[np.uint8],
+        regions: Sequence[Shape],
+        prompt: str | None = None,
+        *,
+        draft_steps: int | None = None,
+        on_draft: Callable[[dict[int, Caption]], None] | None = None,
+    ) -> list[Caption]: ...
+
+    def check_prompt(self, prompt: str) -> None:
+        """Raise InputError for a prompt that `describe` can't take."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def load_captioner(settings: LoadSettings) -> Describes:
+    """Load a Captioner; imported only here, so that a missing package is a failed `configure`."""
+    try:
+        from perceptiondlm_ros.captioner import Captioner
+    except ImportError as error:
+        raise BackendError(
+            f"{error} in {sys.executable}, which runs this node; install it there"
+        ) from error
+    captioner: Describes = Captioner.load(
+        settings.path,
+        backend=settings.backend,
+        device=settings.device,
+        steps=settings.steps,
+        caption_tokens=settings.caption_tokens,
+        cache=settings.cache,
+    )
+    return captioner
+
+
+def load_and_warm_up(
+    load: Callable[[LoadSettings], Describes], settings: LoadSettings, prompt: str, status: Status
+) -> Describes:
+    """A captioner whose first pass is behind it, with its allocations and choices of kernels.
+
+    prompt: the one that it will be used with; empty is the checkpoint's own.
+    """
+    status.enter(Activity.LOADING, settings.path or "the packaged checkpoint")
+    captioner = load(settings)
+    status.enter(Activity.WARMING_UP, captioner.name)
+    try:
+        grey = np.full((480, 640, 3), 127, np.uint8)
+        captioner.describe(grey, [(160.0, 120.0, 480.0, 360.0)], prompt or None)
+    except BaseException:
+        captioner.close()
+        raise
+    return captioner

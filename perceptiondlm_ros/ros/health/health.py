@@ -1,0 +1,256 @@
+"""What is the matter with the node, judged from what can be seen of it. Nothing here knows ROS.
+
+The first thing that is wrong on the way from the publishers to a caption is the one that is told:
+what comes after it on the way can't be right either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, IntEnum, auto
+
+from perceptiondlm_ros.messages.bit_depth import low_bits_told
+from perceptiondlm_ros.ros.health.situation import Input, Situation
+from perceptiondlm_ros.ros.health.status import Activity
+
+
+class Level(IntEnum):
+    """As in diagnostic_msgs/DiagnosticStatus. STALE: what was known is no longer kept up."""
+
+    OK = 0
+    WARN = 1
+    ERROR = 2
+    STALE = 3
+
+
+class Condition(Enum):
+    """What a reason is about. The reason's words and numbers move on while it lasts."""
+
+    FINALIZED = auto()
+    BUSY = auto()
+    TRANSITION_FAILED = auto()
+    UNCONFIGURED = auto()
+    INACTIVE = auto()
+    OUT_OF_MEMORY = auto()
+    FAILING = auto()
+    HANGING = auto()
+    DISABLED = auto()
+    INCOMPATIBLE = auto()
+    WAITING_FOR_IMAGES = auto()
+    WAITING_FOR_DETECTIONS = auto()
+    IMAGES_STOPPED = auto()
+    DETECTIONS_STOPPED = auto()
+    UNMATCHED = auto()
+    MASKS_MISSING = auto()
+    REGIONS_DROPPED = auto()
+    LOW_BITS = auto()
+    STARTING = auto()
+    OK = auto()
+
+
+@dataclass(frozen=True)
+class Health:
+    level: Level
+    condition: Condition
+    reason: str  # one line
+
+
+BUSY = frozenset({Activity.LOADING, Activity.BUILDING, Activity.WARMING_UP})
+"""Steps that keep a transition waiting."""
+
+_HANGING = 30.0
+"""A pass of this many seconds hangs, if it also takes ten times what is usual."""
+
+_TOPICS_TOLD = 3
+
+_MEMORY = (
+    *("out of memory", "outofmemory", "memoryerror", "bad_alloc", "alloc_failed"),
+    *("allocate memory", "of memory", "can't hold", "are free on"),
+)
+_OWN_ERROR = "BackendError"  # says what to do in its own words
+_MEMORY_ADVICE = "; free memory on the device, lower max_regions, or load a smaller checkpoint"
+
+
+def judge(seen: Situation) -> Health:
+    """The state of the node in one line, with the level that the line deserves."""
+    for rule in _RULES:
+        health = rule(seen)
+        if health is not None:
+            return health
+    return _well(seen)
+
+
+def is_about_memory(error: str) -> bool:
+    """Whether an error's text is one of those by which backends say that memory ran out."""
+    return any(word in error.lower() for word in _MEMORY)
+
+
+def _busy(seen: Situation) -> Health | None:
+    if seen.activity not in BUSY:
+        return None
+    detail = f" ({seen.detail})" if seen.detail else ""
+    line = f"{seen.activity.value} for {seen.activity_for:.0f} s{detail}"
+    return Health(Level.WARN, Condition.BUSY, line)
+
+
+def _finalized(seen: Situation) -> Health | None:
+    if seen.activity is not Activity.FINALIZED:
+        return None
+    return Health(Level.STALE, Condition.FINALIZED, "shut down; start the process again")
+
+
+def _failing(seen: Situation) -> Health | None:
+    """The newest transition or pass failed, and nothing has gone well since."""
+    if not seen.error:
+        return None
+    if is_about_memory(seen.error):
+        advice = "" if _OWN_ERROR in seen.error else _MEMORY_ADVICE
+        line = f"out of memory: {seen.error}{advice}"
+        return Health(Level.ERROR, Condition.OUT_OF_MEMORY, line)
+    if seen.activity in (Activity.UNCONFIGURED, Activity.INACTIVE):
+        return Health(Level.ERROR, Condition.TRANSITION_FAILED, seen.error)
+    count = f" ({seen.failures} times in a row)" if seen.failures > 1 else ""
+    return Health(Level.ERROR, Condition.FAILING, f"captioning fails: {seen.error}{count}")
+
+
+def _waiting_for_a_transition(seen: Situation) -> Health | None:
+    if seen.activity is Activity.INACTIVE:
+        line = "inactive: the model is loaded, the node waits for the transition activate"
+        return Health(Level.WARN, Condition.INACTIVE, line)
+    if seen.activity is Activity.UNCONFIGURED:
+        line = "unconfigured: the node waits for the transition configure"
+        return Health(Level.WARN, Condition.UNCONFIGURED, line)
+    return None
+
+
+def _hanging(seen: Situation) -> Health | None:
+    if seen.pass_for <= max(_HANGING, 10 * seen.pass_usual):
+        return None
+    line = f"one pass runs for {seen.pass_for:.0f} s, {seen.pass_usual:.1f} s are usual"
+    return Health(Level.ERROR, Condition.HANGING, line)
+
+
+def _disabled(seen: Situation) -> Health | None:
+    if seen.activity is not Activity.DISABLED:
+        return None
+    line = "disabled by ~/enable: frames are not captioned, ~/describe is served"
+    return Health(Level.OK, Condition.DISABLED, line)
+
+
+def _images(seen: Situation) -> Health | None:
+    return _input(
+        seen.images, "images", seen, Condition.WAITING_FOR_IMAGES, Condition.IMAGES_STOPPED
+    )
+
+
+def _detections(seen: Situation) -> Health | None:
+    return _input(
+        seen.detections,
+        "detections",
+        seen,
+        Condition.WAITING_FOR_DETECTIONS,
+        Condition.DETECTIONS_STOPPED,
+    )
+
+
+def _input(
+    stream: Input, what: str, seen: Situation, waiting: Condition, stopped: Condition
+) -> Health | None:
+    silent = stream.age is None or stream.age > seen.stale_after
+    if silent and stream.mismatches:
+        return Health(Level.ERROR, Condition.INCOMPATIBLE, stream.mismatches[0])
+    if stream.age is None:
+        who = {0: "nobody publishes", 1: "1 publisher has sent nothing"}.get(
+            stream.publishers, f"{stream.publishers} publishers have sent nothing"
+        )
+        line = f"waiting for {what}: {who} on {stream.topic}{_hint(stream)}"
+        return Health(Level.WARN, waiting, line)
+    if silent:
+        left = "" if stream.publishers else ", its publisher is gone"
+        line = f"no {what} on {stream.topic} for {stream.age:.0f} s{left}"
+        return Health(Level.STALE, stopped, line)
+    return None
+
+
+def _hint(stream: Input) -> str:
+    """Where such messages are, if they aren't here."""
+    if stream.publishers or not stream.elsewhere:
+        return ""
+    there = ", ".join(stream.elsewhere[:_TOPICS_TOLD])
+    more = len(stream.elsewhere) - _TOPICS_TOLD
+    return f"; such messages are on {there}{f' and {more} more' if more > 0 else ''}: remap one"
+
+
+def _matching(seen: Situation) -> Health | None:
+    if not seen.unmatched or seen.matched:
+        return None
+    if seen.forgotten:
+        line = (
+            f"detections on {seen.detections.topic} come so late that their image is forgotten; "
+            "raise matching.images_kept or matching.memory, or use a faster detector"
+        )
+    elif seen.gap is None:
+        line = (
+            f"detections on {seen.detections.topic} match no image on {seen.images.topic}: "
+            "their stamps are unset, or no image came near them"
+        )
+    else:
+        line = (
+            f"stamp gap {seen.gap:.2f} s above {seen.tolerance:.2f} s (matching.tolerance) between "
+            f"{seen.detections.topic} and {seen.images.topic}"
+        )
+    return Health(Level.ERROR, Condition.UNMATCHED, line)
+
+
+def _masks(seen: Situation) -> Health | None:
+    masks = seen.masks
+    if masks is None or not seen.masks_missing:
+        return None
+    if masks.mismatches:
+        why = masks.mismatches[0]
+    elif masks.age is None:
+        who = "nobody publishes" if not masks.publishers else "nothing came"
+        why = f"{who} on {masks.topic}"
+    else:
+        why = f"those on {masks.topic} have other stamps than {seen.detections.topic}"
+    line = f"boxes are captioned for lack of masks: {why}"
+    return Health(Level.WARN, Condition.MASKS_MISSING, line)
+
+
+def _regions(seen: Situation) -> Health | None:
+    if not seen.dropped:
+        return None
+    line = f"no region is captioned: {seen.dropped}"
+    return Health(Level.WARN, Condition.REGIONS_DROPPED, line)
+
+
+def _low_bits(seen: Situation) -> Health | None:
+    if not seen.low_bits:
+        return None
+    what = low_bits_told(seen.low_bits, "image.significant_bits:=")
+    line = f"captions of {seen.images.topic} are doubtful: {what}"
+    return Health(Level.WARN, Condition.LOW_BITS, line)
+
+
+def _partly_deaf(seen: Situation) -> Health | None:
+    """A publisher that can't be heard beside one that is: easily missed, as messages do come."""
+    mismatches = seen.images.mismatches + seen.detections.mismatches
+    return Health(Level.WARN, Condition.INCOMPATIBLE, mismatches[0]) if mismatches else None
+
+
+def _well(seen: Situation) -> Health:
+    if seen.published_age is None:
+        line = "images and detections arrive, no frame is captioned yet"
+        return Health(Level.OK, Condition.STARTING, line)
+    if seen.published_rate:
+        line = f"captioning, {seen.published_rate:.1f} frames a second are published"
+    else:
+        line = f"captioning, the last frame was published {seen.published_age:.0f} s ago"
+    return Health(Level.OK, Condition.OK, line)
+
+
+_RULES: tuple[Callable[[Situation], Health | None], ...] = (
+    *(_busy, _finalized, _failing, _waiting_for_a_transition, _hanging, _disabled),
+    *(_images, _detections, _matching, _masks, _regions, _low_bits, _partly_deaf),
+)

@@ -1,0 +1,139 @@
+"""One input topic, taken from whatever kind of publisher there is.
+
+Best effort is compatible with every publisher, but middleware loses most large images on the way
+when nothing is sent twice: one fragment that finds a buffer full is enough. So a topic whose
+publishers all offer reliable delivery is taken reliably, and any other one as sensor data.
+In the same way a topic whose publishers are all latched is taken with what they sent before. Where
+only some are, the others could not be heard then, so it is taken without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+
+from perceptiondlm_ros.ros.inputs.mismatch import IncompatibleOffers, mismatches, type_name
+from perceptiondlm_ros.ros.qos import SUBSCRIPTION, fixed_policies, override_name
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
+    from rclpy.subscription import Subscription
+    from rclpy.topic_endpoint_info import TopicEndpointInfo
+
+_BEST: Final = {
+    "reliability": ReliabilityPolicy.RELIABLE,
+    "durability": DurabilityPolicy.TRANSIENT_LOCAL,
+}
+_ANY: Final = {
+    "reliability": ReliabilityPolicy.BEST_EFFORT,
+    "durability": DurabilityPolicy.VOLATILE,
+}
+"""Compatible with every publisher."""
+
+_DEFAULT: Final = QoSProfile(depth=5)
+
+
+class Stream:
+    """A subscription that can be opened, closed, and fitted to the publishers that come and go.
+
+    The parameters `qos_overrides.TOPIC.subscription.history`, `.depth`, `.reliability` and
+    `.durability` are the standard ones, except that the last two may also be, and by default are,
+    `auto`. Raises ValueError for an impossible value.
+    """
+
+    def __init__(
+        self, node: Node, kind: type[Any], name: str, callback: Callable[[Any], None]
+    ) -> None:
+        self.topic: str = node.resolve_topic_name(name)
+        self._offers = IncompatibleOffers()
+        self._node = node
+        self._kind = kind
+        self._callback = callback
+        self._fixed = fixed_policies(node, self.topic, SUBSCRIPTION, _DEFAULT, following=_BEST)
+        self._policies: dict[str, Any] = {}  # of the subscription
+        self._subscription: Subscription[Any] | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self._subscription is not None
+
+    @property
+    def turned_down(self) -> Mapping[str, int]:
+        """How many publishers the middleware turned down, by the policy that differs."""
+        return self._offers.policies
+
+    def open(self) -> None:
+        self._subscribe(self._offered() or _ANY)
+
+    def fit(self) -> None:
+        """Subscribe anew if what the publishers offer has changed; to be called now and then."""
+        if self._subscription is None:
+            return
+        offered = self._offered()
+        if offered and {**offered, **self._fixed} != self._policies:
+            self._node.destroy_subscription(self._subscription)
+            self._subscribe(offered)
+
+    def close(self) -> None:
+        if self._subscription is not None:
+            self._node.destroy_subscription(self._subscription)
+            self._subscription = None
+
+    def publishers(self) -> int:
+        return int(self._node.count_publishers(self.topic))
+
+    def elsewhere(self) -> tuple[str, ...]:
+        """Topics of this kind that other nodes publish: one of them may be meant."""
+        kind, own = type_name(self._kind), f"{self._node.get_fully_qualified_name()}/"
+        return tuple(
+            name
+            for name, kinds in sorted(self._node.get_topic_names_and_types())
+            if kind in kinds and name != self.topic and not name.startswith(own)
+            if self._node.count_publishers(name)
+        )
+
+    def mismatches(self) -> tuple[str, ...]:
+        """For each publisher that can't be heard while open, why and what to do about it."""
+        subscription = self._subscription
+        if subscription is None:
+            return ()
+        return mismatches(self.topic, self._kind, subscription.qos_profile, self._publishers())
+
+    def history_left(self) -> str:
+        """Why what latched publishers sent before is not taken while open; empty if it is."""
+        latched = DurabilityPolicy.TRANSIENT_LOCAL
+        offers = [publisher.qos_profile.durability for publisher in self._publishers()]
+        if latched not in offers or self._policies.get("durability") == latched:
+            return ""
+        cure = "auto" if "durability" in self._fixed else "transient_local, to hear them alone"
+        return (
+            f"{offers.count(latched)} of {len(offers)} publishers of {self.topic} are latched, and "
+            "what they sent before is not taken; set "
+            f"{override_name(self.topic, SUBSCRIPTION, 'durability')} to {cure}"
+        )
+
+    def _subscribe(self, offered: Mapping[str, Any]) -> None:
+        self._policies = {**offered, **self._fixed}
+        self._subscription = self._node.create_subscription(
+            self._kind,
+            self.topic,
+            self._callback,
+            QoSProfile(**self._policies),
+            event_callbacks=self._offers.callbacks(),
+        )
+
+    def _offered(self) -> dict[str, Any]:
+        """The best that all publishers offer, by policy; empty where there is no publisher."""
+        offers = [publisher.qos_profile for publisher in self._publishers()]
+        return {
+            policy: best
+            if all(getattr(offer, policy) == best for offer in offers)
+            else _ANY[policy]
+            for policy, best in _BEST.items()
+            if offers
+        }
+
+    def _publishers(self) -> list[TopicEndpointInfo]:
+        return list(self._node.get_publishers_info_by_topic(self.topic))

@@ -1,0 +1,35 @@
+"""Every output of the node, in the order in which they are made of a result."""
+
+from __future__ import annotations
+
+from rclpy.lifecycle import LifecycleNode
+
+from perceptiondlm_ros.ros import parameters
+from perceptiondlm_ros.ros.health.monitor import Monitor
+from perceptiondlm_ros.ros.outputs.descriptions import Descriptions
+from perceptiondlm_ros.ros.outputs.detections import CaptionedDetections
+from perceptiondlm_ros.ros.outputs.image_annotations import ImageAnnotations, foxglove_messages
+from perceptiondlm_ros.ros.outputs.json_text import JsonDescriptions
+from perceptiondlm_ros.ros.outputs.markers import Markers
+from perceptiondlm_ros.ros.outputs.outputs import Output
+from perceptiondlm_ros.ros.outputs.pictures import AnnotatedImage
+
+
+def prompt_outputs(node: LifecycleNode) -> list[Output]:
+    """For machines: made at once with the captions, each in well under a millisecond a region."""
+    outputs: list[Output] = [Descriptions(node)]
+    if parameters.read(node, "publish.detections", bool):
+        outputs.append(CaptionedDetections(node))
+    if parameters.read(node, "publish.json", bool):
+        outputs.append(JsonDescriptions(node))
+    return outputs
+
+
+def drawn_outputs(node: LifecycleNode, monitor: Monitor) -> list[Output]:
+    """For people: made in a thread of their own, the quick ones first."""
+    outputs: list[Output] = [Markers(node, monitor)]
+    messages = foxglove_messages()
+    if messages:
+        outputs.append(ImageAnnotations(node, messages))
+    outputs.append(AnnotatedImage(node))
+    return outputs

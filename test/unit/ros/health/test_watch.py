@@ -1,0 +1,195 @@
+"""What is worked out of counts, the status and the inputs, second by second."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from perceptiondlm_ros.ros.health.counters import Counters
+from perceptiondlm_ros.ros.health.health import Condition, judge
+from perceptiondlm_ros.ros.health.situation import Situation
+from perceptiondlm_ros.ros.health.status import Activity, Status
+from perceptiondlm_ros.ros.health.watch import Limits, Watch
+
+
+@dataclass
+class FakeStream:
+    topic: str
+    count: int = 1
+    lines: tuple[str, ...] = ()
+    is_open: bool = True
+    turned_down: Counter[str] = field(default_factory=Counter)
+
+    def publishers(self) -> int:
+        return self.count
+
+    def elsewhere(self) -> tuple[str, ...]:
+        return ("/camera/image",)
+
+    def mismatches(self) -> tuple[str, ...]:
+        return self.lines
+
+
+class Seconds:
+    """Looks once a second at a node of which only the counts are there."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.counters = Counters()
+        self.status = Status(lambda: self.now)
+        self.images, self.found = FakeStream("/image"), FakeStream("/detections")
+        self.masks = FakeStream("/masks", is_open=False)
+        streams: list[Any] = [self.images, self.found, self.masks]
+        limits = Limits(tolerance=0.1, stale_after=5.0)
+        self.watch = Watch(self.counters, self.status, *streams, lambda: limits, lambda: self.now)
+
+    def look(self, seconds: int = 1, **each_second: int) -> tuple[Situation, dict[str, str]]:
+        for _ in range(seconds):
+            self.now += 1.0
+            for name, more in each_second.items():
+                setattr(self.counters, name, getattr(self.counters, name) + more)
+            seen = self.watch.look()
+        return seen
+
+    def stream(self) -> None:
+        self.look()
+        self.status.enter(Activity.STREAMING)
+
+
+def test_rates_ages_and_reuse_of_a_stream() -> None:
+    node = Seconds()
+    node.stream()
+    situation, values = node.look(
+        20,
+        images=30,
+        detections=10,
+        matched_exact=10,
+        frames_captioned=2,
+        frames_reused=8,
+        regions_captioned=3,
+        regions_reused=57,
+    )
+    assert values["image rate [Hz]"] == "30.0" and values["detections rate [Hz]"] == "10.0"
+    assert values["published frames rate [Hz]"] == "10.00"
+    assert values["captioned frames rate [Hz]"] == "2.00"
+    assert values["reused captions [%]"] == "95.0"
+    assert situation.images.age == 0.0 and situation.matched == 100
+    situation, values = node.look(7, images=30)
+    assert situation.detections.age == 7.0
+    assert judge(situation).condition is Condition.DETECTIONS_STOPPED
+
+
+def test_latencies_and_passes_are_told_once_there_are_some() -> None:
+    node = Seconds()
+    _, values = node.look()
+    assert values["latency p50 [s]"] == values["pass p95 [s]"] == ""
+    for n in range(101):
+        node.status.published(n / 100)
+    with node.status.passing():
+        node.now += 0.25
+    _, values = node.look()
+    assert (values["latency p50 [s]"], values["latency p95 [s]"]) == ("0.500", "0.950")
+    assert values["pass p50 [s]"] == "0.250"
+
+
+def test_one_message_soon_after_the_activation_counts() -> None:
+    node = Seconds()
+    node.look(5)
+    node.status.enter(Activity.STREAMING)
+    situation, _ = node.look(images=1)
+    assert situation.images.age == 0.0
+
+
+def test_an_earlier_activation_is_forgotten() -> None:
+    node = Seconds()
+    node.stream()
+    node.look(5, images=30, detections=30, unmatched=30)
+    node.status.enter(Activity.INACTIVE)
+    node.look(5)
+    node.status.enter(Activity.STREAMING)
+    situation, _ = node.look()
+    assert situation.images.age is None and situation.unmatched == 0
+
+
+def test_unreadable_images_are_an_error_only_while_nothing_else_comes() -> None:
+    node = Seconds()
+    node.stream()
+    node.counters.last_error = "image encoding: got 'x'\nexpected rgb8"
+    situation, _ = node.look(3, frames_failed=1, images=1, detections=1)
+    assert situation.error == "image encoding: got 'x' expected rgb8"
+    situation, _ = node.look(3, frames_captioned=1, frames_failed=1)
+    assert situation.error == ""
+
+
+def test_dropped_regions_are_told_where_none_is_captioned() -> None:
+    node = Seconds()
+    node.stream()
+    node.counters.tell_drops({"of no or negative size": 6})
+    node.look(20, regions_dropped=2)
+    node.counters.tell_drops({"outside the 640x480 image": 6})
+    situation, values = node.look(3, regions_dropped=2)
+    assert situation.dropped == "20 dropped lately: 6 outside the 640x480 image"
+    assert values["dropped regions: of no or negative size"] == "6", "since the start"
+    situation, _ = node.look(1, regions_dropped=2, regions_reused=1)
+    assert situation.dropped == ""
+
+
+def test_a_running_pass_is_timed_against_what_is_usual() -> None:
+    node = Seconds()
+    for _ in range(3):
+        with node.status.passing():
+            node.now += 2.0
+    node.stream()
+    with node.status.passing():
+        situation, _ = node.look(40, images=1, detections=1)
+    assert situation.pass_for == 40.0 and situation.pass_usual == 2.0
+    assert judge(situation).condition is Condition.HANGING
+
+
+def test_the_middlewares_report_is_told_where_the_graph_shows_nothing() -> None:
+    node = Seconds()
+    node.stream()
+    node.images.turned_down["liveliness"] = 1
+    situation, _ = node.look()
+    health = judge(situation)
+    assert health.condition is Condition.INCOMPATIBLE
+    assert health.reason.startswith("QoS of /image incompatible (liveliness)")
+    situation, _ = node.look(images=1)
+    assert not situation.images.mismatches, "something is heard"
+
+
+def test_other_topics_are_looked_for_only_where_nobody_publishes() -> None:
+    node = Seconds()
+    node.stream()
+    situation, _ = node.look()
+    assert situation.images.elsewhere == ()
+    node.images.count = 0
+    situation, _ = node.look()
+    assert judge(situation).reason == (
+        "waiting for images: nobody publishes on /image; such messages are on /camera/image: "
+        "remap one"
+    )
+
+
+def test_masks_count_where_they_are_wanted() -> None:
+    node = Seconds()
+    node.stream()
+    situation, _ = node.look(images=1, detections=1, masks_missing=1)
+    assert situation.masks is None
+    node.masks.is_open = True
+    situation, values = node.look(4, images=1, detections=1, masks=2, masks_missing=1)
+    assert situation.masks is not None and situation.masks.age == 0.0
+    assert values["masks rate [Hz]"] == "1.6"
+    assert judge(situation).condition is Condition.MASKS_MISSING
+
+
+@pytest.mark.parametrize("seconds", [1, 30])
+def test_every_value_is_text_and_has_a_name(seconds: int) -> None:
+    node = Seconds()
+    _, values = node.look(seconds, images=1)
+    assert len(values) > 30
+    for name, value in values.items():
+        assert name and isinstance(value, str) and value != "nan"

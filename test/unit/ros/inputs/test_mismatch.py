@@ -1,0 +1,119 @@
+"""Publishers that can't be heard are named over real DDS, with the policy and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from ros_support import Spinner, ros_context
+from std_msgs.msg import Header, String
+
+from perceptiondlm_ros.ros.inputs.mismatch import IncompatibleOffers, mismatches, type_name
+
+BEST_EFFORT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+RELIABLE = QoSProfile(depth=1)
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+PUNCTUAL = QoSProfile(depth=1, deadline=Duration(seconds=1))
+
+
+@dataclass
+class Pair:
+    """A camera and a node, in contexts of their own as processes have them."""
+
+    camera: Node
+    node: Node
+    spinner: Spinner
+
+    def lines(self, requested: QoSProfile, kind: type = Header) -> tuple[str, ...]:
+        publishers = self.node.get_publishers_info_by_topic("/input")
+        return mismatches("/input", kind, requested, publishers)
+
+    def until_found(self, count: int) -> None:
+        """Wait until that many are known, by name too."""
+
+        def names() -> list[str]:
+            infos = self.node.get_publishers_info_by_topic("/input")
+            return [info.node_name for info in infos]
+
+        self.spinner.until(lambda: names() == ["camera"] * count, "discovery")
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    with ros_context() as context, ros_context(context.get_domain_id()) as other:
+        camera = Node("camera", namespace="/front", context=other)
+        node = Node("node", context=context)
+        yield Pair(camera, node, Spinner(context, node))
+        camera.destroy_node()
+        node.destroy_node()
+
+
+def test_nothing_is_said_of_nobody_and_of_a_publisher_that_fits(pair: Pair) -> None:
+    assert pair.lines(RELIABLE) == ()
+    pair.camera.create_publisher(Header, "/input", RELIABLE)
+    pair.until_found(1)
+    assert pair.lines(RELIABLE) == () and pair.lines(BEST_EFFORT) == ()
+
+
+@pytest.mark.parametrize(
+    ("offered", "requested", "policy", "cure"),
+    [
+        (BEST_EFFORT, RELIABLE, "reliability", "qos_overrides./input.subscription.reliability"),
+        (
+            RELIABLE,
+            LATCHED,
+            "durability",
+            "set qos_overrides./input.subscription.durability to auto",
+        ),
+        (RELIABLE, PUNCTUAL, "deadline", "let the publisher offer"),
+        (
+            BEST_EFFORT,
+            LATCHED,
+            "reliability, durability",
+            "subscription.reliability and qos_overrides./input.subscription.durability to auto",
+        ),
+    ],
+)
+def test_an_incompatible_policy_is_named_with_publisher_and_cure(
+    pair: Pair, offered: QoSProfile, requested: QoSProfile, policy: str, cure: str
+) -> None:
+    pair.camera.create_publisher(Header, "/input", offered)
+    pair.until_found(1)
+    (line,) = pair.lines(requested)
+    assert line.startswith(f"QoS of /input incompatible ({policy}): /front/camera has ")
+    assert cure in line and "ERROR" not in line and "\n" not in line
+
+
+def test_a_publisher_of_another_type_is_named(pair: Pair) -> None:
+    pair.camera.create_publisher(String, "/input", RELIABLE)
+    pair.until_found(1)
+    (line,) = pair.lines(RELIABLE)
+    assert line.startswith("type of /input differs: /front/camera publishes std_msgs/msg/String")
+    assert "takes std_msgs/msg/Header" in line
+
+
+def test_each_publisher_that_does_not_fit_has_a_line(pair: Pair) -> None:
+    for offered in (BEST_EFFORT, RELIABLE, BEST_EFFORT):
+        pair.camera.create_publisher(Header, "/input", offered)
+    pair.until_found(3)
+    assert len(pair.lines(RELIABLE)) == 2
+
+
+def test_the_middlewares_own_report_is_counted_by_policy(pair: Pair) -> None:
+    offers = IncompatibleOffers()
+    heard: list[Any] = []
+    pair.node.create_subscription(
+        Header, "/input", heard.append, RELIABLE, event_callbacks=offers.callbacks()
+    )
+    for _ in range(2):
+        pair.camera.create_publisher(Header, "/input", BEST_EFFORT)
+    pair.spinner.until(lambda: offers.policies["reliability"] == 2, "two offers turned down")
+
+
+def test_types_are_called_as_ros_calls_them() -> None:
+    assert type_name(Header) == "std_msgs/msg/Header"

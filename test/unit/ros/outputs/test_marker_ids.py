@@ -1,0 +1,36 @@
+"""Numbers of markers over time."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perceptiondlm_ros.ros.outputs.marker_ids import MarkerIds
+
+
+def test_an_object_keeps_its_number_and_its_end_is_told() -> None:
+    ids = MarkerIds()
+    (a, b), gone = ids.update(["a", "b"])
+    assert a != b and not gone
+    assert ids.update(["b", "c"]) == ([b, 2], [a])
+    assert ids.update([]) == ([], [b, 2])
+
+
+def test_keys_that_come_twice_are_two_objects() -> None:
+    ids = MarkerIds()
+    (first, second), _ = ids.update(["", ""])
+    assert first != second
+    assert ids.update(["", ""]) == ([first, second], [])
+    assert ids.update([""]) == ([first], [second])
+
+
+@given(st.lists(st.lists(st.integers(0, 5), max_size=6), max_size=8))
+def test_what_a_viewer_shows_is_what_is_there(frames: list[list[int]]) -> None:
+    ids, shown = MarkerIds(), {}
+    for keys in frames:
+        numbers, gone = ids.update(keys)
+        assert len(set(numbers)) == len(keys) and not set(numbers) & set(gone)
+        for number in gone:
+            del shown[number]
+        shown.update(zip(numbers, keys, strict=True))
+        assert sorted(shown.values()) == sorted(keys)
