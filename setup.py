@@ -29,10 +29,7 @@ packages = find_namespace_packages(
 )
 package_dir = {}
 if (HERE / "export").is_dir():
-    packages += ["perceptiondlm_ros.export"]
-    packages += [
-        f"perceptiondlm_ros.export.{name}" for name in find_namespace_packages(where="export")
-    ]
+    packages.append("perceptiondlm_ros.export")
     package_dir["perceptiondlm_ros.export"] = "export"
 # Bags are read and written without ROS, so the code has the message definitions beside it.
 for name, folder in (("perceptiondlm_ros", "msg"), ("vision_msgs", "interfaces/vision_msgs/msg")):

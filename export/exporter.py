@@ -16,8 +16,8 @@ import torch
 
 from perceptiondlm_ros.errors import ExportError
 from perceptiondlm_ros.export import onnx_files
-from perceptiondlm_ros.export.dialects import Dialect, speak
 from perceptiondlm_ros.export.folder import new_folder
+from perceptiondlm_ros.export.graph_variants import GraphVariant, apply_variant
 from perceptiondlm_ros.export.graphs import Graph, denoiser_graph, vision_encoder_graph
 from perceptiondlm_ros.export.quantise import quantise
 from perceptiondlm_ros.model.checkpoint import load_model
@@ -153,23 +153,23 @@ def _write_graphs(
     progress("loading the checkpoint")
     model = load_model(checkpoint, config, dtype=dtype, device=torch.device("cpu"))
     records: dict[str, GraphRecord] = {}
-    for dialect in _dialects(options.precision):
-        speak(model, dialect)
+    for variant in _variants(options.precision):
+        apply_variant(model, variant)
         for graph in _graphs(model, mask_id):
-            progress(f"tracing the {graph.name.replace('_', ' ')} ({dialect})")
+            progress(f"tracing the {graph.name.replace('_', ' ')} ({variant})")
             traced = onnx_files.trace(graph)
-            path = folder / _file_name(graph.name, dialect)
+            path = folder / _file_name(graph.name, variant)
             shared = folder / _file_name(graph.name, "portable")
             onnx_files.write(traced, path, shared if shared.is_file() else None)
             if options.precision == "int8":
                 progress(f"quantising the {graph.name.replace('_', ' ')}")
                 quantise(path)
-            onnx_files.check(path, standard=dialect == "portable")
-            records[graph.name] = _record(records.get(graph.name), traced, path, dialect)
+            onnx_files.check(path, standard=variant == "portable")
+            records[graph.name] = _record(records.get(graph.name), traced, path, variant)
     return records
 
 
-def _dialects(precision: str) -> tuple[Dialect, ...]:
+def _variants(precision: str) -> tuple[GraphVariant, ...]:
     """ONNX Runtime's CPU provider computes in fp32 and int8; TensorRT takes no dynamic int8."""
     if precision == "int8":
         return ("cpu",)
@@ -181,17 +181,17 @@ def _graphs(model: PerceptionDLM, mask_id: int) -> Iterator[Graph]:
     yield denoiser_graph(model, mask_id)
 
 
-def _file_name(graph: str, dialect: Dialect) -> str:
-    return f"{graph}.onnx" if dialect == "portable" else f"{graph}_{dialect}.onnx"
+def _file_name(graph: str, variant: GraphVariant) -> str:
+    return f"{graph}.onnx" if variant == "portable" else f"{graph}_{variant}.onnx"
 
 
 def _record(
-    known: GraphRecord | None, model: onnx_ir.Model, path: Path, dialect: Dialect
+    known: GraphRecord | None, model: onnx_ir.Model, path: Path, variant: GraphVariant
 ) -> GraphRecord:
     if known is not None:
         return replace(known, cpu_file=path.name)
-    portable = path.name if dialect == "portable" else None
-    cpu = path.name if dialect == "cpu" else None
+    portable = path.name if variant == "portable" else None
+    cpu = path.name if variant == "cpu" else None
     return GraphRecord(portable, cpu, _tensors(model.graph.inputs), _tensors(model.graph.outputs))
 
 

@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     # Here and not above, so that the help needs none of the libraries.
     from perceptiondlm_ros.cli import check_report
-    from perceptiondlm_ros.export.preflight import preflight
+    from perceptiondlm_ros.preflight.preflight import preflight
     from perceptiondlm_ros.runtime.locate import locate_checkpoint
 
     if arguments.devices:

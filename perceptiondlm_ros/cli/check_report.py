@@ -9,11 +9,10 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TextIO
 
-from perceptiondlm_ros.export.devices import DEVICES, Device
-from perceptiondlm_ros.export.memory import MemoryNeed
-from perceptiondlm_ros.export.report import Finding, Report
-from perceptiondlm_ros.export.sizes import counted, gibibytes
-from perceptiondlm_ros.text import one_line
+from perceptiondlm_ros.preflight.devices import DEVICES, TargetDevice
+from perceptiondlm_ros.preflight.findings import Finding, Report
+from perceptiondlm_ros.preflight.memory import MemoryNeed
+from perceptiondlm_ros.text import counted, gibibytes, one_line
 
 _INDENT, _GAP = "  ", "  "
 _NARROWEST = 24  # columns of text below which wrapping helps nobody
@@ -39,7 +38,7 @@ def write_devices(stream: TextIO) -> None:
     stream.write("\n".join(_columns(rows)) + "\n")
 
 
-def _device_row(device: Device) -> tuple[str, str, str, str, str]:
+def _device_row(device: TargetDevice) -> tuple[str, str, str, str, str]:
     compute = "" if device.compute is None else "{}.{}".format(*device.compute)
     precisions = ", ".join(device.precisions)
     return device.name, device.title, f"{device.memory >> 30} GiB", compute, precisions

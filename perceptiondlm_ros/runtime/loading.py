@@ -77,7 +77,7 @@ def _tensorrt_runs(folder: Path, device: str) -> bool:
 
 def _load_tensorrt(folder: Path, device: str) -> Backend:
     try:
-        from perceptiondlm_ros.runtime.tensorrt_backend import TensorRTBackend
+        from perceptiondlm_ros.runtime.tensorrt.tensorrt_backend import TensorRTBackend
     except ImportError as error:
         raise _not_importable("tensorrt", "tensorrt cuda-python", error) from error
     return TensorRTBackend.load(folder, device)

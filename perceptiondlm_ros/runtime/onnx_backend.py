@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import onnxruntime
 
 from perceptiondlm_ros.errors import BackendError
-from perceptiondlm_ros.export.engines.exported import engine_specs, engines_folder
 from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.model.contract import Buckets, ModelInputs
 from perceptiondlm_ros.model.manifest import GRAPHS, GraphRecord, Manifest
@@ -30,8 +29,9 @@ from perceptiondlm_ros.runtime.feeds import (
     vision_feed,
     whole_rows,
 )
-from perceptiondlm_ros.runtime.onnx_devices import Device, compute_thread, session_options
+from perceptiondlm_ros.runtime.onnx_devices import OnnxDevice, compute_thread, session_options
 from perceptiondlm_ros.runtime.onnx_weights import WEIGHTS, from_memory_helps, held_in_memory
+from perceptiondlm_ros.runtime.tensorrt.engine_spec import engine_specs, engines_folder
 
 _STATE = ("caption_ids", "masked", "confidence", "step")
 
@@ -41,10 +41,12 @@ class Graphs(NamedTuple):
 
     vision_encoder: onnxruntime.InferenceSession
     denoiser: onnxruntime.InferenceSession
-    device: Device
+    device: OnnxDevice
 
     @classmethod
-    def open(cls, folder: Path, manifest: Manifest, config: ModelConfig, device: Device) -> Graphs:
+    def open(
+        cls, folder: Path, manifest: Manifest, config: ModelConfig, device: OnnxDevice
+    ) -> Graphs:
         """Raises:
         BackendError: the device can't run the export's precision, or has too little memory.
         """
@@ -89,7 +91,7 @@ class OnnxBackend:
             CheckpointError: files are missing, damaged or not as exported.
         """
         manifest, config = open_exported(folder)
-        graphs = Graphs.open(folder, manifest, config, Device.resolve(device))
+        graphs = Graphs.open(folder, manifest, config, OnnxDevice.resolve(device))
         provider = graphs.denoiser.get_providers()[0].removesuffix("ExecutionProvider")
         library = f"onnxruntime {onnxruntime.__version__} ({provider})"
         return cls(config, graphs, f"{library} on {graphs.device}, {manifest.precision}")
@@ -216,7 +218,7 @@ def _encode(graphs: Graphs, inputs: ModelInputs) -> onnxruntime.OrtValue:
     return binding.get_outputs()[0]
 
 
-def _file(folder: Path, graph: GraphRecord, device: Device) -> str:
+def _file(folder: Path, graph: GraphRecord, device: OnnxDevice) -> str:
     """The ONNX file that the device runs best."""
     file = graph.file_for(device.kind)
     if file is None:
@@ -227,7 +229,7 @@ def _file(folder: Path, graph: GraphRecord, device: Device) -> str:
     return file
 
 
-def _session(path: Path, weights: list[Path], providers: list[Any], device: Device) -> Any:
+def _session(path: Path, weights: list[Path], providers: list[Any], device: OnnxDevice) -> Any:
     """Args:
     weights: the files beside it that may hold its weights.
     """
@@ -250,7 +252,7 @@ def _session(path: Path, weights: list[Path], providers: list[Any], device: Devi
 
 
 @contextmanager
-def _failures_reported(device: Device) -> Iterator[None]:
+def _failures_reported(device: OnnxDevice) -> Iterator[None]:
     """Turn what ONNX Runtime raises while running into a BackendError."""
     try:
         yield
@@ -264,5 +266,5 @@ def _failures_reported(device: Device) -> Iterator[None]:
         raise BackendError(f"{device} failed while running: {error}") from error
 
 
-def _out_of_memory(device: Device) -> str:
+def _out_of_memory(device: OnnxDevice) -> str:
     return f"{device} ran out of memory; use fewer regions a frame, a smaller image or checkpoint"

@@ -14,14 +14,14 @@ import numpy as np
 import onnxruntime
 
 from perceptiondlm_ros.errors import BackendError
-from perceptiondlm_ros.export.engines.profiles import Profile
+from perceptiondlm_ros.runtime.tensorrt.profiles import Profile
 
 _DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 _BFLOAT16 = 16  # onnx.TensorProto.BFLOAT16, written as a number so that onnx isn't needed
 
 
 @dataclass(frozen=True)
-class Device:
+class OnnxDevice:
     """Attributes:
     kind: `cpu` or `cuda`.
     index: of the CUDA device.
@@ -39,7 +39,7 @@ class Device:
         return self.kind, self.index
 
     @classmethod
-    def resolve(cls, device: str) -> Device:
+    def resolve(cls, device: str) -> OnnxDevice:
         """`auto`, `cpu`, `cuda` or `cuda:N` as a device that is there.
 
         Raises:

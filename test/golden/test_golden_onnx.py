@@ -16,30 +16,30 @@ from perceptiondlm_ros.model.manifest import Manifest
 from perceptiondlm_ros.runtime.backend import CacheMode, DenoisingState
 from perceptiondlm_ros.runtime.denoising import denoise
 from perceptiondlm_ros.runtime.onnx_backend import Graphs, OnnxBackend
-from perceptiondlm_ros.runtime.onnx_devices import Device
+from perceptiondlm_ros.runtime.onnx_devices import OnnxDevice
 
 CACHES: tuple[CacheMode, ...] = ("exact", "prefix")
 
 
 @cache
-def graphs(checkpoint: Path, dialect: str) -> Graphs:
+def graphs(checkpoint: Path, variant: str) -> Graphs:
     """The CPU's own graphs or the portable ones, both on the CPU."""
     folder = exported(checkpoint)
     manifest = Manifest.read(folder)
-    if dialect == "portable":
+    if variant == "portable":
         plain = {name: replace(graph, cpu_file=None) for name, graph in manifest.graphs.items()}
         manifest = replace(manifest, graphs=plain)
-    return Graphs.open(folder, manifest, ModelConfig.from_folder(folder), Device.resolve("cpu"))
+    return Graphs.open(folder, manifest, ModelConfig.from_folder(folder), OnnxDevice.resolve("cpu"))
 
 
-def backend(checkpoint: Path, dialect: str) -> OnnxBackend:
+def backend(checkpoint: Path, variant: str) -> OnnxBackend:
     config = ModelConfig.from_folder(checkpoint)
-    return OnnxBackend(config, graphs(checkpoint, dialect), dialect)
+    return OnnxBackend(config, graphs(checkpoint, variant), variant)
 
 
-@pytest.mark.parametrize("dialect", ["cpu", "portable"])
-def test_every_step_and_the_final_tokens(golden: GoldenCase, dialect: str) -> None:
-    session = backend(golden.checkpoint, dialect).start(
+@pytest.mark.parametrize("variant", ["cpu", "portable"])
+def test_every_step_and_the_final_tokens(golden: GoldenCase, variant: str) -> None:
+    session = backend(golden.checkpoint, variant).start(
         golden.inputs(), "exact", golden.case["steps"]
     )
     seen: list[DenoisingState] = []
@@ -49,13 +49,13 @@ def test_every_step_and_the_final_tokens(golden: GoldenCase, dialect: str) -> No
     np.testing.assert_array_equal(result.token_ids[0], golden.arrays["caption_ids"])
 
 
-@pytest.mark.parametrize("dialect", ["cpu", "portable"])
+@pytest.mark.parametrize("variant", ["cpu", "portable"])
 def test_prefix_gives_the_same_tokens_where_the_prefix_does_not_see_captions(
-    golden: GoldenCase, dialect: str
+    golden: GoldenCase, variant: str
 ) -> None:
-    loaded = backend(golden.checkpoint, dialect)
+    loaded = backend(golden.checkpoint, variant)
     config = replace(loaded.config, prefix_sees_captions=False)
-    own = OnnxBackend(config, graphs(golden.checkpoint, dialect), "")
+    own = OnnxBackend(config, graphs(golden.checkpoint, variant), "")
     exact, prefix = (
         denoise(own.start(golden.inputs(), cache, golden.case["steps"])) for cache in CACHES
     )

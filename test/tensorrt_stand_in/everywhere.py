@@ -9,14 +9,14 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from tensorrt_stand_in.building import Script
-from tensorrt_stand_in.host_device import HostDevice
+from tensorrt_stand_in.host_gpu import HostGpu
 from tensorrt_stand_in.module import stand_in
 from tensorrt_stand_in.versions import API_FOLDER, VERSIONS, api_path
 
 from perceptiondlm_ros.errors import BackendError
-from perceptiondlm_ros.export.engines.exported import ENGINES_VARIABLE
-from perceptiondlm_ros.runtime.device import open_device
-from perceptiondlm_ros.runtime.tensorrt_backend import TensorRTBackend, import_tensorrt
+from perceptiondlm_ros.runtime.tensorrt.engine_spec import ENGINES_VARIABLE
+from perceptiondlm_ros.runtime.tensorrt.open_gpu import open_gpu
+from perceptiondlm_ros.runtime.tensorrt.tensorrt_backend import TensorRTBackend, import_tensorrt
 
 REAL = "real"
 EVERYWHERE = [*VERSIONS, pytest.param(REAL, marks=pytest.mark.tensorrt)]
@@ -38,7 +38,7 @@ def load(folder: Path, where: str) -> TensorRTBackend:
         if where != REAL:
             script = Script()
             trt = stand_in(where, script)
-            return TensorRTBackend.load(folder, HostDevice(script.gpu), trt=trt)
+            return TensorRTBackend.load(folder, HostGpu(script.gpu), trt=trt)
         return TensorRTBackend.load(folder, "auto")
 
 
@@ -47,7 +47,7 @@ def skip_where_missing(where: str) -> None:
     if where == REAL:
         try:
             import_tensorrt()
-            open_device("auto").close()
+            open_gpu("auto").close()
         except BackendError as error:
             pytest.skip(f"the real TensorRT can't run here: {error}")
     elif not api_path(where).is_file() and "CI" not in os.environ:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from onnx import TensorProto, helper, save
 
-from perceptiondlm_ros.export.engines.key import EngineSpec
-from perceptiondlm_ros.export.engines.profiles import Profile
+from perceptiondlm_ros.runtime.tensorrt.engine_spec import EngineSpec
+from perceptiondlm_ros.runtime.tensorrt.profiles import Profile
 
 PROFILE: Profile = {"x": ((1, 4), (2, 4), (8, 4))}
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from exported_models import exported
 from tensorrt_stand_in.gpu import FakeGpu
-from tensorrt_stand_in.host_device import HostDevice
+from tensorrt_stand_in.host_gpu import HostGpu
 from tiny_checkpoint import picture, rectangles, save_checkpoint, tiny_tokenizer
 
 from perceptiondlm_ros.model.contract import ModelInputs
@@ -21,8 +21,8 @@ from perceptiondlm_ros.runtime.backend import CacheMode, DenoisingState
 from perceptiondlm_ros.runtime.denoising import denoise
 from perceptiondlm_ros.runtime.exported import open_exported
 from perceptiondlm_ros.runtime.onnx_backend import Graphs, OnnxBackend
-from perceptiondlm_ros.runtime.onnx_devices import Device
-from perceptiondlm_ros.runtime.tensorrt_backend import TensorRTBackend
+from perceptiondlm_ros.runtime.onnx_devices import OnnxDevice
+from perceptiondlm_ros.runtime.tensorrt.tensorrt_backend import TensorRTBackend
 
 HEIGHT, WIDTH, STEPS = 60, 80, 6
 MASKS = list(rectangles(HEIGHT, WIDTH, 7))
@@ -43,7 +43,7 @@ def on_onnx_runtime() -> OnnxBackend:
     manifest, config = open_exported(exported_tiny())
     plain = {name: replace(graph, cpu_file=None) for name, graph in manifest.graphs.items()}
     portable = replace(manifest, graphs=plain)
-    graphs = Graphs.open(exported_tiny(), portable, config, Device.resolve("cpu"))
+    graphs = Graphs.open(exported_tiny(), portable, config, OnnxDevice.resolve("cpu"))
     return OnnxBackend(config, graphs, "")
 
 
@@ -55,7 +55,7 @@ class OnStandIn:
 
     def __call__(self, folder: Path | None = None, **options: Any) -> TensorRTBackend:
         return TensorRTBackend.load(
-            folder or exported_tiny(), HostDevice(self.gpu), trt=self.trt, **options
+            folder or exported_tiny(), HostGpu(self.gpu), trt=self.trt, **options
         )
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from perceptiondlm_ros.export.jetpack import JETPACKS
+from perceptiondlm_ros.preflight.jetpack import JETPACKS
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")

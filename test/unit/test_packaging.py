@@ -222,7 +222,7 @@ def test_pip_installs_code_and_data_without_ros(tmp_path: Path) -> None:
     assert (target / PACKAGE / "errors.py").is_file()
     assert (target / PACKAGE / "model" / "config.py").is_file()
     assert (target / PACKAGE / "checkpoints" / "other" / "config.json").is_file()
-    assert (target / PACKAGE / "export" / "tensorrt_operators.json").is_file()
+    assert (target / PACKAGE / "export" / "exporter.py").is_file()
     definitions = target / PACKAGE / "definitions"
     assert (definitions / PACKAGE / "RegionDescription.msg").is_file()
     assert (definitions / "vision_msgs" / "Detection2D.msg").is_file()

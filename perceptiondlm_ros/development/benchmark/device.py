@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
-from perceptiondlm_ros.runtime.cuda_device import import_cuda_runtime
+from perceptiondlm_ros.runtime.tensorrt.cuda_gpu import import_cuda_runtime
 
 _LIBRARIES = ("torch", "onnx", "onnxruntime", "onnxruntime-gpu", "tensorrt", "numpy", "pillow")
 

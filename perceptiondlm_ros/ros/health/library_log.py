@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from rclpy.impl.rcutils_logger import RcutilsLogger
 
 _PACKAGE = "perceptiondlm_ros"
-_ENGINES = "perceptiondlm_ros.export.engines"
-_BUILDING = f"{_ENGINES}.progress"
+_ENGINES = "perceptiondlm_ros.runtime.tensorrt"
+_BUILDING = f"{_ENGINES}.build_progress"
 """Who logs under this name builds an engine just now, which takes minutes."""
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import exported_folder
 import pytest
 
-from perceptiondlm_ros.export.devices import DEVICES
+from perceptiondlm_ros.preflight.devices import DEVICES
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 

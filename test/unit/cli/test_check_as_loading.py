@@ -19,10 +19,10 @@ from tiny_checkpoint import picture, rectangle, save_tokenizer, special_tokens
 
 from perceptiondlm_ros.captioner import Captioner
 from perceptiondlm_ros.errors import PerceptionDLMError
-from perceptiondlm_ros.export.preflight import preflight
-from perceptiondlm_ros.export.report import Report
 from perceptiondlm_ros.model.manifest import MANIFEST, Manifest
 from perceptiondlm_ros.model.published import INDEX, WEIGHTS
+from perceptiondlm_ros.preflight.findings import Report
+from perceptiondlm_ros.preflight.preflight import preflight
 
 DATA = ("vision_encoder.onnx.data", "denoiser.onnx.data")
 Layout = Callable[[Path, Path], Path]

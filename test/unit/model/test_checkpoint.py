@@ -16,7 +16,6 @@ from tiny_checkpoint import CONFIG, random_model, save_checkpoint, tiny_config
 from torch import Tensor
 
 from perceptiondlm_ros.errors import CheckpointError
-from perceptiondlm_ros.export.checkpoint_checks import check_weights
 from perceptiondlm_ros.model.checkpoint import load_model, save_model
 from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.model.perceptiondlm import PerceptionDLM
@@ -26,6 +25,7 @@ from perceptiondlm_ros.model.published import (
     published_names,
     published_shapes,
 )
+from perceptiondlm_ros.preflight.checkpoint_checks import check_weights
 
 CPU = torch.device("cpu")
 FIRST, SECOND = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"

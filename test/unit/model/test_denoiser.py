@@ -21,9 +21,9 @@ from torch.export import Dim
 
 from perceptiondlm_ros.export import onnx_files
 from perceptiondlm_ros.export.graphs import Graph
-from perceptiondlm_ros.export.operators import find_problems
 from perceptiondlm_ros.model.contract import FloatArray, IntArray
 from perceptiondlm_ros.model.denoiser import CaptionState, Prediction, predict, rank, settle
+from perceptiondlm_ros.preflight.operators import find_problems
 from perceptiondlm_ros.runtime.feeds import remasking_schedule
 
 MASK = 99

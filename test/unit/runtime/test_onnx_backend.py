@@ -18,14 +18,14 @@ from perceptiondlm_ros.captioner import Captioner
 from perceptiondlm_ros.development.scenes.render import render
 from perceptiondlm_ros.development.scenes.sample import sample_scene
 from perceptiondlm_ros.errors import BackendError, CheckpointError
-from perceptiondlm_ros.export.engines.profiles import Sizes, denoiser_profiles
 from perceptiondlm_ros.model.contract import Buckets, ModelInputs
 from perceptiondlm_ros.processing.inputs import prepare_inputs
 from perceptiondlm_ros.runtime.backend import CacheMode
 from perceptiondlm_ros.runtime.denoising import denoise
 from perceptiondlm_ros.runtime.locate import DEFAULT_CHECKPOINT
 from perceptiondlm_ros.runtime.onnx_backend import OnnxBackend
-from perceptiondlm_ros.runtime.onnx_devices import Device, session_options
+from perceptiondlm_ros.runtime.onnx_devices import OnnxDevice, session_options
+from perceptiondlm_ros.runtime.tensorrt.profiles import Sizes, denoiser_profiles
 from perceptiondlm_ros.runtime.torch_backend import TorchBackend
 
 HEIGHT, WIDTH, STEPS = 60, 80, 6
@@ -164,18 +164,18 @@ def test_the_callers_own_arithmetic_stays_as_it_is(checkpoint: Path) -> None:
 class TestDevices:
     def test_auto_is_a_device_that_is_there(self) -> None:
         has_cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
-        assert Device.resolve("auto").kind == ("cuda" if has_cuda else "cpu")
+        assert OnnxDevice.resolve("auto").kind == ("cuda" if has_cuda else "cpu")
 
     @pytest.mark.parametrize("device", ["gpu", "", "cuda:x", "cuda:", "CPU", None])
     def test_others_are_refused_by_name(self, device: Any) -> None:
         with pytest.raises(BackendError, match="device is "):
-            Device.resolve(device)
+            OnnxDevice.resolve(device)
 
     def test_a_missing_cuda_says_what_to_install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         only = ["CPUExecutionProvider"]
         monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: only)
         with pytest.raises(BackendError, match=r"no CUDA provider.*install onnxruntime-gpu"):
-            Device.resolve("cuda")
+            OnnxDevice.resolve("cuda")
 
     @pytest.mark.parametrize(
         ("limit", "count"), [("2", 2), ("1", 1), ("8", 4), ("0", 4), ("", 4), ("many", 4)]
@@ -191,7 +191,7 @@ class TestDevices:
         config = tiny_config()
         sizes = Sizes(config, Buckets((1, 3), (2, 6)), caption_tokens=6)
         profiles = denoiser_profiles(sizes)
-        name, options = Device("cuda", 1).tensorrt(tmp_path, profiles)
+        name, options = OnnxDevice("cuda", 1).tensorrt(tmp_path, profiles)
         assert name == "TensorrtExecutionProvider" and options["device_id"] == 1
         for place, key in enumerate(("min", "opt", "max")):
             text = options[f"trt_profile_{key}_shapes"]

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from perceptiondlm_ros.export.engines.progress import BuildProgress, log_progress
 from perceptiondlm_ros.ros.health.library_log import library_log
 from perceptiondlm_ros.ros.health.status import Activity, Status
+from perceptiondlm_ros.runtime.tensorrt.build_progress import BuildProgress, log_progress
 
 
 @dataclass
@@ -44,7 +44,7 @@ def test_a_build_is_the_activity_from_its_first_report_until_it_is_over() -> Non
         assert (seen.activity, seen.detail) == (Activity.BUILDING, "denoiser")
         report(BuildProgress("denoiser", "tactics", 10.0))
         assert status.snapshot().since == seen.since
-        logging.getLogger("perceptiondlm_ros.export.engines.ensure").info("built denoiser")
+        logging.getLogger("perceptiondlm_ros.runtime.tensorrt.ensure").info("built denoiser")
         assert status.snapshot().activity is Activity.LOADING
     assert logger.lines[0] == ("info", "building denoiser for 0 s (tactics, 40%)")
 

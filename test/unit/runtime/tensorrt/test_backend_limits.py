@@ -29,13 +29,13 @@ from tensorrt_stand_in.versions import VERSIONS, api_path
 from tiny_checkpoint import rectangles
 
 from perceptiondlm_ros.errors import BackendError, CheckpointError
-from perceptiondlm_ros.export.engines.key import EngineKey
-from perceptiondlm_ros.export.engines.store import EngineStore
 from perceptiondlm_ros.model.contract import Buckets
 from perceptiondlm_ros.model.manifest import Manifest
 from perceptiondlm_ros.runtime.backend import DenoisingState
 from perceptiondlm_ros.runtime.denoising import denoise
-from perceptiondlm_ros.runtime.tensorrt_backend import TensorRTBackend
+from perceptiondlm_ros.runtime.tensorrt.engine_key import EngineKey
+from perceptiondlm_ros.runtime.tensorrt.engine_store import EngineStore
+from perceptiondlm_ros.runtime.tensorrt.tensorrt_backend import TensorRTBackend
 
 if TYPE_CHECKING:
     from tensorrt_stand_in.building import Script
@@ -222,6 +222,6 @@ def test_without_tensorrt_the_message_says_how_to_get_it() -> None:
 def test_it_runs_without_torch() -> None:
     program = (
         "import sys; sys.modules['torch'] = None\n"
-        "import perceptiondlm_ros.runtime.tensorrt_backend\n"
+        "import perceptiondlm_ros.runtime.tensorrt.tensorrt_backend\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=PATIENCE)

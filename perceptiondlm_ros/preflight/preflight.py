@@ -1,0 +1,162 @@
+"""What would fail before it does: a checkpoint or an exported model against a device.
+
+Needs no GPU, no TensorRT and no torch, and loads no weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from perceptiondlm_ros.errors import CheckpointError, InputError
+from perceptiondlm_ros.model.config import ModelConfig
+from perceptiondlm_ros.model.manifest import MANIFEST, is_exported
+from perceptiondlm_ros.preflight.checkpoint_checks import check_checkpoint
+from perceptiondlm_ros.preflight.device_checks import (
+    check_disk,
+    check_jetpack,
+    check_libraries,
+    check_memory,
+    check_precision,
+)
+from perceptiondlm_ros.preflight.devices import HERE, TargetDevice, find_device
+from perceptiondlm_ros.preflight.exported_checks import check_exported
+from perceptiondlm_ros.preflight.findings import Finding, Kind, Report
+from perceptiondlm_ros.preflight.libraries import Installed, find_installed
+from perceptiondlm_ros.preflight.memory import (
+    BYTES,
+    MemoryNeed,
+    memory_need,
+    part_bytes,
+    usual_tile_counts,
+)
+from perceptiondlm_ros.runtime.tensorrt.build_memory import LEAST, SAFE
+
+EXPORT_PRECISIONS = tuple(BYTES)
+
+
+@dataclass(frozen=True)
+class _Model:
+    """What the checks of memory need to know of a folder.
+
+    Attributes:
+        config: None where it can't be read.
+        weights: bytes of each graph's.
+    """
+
+    precision: str
+    config: ModelConfig | None
+    weights: Sequence[int]
+
+
+def preflight(
+    folder: Path,
+    device: str | TargetDevice = HERE,
+    precision: str | None = None,
+    installed: Installed | None = None,
+) -> Report:
+    """Check a folder against a device.
+
+    Args:
+        folder: a checkpoint in the published layout, or what `perceptiondlm export` wrote.
+        device: a name from the table, `here`, `cpu`, or a device.
+        precision: what a checkpoint would be exported in; None is the device's usual one. An
+            exported model has its own.
+        installed: the libraries; None looks for those of this interpreter.
+
+    Raises:
+        CheckpointError: the folder is neither of the two.
+        InputError: the device or the precision is unknown, or not the exported model's.
+    """
+    if precision is not None and precision not in EXPORT_PRECISIONS:
+        raise InputError(
+            f"precision is {precision!r}, expected one of {', '.join(EXPORT_PRECISIONS)}"
+        )
+    kind = kind_of(folder)
+    target = device if isinstance(device, TargetDevice) else find_device(device)
+    libraries = find_installed() if installed is None else installed
+    look = _look_at_exported if kind == "exported" else _look_at_checkpoint
+    model, findings = look(folder, target, precision)
+    needs = _needs(model)
+    build = _build(model, target)
+    findings += _of_device(model, target)
+    if needs and model.config is not None:
+        findings += check_memory(target, needs, model.config.slots, build)
+    here = target.free is not None
+    if kind == "exported" and build and here:
+        findings.append(check_disk(folder, sum(model.weights)))
+    findings += check_libraries(libraries, kind, target, here=here)
+    return Report(
+        path=str(folder),
+        kind=kind,
+        device=target,
+        precision=model.precision,
+        findings=tuple(findings),
+        memory=tuple(needs),
+        build=build,
+        installed=libraries,
+    )
+
+
+def kind_of(folder: Path) -> Kind:
+    """Whether a folder holds a checkpoint or an exported model.
+
+    Raises:
+        CheckpointError: neither.
+    """
+    if is_exported(folder):
+        return "exported"
+    if (folder / "config.json").is_file():
+        return "checkpoint"
+    raise CheckpointError(
+        f"{folder} holds neither {MANIFEST} nor config.json; expected what `perceptiondlm export` "
+        "wrote, or a checkpoint in the published layout"
+    )
+
+
+def _look_at_checkpoint(
+    folder: Path, device: TargetDevice, precision: str | None
+) -> tuple[_Model, list[Finding]]:
+    chosen = precision or device.usual_precision
+    config, findings = check_checkpoint(folder)
+    weights = part_bytes(config, chosen) if config else ()
+    return _Model(chosen, config, weights), findings
+
+
+def _look_at_exported(
+    folder: Path, device: TargetDevice, precision: str | None
+) -> tuple[_Model, list[Finding]]:
+    exported, findings = check_exported(folder, device)
+    if exported is None:
+        return _Model(precision or "unknown", None, ()), findings
+    if precision not in (None, exported.precision):
+        raise InputError(
+            f"precision is {precision!r}, but {folder} was exported in {exported.precision}; leave "
+            "it out, or export again"
+        )
+    return _Model(exported.precision, exported.config, exported.weights), findings
+
+
+def _of_device(model: _Model, device: TargetDevice) -> Iterator[Finding]:
+    if model.precision in EXPORT_PRECISIONS:
+        yield check_precision(device, model.precision)
+    if device.free is not None:
+        yield from check_jetpack()
+
+
+def _needs(model: _Model) -> list[MemoryNeed]:
+    if model.config is None or not model.weights:
+        return []
+    return [
+        memory_need(model.config, model.precision, tiles, sum(model.weights))
+        for tiles in usual_tile_counts(model.config)
+    ]
+
+
+def _build(model: _Model, device: TargetDevice) -> tuple[int, int] | None:
+    """Least and most bytes for building engines: one after the other, so the larger one counts."""
+    if device.compute is None or model.precision == "int8" or not model.weights:
+        return None
+    largest = max(model.weights)
+    return int(LEAST * largest), int(SAFE * largest)
