@@ -14,7 +14,7 @@ import pytest
 from patience import PATIENCE
 
 from perceptiondlm_ros.errors import BackendError
-from perceptiondlm_ros.runtime.tensorrt import files
+from perceptiondlm_ros.runtime.tensorrt import whole_files
 from perceptiondlm_ros.runtime.tensorrt.whole_files import locked, write_whole
 
 
@@ -36,7 +36,7 @@ class TestWriting:
     def test_any_memory_is_written_byte_by_byte(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(files, "_SLICE", 3)
+        monkeypatch.setattr(whole_files, "_SLICE", 3)
         write_whole(tmp_path / "file", memoryview(b"0123456789"))
         assert (tmp_path / "file").read_bytes() == b"0123456789"
 
