@@ -20,6 +20,9 @@ from perceptiondlm_ros.model.denoiser import CaptionState, Denoiser, QueryRows
 from perceptiondlm_ros.model.language import KeysValues
 from perceptiondlm_ros.model.perceptiondlm import PerceptionDLM
 
+_MOST = 1 << 20
+"""Sizes of axes."""
+
 Shapes = dict[str, tuple[int | str, ...]]
 
 
@@ -126,8 +129,9 @@ def vision_encoder_graph(model: PerceptionDLM) -> Graph:
 
 
 def denoiser_graph(model: PerceptionDLM, mask_id: int) -> Graph:
-    names = ("groups", "rows", "past", "columns", "visual_rows", "captions", "kinds", "steps")
-    b, q, p, k, f, j, a, s = _dims(*names)
+    names = ("groups", "rows", "past", "visual_rows", "captions", "kinds", "steps")
+    b, q, p, f, j, a, s = _dims(*names)
+    k = Dim("columns", min=1, max=2 * _MOST)  # with less than rows and past, all is traced twice
     arguments, shapes = (
         _denoiser_example(model),
         {
@@ -198,4 +202,4 @@ def _denoiser_example(model: PerceptionDLM) -> tuple[Any, ...]:
 
 
 def _dims(*names: str) -> list[Any]:
-    return [Dim(name, min=1, max=1 << 20) for name in names]
+    return [Dim(name, min=1, max=_MOST) for name in names]
