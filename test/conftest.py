@@ -5,12 +5,29 @@ import surroundings
 
 surroundings.prepare()
 
-from hypothesis import HealthCheck, settings  # noqa: E402 (after the surroundings)
+import os  # noqa: E402 (after the surroundings)
+from collections.abc import Iterator  # noqa: E402
+
+import pytest  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
 from tensorrt_stand_in.fixtures import (  # noqa: E402, F401 (for all tests)
     trt,
     trt_script,
     trt_version,
 )
 
+from perceptiondlm_ros.model.manifest import Manifest  # noqa: E402
+
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _exports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """All processes of a test run share its exports, which are to be left as they were made."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    os.environ[surroundings.EXPORTS] = str(shared / "exports")
+    yield
+    for file in shared.glob("exports/*/[!.]*/manifest.json"):
+        Manifest.read(file.parent).verify(file.parent)

@@ -10,6 +10,9 @@ import os
 import signal
 from pathlib import Path
 
+EXPORTS = "PERCEPTIONDLM_TEST_EXPORTS"
+"""Names the variable with the folder of the checkpoints that a test run exports."""
+
 _PROFILES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 """Names of one variable: in Kilted and newer, and in Humble and Jazzy."""
 

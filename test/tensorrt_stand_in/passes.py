@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
 import numpy as np
-from exported_models import exported
+from exported_models import exported, tiny
 from tensorrt_stand_in.gpu import FakeGpu
 from tensorrt_stand_in.host_gpu import HostGpu
-from tiny_checkpoint import picture, rectangles, save_checkpoint, tiny_tokenizer
+from tiny_checkpoint import picture, rectangles, tiny_tokenizer
 
 from perceptiondlm_ros.model.contract import ModelInputs
 from perceptiondlm_ros.processing.inputs import prepare_inputs
@@ -29,12 +28,9 @@ MASKS = list(rectangles(HEIGHT, WIDTH, 7))
 CACHES: tuple[CacheMode, ...] = ("exact", "prefix")
 
 
-@cache
 def exported_tiny() -> Path:
     """The export, which nobody may change."""
-    with TemporaryDirectory() as name:
-        save_checkpoint(Path(name), prefix_sees_captions=False)
-        return exported(Path(name))
+    return exported(tiny())
 
 
 @cache

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
+import pytest
+from exported_models import export_copy
+
+from perceptiondlm_ros.cli.main import main
 from perceptiondlm_ros.preflight.jetpack import JETPACKS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,25 +32,19 @@ def rows(heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
-def test_commands_that_need_no_robot_run_one_after_the_other(tmp_path: Path) -> None:
+def test_commands_that_need_no_robot_run_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The first exports, the others use what it wrote."""
     (tmp_path / "docs").symlink_to(ROOT / "docs")
-    program = Path(sys.executable).parent / "perceptiondlm"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("perceptiondlm_ros.export.exporter.export", export_copy)
     run = 0
-    for command in commands():
-        if command[0] != "perceptiondlm":
-            assert command[0] in ELSEWHERE, (
-                f"{command[0]} is neither run nor known to run elsewhere"
-            )
-        elif not any(name in command for name in NEEDS_A_DOWNLOAD):
-            done = subprocess.run(
-                [program, *command[1:]],
-                cwd=tmp_path,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            assert done.returncode == 0, (command, done.stdout, done.stderr)
+    for program, *arguments in commands():
+        if program != "perceptiondlm":
+            assert program in ELSEWHERE, f"{program} is neither run nor known to run elsewhere"
+        elif not any(name in arguments for name in NEEDS_A_DOWNLOAD):
+            assert main(arguments) == 0, (arguments, *capsys.readouterr())
             run += 1
     assert run >= 7
 
