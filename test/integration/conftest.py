@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +197,24 @@ class Robot:
 
 @pytest.fixture
 def robot() -> Iterator[Robot]:
+    with _robot() as robot:
+        yield robot
+
+
+@pytest.fixture(scope="module")
+def running(tiny_checkpoint: Path) -> Iterator[Robot]:
+    """A robot whose node captions, with defaults, in all tests of a module."""
+    with _robot() as robot:
+        node = robot.start(checkpoint=tiny_checkpoint)
+        robot.until_active()
+        yield robot
+        assert node.end() == 0
+        failed = [line for line in node.said("failed") if "lost or out of order so far" not in line]
+        assert not failed and not node.said("Traceback")
+
+
+@contextmanager
+def _robot() -> Iterator[Robot]:
     with own_domain() as domain, ros_context(domain) as context:
         robot = Robot(context, domain)
         try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState
 from ros_support import detections, image
 
@@ -68,9 +68,22 @@ def test_each_state_is_told_until_captions_come(
     assert not process.said("diagnostics failed")
 
 
-def test_a_failed_load_stays_on_diagnostics(
-    robot: Robot, operator: Operator, tmp_path: Path
+def test_a_bad_checkpoint_is_one_clear_line_stays_on_diagnostics_and_can_be_put_right(
+    robot: Robot, operator: Operator, tiny_checkpoint: Path
 ) -> None:
-    robot.start(checkpoint=tmp_path / "nowhere")
+    node = robot.start(checkpoint="/no/such/checkpoint")
+    robot.until(lambda: bool(node.said("configure failed")), "the reason in the log")
+    (line,) = node.said("configure failed")
+    assert "/no/such/checkpoint" in line
     operator.hear(DiagnosticStatus.ERROR, "configure failed: CheckpointError")
     operator.hear(DiagnosticStatus.ERROR, "configure failed: CheckpointError")
+    assert robot.state() == State.PRIMARY_STATE_UNCONFIGURED
+    assert not robot.change(Transition.TRANSITION_CONFIGURE)
+    assert robot.set("checkpoint", str(tiny_checkpoint)).successful
+    assert robot.change(Transition.TRANSITION_CONFIGURE)
+    assert robot.change(Transition.TRANSITION_ACTIVATE)
+    robot.until_active()
+    robot.images.publish(image(5 * SECOND))
+    robot.found.publish(detections(5 * SECOND))
+    robot.until(lambda: bool(robot.received), "descriptions")
+    assert not node.said("Traceback")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 
@@ -165,7 +166,8 @@ def traffic(domain: int) -> Iterator[None]:
 def test_it_ends_well_at_any_moment(start: Callable[[str], Process], longest: float) -> None:
     """Within the shorter time the node and its topics are made, within the longer one it works."""
     chance = random.Random()  # other moments each time: they depend on the machine anyway
-    for sign in SIGNALS * 4:
+
+    def check(sign: signal.Signals) -> None:
         node = start(CAPTIONER + MAIN)
         node.wait_for("making")
         moment = chance.uniform(0, longest)
@@ -174,6 +176,9 @@ def test_it_ends_well_at_any_moment(start: Callable[[str], Process], longest: fl
         told = f"{sign.name} after {moment:.3f} s:\n{node.output}"
         assert status == 0, told
         assert "Traceback" not in node.output and "failed" not in node.output, told
+
+    with ThreadPoolExecutor(len(SIGNALS)) as pool:  # they mostly wait
+        list(pool.map(check, SIGNALS * 4))
 
 
 @pytest.mark.parametrize("sign", SIGNALS)

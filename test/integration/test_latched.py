@@ -1,20 +1,26 @@
-"""What was sent once, before the node was there, reaches it from latched publishers."""
+"""What was sent once, before its listener was there: to the node, and from it."""
 
 from __future__ import annotations
 
+import json
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import jsonschema
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from ros_support import detection, detections, header, image
 from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import String
 from vision_msgs.msg import Detection2DArray
 from visualization_msgs.msg import MarkerArray
+
+from perceptiondlm_ros.msg import RegionDescriptionArray
 
 if TYPE_CHECKING:
     from conftest import Robot
 
+SCHEMA = Path(__file__).parents[2] / "config" / "descriptions.schema.json"
 SECOND = 1_000_000_000
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 WIDTH, HEIGHT = 160, 120
@@ -87,3 +93,30 @@ def test_a_durability_that_there_is_not_ends_the_process_with_a_sentence(robot: 
     (line,) = process.said("can't start")
     assert f"parameter {name}: is 'latched', expected one of auto" in line
     assert not process.said("Traceback")
+
+
+def listen(robot: Robot, kind: type, topic: str) -> list[Any]:
+    heard: list[Any] = []
+    robot.peer.create_subscription(kind, f"region_captioner/{topic}", heard.append, LATCHED)
+    return heard
+
+
+def test_machines_that_come_late_get_the_last_result(robot: Robot, tiny_checkpoint: Path) -> None:
+    robot.start(checkpoint=tiny_checkpoint, publish__json=True, publish__detections=True)
+    robot.until_active()
+    items = [detection(*BOX, "7", "cup"), detection(80, 20, 150, 110, "9", "bowl")]
+    robot.images.publish(image(SECOND, width=WIDTH, height=HEIGHT))
+    robot.found.publish(detections(SECOND, items))
+    robot.until(lambda: any(m.regions for m in robot.received), "captions")
+    described = listen(robot, RegionDescriptionArray, "descriptions")
+    texts = listen(robot, String, "descriptions/json")
+    found = listen(robot, Detection2DArray, "detections")
+    robot.until(lambda: bool(described and texts and found), "the last result on every topic")
+    captions = [region.caption for region in described[-1].regions]
+    assert len(captions) == 2
+    value = json.loads(texts[-1].data)
+    jsonschema.Draft7Validator(json.loads(SCHEMA.read_text("utf-8"))).validate(value)
+    assert [region["caption"] for region in value["regions"]] == captions
+    classes = [item.results[0].hypothesis.class_id for item in found[-1].detections]
+    assert classes == captions
+    assert found[-1].header == header(SECOND)

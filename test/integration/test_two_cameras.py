@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import itertools
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import GetParameters, SetParameters
@@ -62,29 +60,21 @@ class Side:
         self.found.publish(detections(stamp, items))
 
 
-@pytest.fixture
-def sides(robot: Robot, tiny_checkpoint: Path) -> tuple[Side, Side]:
+def test_each_node_captions_its_own_camera_and_what_happens_to_one_does_not_touch_the_other(
+    robot: Robot, tiny_checkpoint: Path
+) -> None:
     # Their clocks differ by half an hour, so that a mix-up would look like jumps of the clock.
     left = Side(robot, "left", 100, tiny_checkpoint)
     right = Side(robot, "right", 2000, tiny_checkpoint)
-    robot.until(lambda: left.is_connected() and right.is_connected(), "both nodes")
-    return left, right
+    sides = (left, right)
+    robot.until(lambda: all(side.is_connected() for side in sides), "both nodes")
 
-
-def both(*sides: Side) -> Callable[[], None]:
-    def publish() -> None:
+    def both() -> None:
         for side in sides:
             side.publish()
 
-    return publish
-
-
-def test_each_node_captions_its_own_camera(robot: Robot, sides: tuple[Side, Side]) -> None:
-    left, right = sides
     robot.until(
-        lambda: all(len(side.received) >= 5 for side in sides),
-        "five results of each",
-        again=both(left, right),
+        lambda: all(len(side.received) >= 5 for side in sides), "five results of each", again=both
     )
     for side in sides:
         for message in side.received:
@@ -98,11 +88,6 @@ def test_each_node_captions_its_own_camera(robot: Robot, sides: tuple[Side, Side
         listeners = robot.peer.get_subscriptions_info_by_topic(topic)
         assert not {info.node_namespace for info in listeners} & {"/left", "/right"}
 
-
-def test_what_happens_to_one_does_not_touch_the_other(
-    robot: Robot, sides: tuple[Side, Side]
-) -> None:
-    left, right = sides
     limit = Parameter("max_regions", value=1).to_parameter_msg()
     robot.call(left.set, SetParameters.Request(parameters=[limit]))
     for side, most in ((left, 1), (right, 24)):
@@ -110,7 +95,8 @@ def test_what_happens_to_one_does_not_touch_the_other(
         assert robot.call(side.get, request).values[0].integer_value == most
     assert robot.change_of(left.change, left.state, Transition.TRANSITION_DEACTIVATE)
     robot.until(lambda: left.images.get_subscription_count() == 0, "no more subscription")
-    robot.until(lambda: len(right.received) >= 3, "the right one", again=both(left, right))
+    right.received.clear()
+    robot.until(lambda: len(right.received) >= 3, "the right one", again=both)
     assert right.images.get_subscription_count() == 1
     assert left.process.end(signal.SIGKILL) == -signal.SIGKILL
     right.received.clear()

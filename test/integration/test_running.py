@@ -1,0 +1,242 @@
+"""The node while it captions: frames, viewers, services and live parameters, in one process."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image as Picture
+from ros_support import detection, detections, header, image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_srvs.srv import SetBool
+from vision_msgs.msg import Detection2D
+from visualization_msgs.msg import Marker, MarkerArray
+
+from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
+from perceptiondlm_ros.ros.parameter_specs import SPECS
+from perceptiondlm_ros.srv import DescribeRegions
+
+if TYPE_CHECKING:
+    from conftest import Robot
+
+SECOND = 1_000_000_000
+WIDTH, HEIGHT = 160, 120
+CUP = (10, 10, 60, 60)
+FRESH, REUSED = RegionDescription.FRESH, RegionDescription.REUSED
+_BEGINNINGS = itertools.count(1000 * SECOND, 1000 * SECOND)
+
+
+@pytest.fixture
+def robot(running: Robot) -> Robot:
+    running.received.clear()
+    return running
+
+
+@pytest.fixture
+def begin() -> int:
+    """A stamp long after all those of the tests before, in nanoseconds."""
+    return next(_BEGINNINGS)
+
+
+@pytest.fixture
+def change(robot: Robot) -> Iterator[Callable[[str, object], Any]]:
+    """Sets a parameter until the end of the test."""
+    changed = set()
+
+    def change(name: str, value: object) -> Any:
+        changed.add(name)
+        return robot.set(name, value)
+
+    yield change
+    for spec in SPECS:
+        if spec.name in changed:
+            assert robot.set(spec.name, spec.default).successful
+
+
+@pytest.fixture
+def listen(robot: Robot) -> Iterator[Callable[[type, str], list[Any]]]:
+    """Hears a topic of the node until the end of the test."""
+    subscriptions = []
+
+    def listen(kind: type, topic: str) -> list[Any]:
+        heard: list[Any] = []
+        name = f"region_captioner/{topic}"
+        subscriptions.append(robot.peer.create_subscription(kind, name, heard.append, 10))
+        return heard
+
+    yield listen
+    for subscription in subscriptions:
+        robot.peer.destroy_subscription(subscription)
+
+
+def call(robot: Robot, kind: Any, name: str, request: Any) -> Any:
+    return robot.call(robot.peer.create_client(kind, f"region_captioner/{name}"), request)
+
+
+def publish(robot: Robot, stamp: int, items: list[Detection2D] | None = None) -> None:
+    robot.images.publish(image(stamp, width=WIDTH, height=HEIGHT))
+    robot.found.publish(detections(stamp, items))
+
+
+def about(robot: Robot, stamp: int) -> list[RegionDescriptionArray]:
+    """What was said of a frame, apart from what is still said of one before."""
+    return [message for message in robot.received if message.header == header(stamp)]
+
+
+def source(robot: Robot, stamp: int) -> int:
+    """Of the only region of a frame that is sent now."""
+    robot.received.clear()
+    publish(robot, stamp, [detection(*CUP, "7", "cup")])
+    robot.until(lambda: any(m.regions for m in about(robot, stamp)), f"frame {stamp}")
+    return next(int(m.regions[0].source) for m in about(robot, stamp) if m.regions)
+
+
+def test_captions_arrive_for_every_detection_and_people_see_pictures_and_markers(
+    robot: Robot, begin: int, listen: Callable[[type, str], list[Any]]
+) -> None:
+    infos = robot.peer.create_publisher(CameraInfo, "camera_info", 10)
+    assert robot.peer.count_subscribers("/image") == 1
+    assert robot.peer.count_subscribers("/camera_info") == 0, "nobody looks yet"
+    pictures = listen(Image, "annotated_image")
+    packed = listen(CompressedImage, "annotated_image/compressed")
+    heard = listen(MarkerArray, "markers")
+    info = CameraInfo(width=WIDTH, height=HEIGHT, k=[150.0, 0, 80, 0, 150, 60, 0, 0, 1])
+    items = [
+        detection(*CUP, "7", "cup", 0.9),
+        detection(500, 10, 560, 60, "8", "cup"),
+        detection(80, 20, 150, 110, "9", "bowl", 0.5),
+    ]
+    stamps = itertools.count(begin, SECOND // 2)
+
+    def again() -> None:
+        infos.publish(info)
+        publish(robot, next(stamps), items)
+
+    robot.until(
+        lambda: bool(pictures and packed and any(array.markers for array in heard)),
+        "pictures and markers",
+        again=again,
+    )
+    message = next(m for m in robot.received if m.header.stamp.sec >= begin // SECOND)
+    assert message.header.frame_id == "camera"
+    assert [(r.id, r.index, r.label) for r in message.regions] == [
+        ("7", 0, "cup"),
+        ("9", 2, "bowl"),
+    ]
+    assert all(0 <= region.confidence <= 1 for region in message.regions)
+    assert all(region.caption_stamp == message.header.stamp for region in message.regions)
+    assert message.dropped == 1
+    assert message.model
+    assert (pictures[-1].width, pictures[-1].height) == (WIDTH, HEIGHT)
+    assert pictures[-1].encoding == "rgb8"
+    assert np.asarray(Picture.open(io.BytesIO(bytes(packed[-1].data)))).shape == (HEIGHT, WIDTH, 3)
+    markers = next(array.markers for array in heard if array.markers)
+    assert {marker.header.frame_id for marker in markers} == {"camera"}
+    assert all(marker.action == Marker.ADD for marker in markers)
+    assert sum("7 - cup" in marker.text for marker in markers) == 1
+    robot.peer.destroy_publisher(infos)
+
+
+def test_parameters_apply_or_are_refused_with_the_reason(
+    robot: Robot, begin: int, change: Callable[[str, object], Any]
+) -> None:
+    refused = robot.set("backend", "torch")
+    assert not refused.successful and "cleanup" in refused.reason
+    assert change("max_regions", 1).successful
+    items = [detection(*CUP, "7", score=0.1), detection(80, 20, 150, 110, "9", score=0.9)]
+    publish(robot, begin, items)
+    robot.until(lambda: bool(about(robot, begin)), "descriptions")
+    message = about(robot, begin)[0]
+    assert [region.id for region in message.regions] == ["9"]
+    assert message.dropped == 1
+
+
+def test_a_prompt_is_refused_with_the_reason_or_captions_everything_anew(
+    robot: Robot, begin: int, change: Callable[[str, object], Any]
+) -> None:
+    stamps = itertools.count(begin, SECOND // 5)
+    assert [source(robot, next(stamps)) for _ in range(3)] == [FRESH, REUSED, REUSED]
+    refused = robot.set("prompt", "What is <|mdm_mask|>?")
+    assert not refused.successful and "special token" in refused.reason
+    assert source(robot, next(stamps)) == REUSED
+    assert change("prompt", "What is it?").successful
+    assert [source(robot, next(stamps)) for _ in range(2)] == [FRESH, REUSED]
+    assert change("reuse.max_age", 0.1).successful
+    assert source(robot, next(stamps)) == FRESH
+    assert not robot.set("reuse.max_age", -1.0).successful
+
+
+def test_a_clock_that_is_set_back_forgets_what_was_known(robot: Robot, begin: int) -> None:
+    for back in (100, 197, 150):
+        start = begin - back * SECOND
+        sources = [source(robot, start + n * SECOND // 10) for n in range(3)]
+        assert sources == [FRESH, REUSED, REUSED]
+
+
+def test_a_looping_bag_is_captioned_in_every_round(robot: Robot, begin: int) -> None:
+    for seconds in (100, 101, 3, 4, 100, 3):
+        robot.received.clear()
+        stamp = begin + seconds * SECOND
+        publish(robot, stamp)
+        robot.until(lambda stamp=stamp: bool(about(robot, stamp)), f"descriptions of {seconds} s")
+
+
+def test_describe_works_while_the_stream_is_off_and_the_stream_comes_back(
+    robot: Robot, begin: int
+) -> None:
+    assert call(robot, SetBool, "enable", SetBool.Request(data=False)).success
+    robot.until(lambda: robot.images.get_subscription_count() == 0, "no more subscription")
+    ids = np.zeros((HEIGHT, WIDTH), np.uint8)
+    ids[10:60, 10:60], ids[20:110, 80:150] = 1, 5
+    masks = Image(height=HEIGHT, width=WIDTH, step=WIDTH, encoding="mono8", data=ids.tobytes())
+    asked = DescribeRegions.Request(image=image(begin, width=WIDTH, height=HEIGHT), masks=masks)
+    answer = call(robot, DescribeRegions, "describe", asked)
+    assert answer.success, answer.message
+    assert [region.index for region in answer.descriptions.regions] == [0, 4]
+    assert answer.descriptions.model == "tiny-a"
+    assert call(robot, SetBool, "enable", SetBool.Request(data=True)).success
+    robot.until_active()
+    assert source(robot, begin) == FRESH
+
+
+def test_nothing_that_arrives_breaks_it(robot: Robot, begin: int) -> None:
+    (node,) = robot.processes
+    stamps = itertools.count(begin, SECOND)
+
+    def lost(sent: Image | None, items: list[Detection2D], expected: int) -> None:
+        """Publish a frame and wait for the message that counts what of it was dropped at last."""
+        stamp = next(stamps)
+        sent = image(stamp) if sent is None else sent
+        sent.header = header(stamp)
+        robot.received.clear()
+        robot.images.publish(sent)
+        robot.found.publish(detections(stamp, items))
+        robot.until(
+            lambda: any(message.dropped == expected for message in about(robot, stamp)),
+            f"an answer to frame {stamp}",
+        )
+
+    good = detection(8, 8, 24, 24)
+    lost(None, [detection(math.nan, 0, 9, 9), good], 1)
+    lost(None, [detection(0, 0, math.inf, 9), detection(9, 9, 9, 9), detection(9, 9, 2, 2)], 3)
+    lost(None, [detection(1000, 1000, 1010, 1010), good], 1)
+    lost(None, [], 0)
+    lost(None, [good] * 10_000, 10_000 - 24)
+    unreadable = image(0)
+    unreadable.encoding = "no such encoding"
+    lost(unreadable, [good, good], 2)
+    short = image(0)
+    short.height = 4000
+    lost(short, [good], 1)
+    lost(Image(), [good], 1)
+    rotated = detection(20, 20, 40, 30)
+    rotated.bbox.center.theta = 0.7
+    lost(None, [rotated], 0)
+    assert node.alive
+    assert not node.said("Traceback")
+    assert len(node.said("no such encoding")) == 1
