@@ -17,7 +17,7 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StorageP
 from ruamel.yaml import YAML
 
 from perceptiondlm_ros.errors import BackendError
-from perceptiondlm_ros.offline.caption_bag import Options, Summary, caption_bag
+from perceptiondlm_ros.offline.caption_bag import BagOptions, BagSummary, caption_bag
 from perceptiondlm_ros.offline.definitions import DESCRIPTIONS, DETECTIONS, IMAGE, typestore
 
 MS = 1_000_000
@@ -306,6 +306,6 @@ class FakeCaptioner:
         return [FakeCaption(f"{image[0, 0, 0]} at {box}") for box in regions]
 
 
-def caption(source: Path, output: Path, captioner: Any = None, **options: Any) -> Summary:
+def caption(source: Path, output: Path, captioner: Any = None, **options: Any) -> BagSummary:
     fake = captioner or FakeCaptioner()
-    return caption_bag(source, output, lambda: fake, Options(**options))
+    return caption_bag(source, output, lambda: fake, BagOptions(**options))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from perceptiondlm_ros.captioner import Captioner
-    from perceptiondlm_ros.offline.caption_bag import Options, Summary
+    from perceptiondlm_ros.offline.caption_bag import BagOptions, BagSummary
 
 _FITS = ("stretch", "letterbox", "corner")
 
@@ -151,12 +151,12 @@ def run(arguments: argparse.Namespace) -> None:
     print("\n".join(_told(summary, arguments)))
 
 
-def _options(arguments: argparse.Namespace) -> Options:
+def _options(arguments: argparse.Namespace) -> BagOptions:
     from perceptiondlm_ros.messages.regions import RegionSettings
-    from perceptiondlm_ros.offline.caption_bag import Options
+    from perceptiondlm_ros.offline.caption_bag import BagOptions
 
     names = ("checkpoint", "backend", "steps", "caption_tokens", "cache")
-    return Options(
+    return BagOptions(
         image=arguments.image,
         detections=arguments.detections,
         masks=arguments.masks,
@@ -198,7 +198,7 @@ def _bar(what: str, total: int) -> AbstractContextManager[Callable[[int], object
     return _Bar(what, total)
 
 
-def _told(summary: Summary, arguments: argparse.Namespace) -> list[str]:
+def _told(summary: BagSummary, arguments: argparse.Namespace) -> list[str]:
     """What happened, a line each; nothing that was lost is left out."""
     matching = summary.matching
     earlier = f", {summary.resumed} of them in earlier runs" if summary.resumed else ""
@@ -226,7 +226,7 @@ def _told(summary: Summary, arguments: argparse.Namespace) -> list[str]:
     return lines
 
 
-def _doubts(summary: Summary) -> list[str]:
+def _doubts(summary: BagSummary) -> list[str]:
     from perceptiondlm_ros.messages.bit_depth import low_bits_told
     from perceptiondlm_ros.messages.regions import TINY_BOXES
 

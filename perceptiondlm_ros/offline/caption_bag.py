@@ -1,7 +1,9 @@
 """Captions a bag: everything that was in it, and the descriptions, in a new one.
 
-Captions take long, so each is kept in a journal beside the new bag as soon as it is there; the bag
-itself is put together at the end, under another name, and gets its own name when it is whole.
+bag_reading opens the bag and checks all of it, topics chooses what to caption, frame_matching finds
+the image of each detections message, frame_captioner captions it, and bag_writing writes the new
+bag. Captions take long, so each is kept in a journal beside the new bag as soon as it is there; the
+bag itself is put together at the end, under another name, and gets its own name when it is whole.
 """
 
 from __future__ import annotations
@@ -19,17 +21,17 @@ from rosbags.typesys.store import Typestore
 
 from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.messages.regions import RegionSettings
-from perceptiondlm_ros.offline.bag import Bag
+from perceptiondlm_ros.offline.bag_reading.bag_reader import BagReader
+from perceptiondlm_ros.offline.bag_writing.bag_writer import write_bag
 from perceptiondlm_ros.offline.definitions import typestore
-from perceptiondlm_ros.offline.describing import Describer, Describes
-from perceptiondlm_ros.offline.frames import Frames, MatchTally
+from perceptiondlm_ros.offline.frame_captioner import BagCaptioner, FrameCaptioner
+from perceptiondlm_ros.offline.frame_matching.matched_frames import MatchedFrames, MatchTally
 from perceptiondlm_ros.offline.journal import Journal
-from perceptiondlm_ros.offline.reading import Topics, choose_topics, opened
-from perceptiondlm_ros.offline.writing import write_bag
+from perceptiondlm_ros.offline.topics import Topics, choose_topics
 
 
 @dataclass(frozen=True)
-class Options:
+class BagOptions:
     """What to take of a bag, and how.
 
     image, detections: their topics; None: the only one of its type in the bag.
@@ -53,26 +55,26 @@ class Options:
     partial: bool = False
 
 
-@dataclass
-class Summary:
+@dataclass(frozen=True)
+class BagSummary:
     """What became of a bag. frames and regions are captioned ones, `resumed` of them earlier.
 
     lacking: what could not be read, a sentence each. notes: what else is to be told of the bag.
-    low_bits: frames whose image of 16 bits is nearly black, by the lowest bits that it uses.
     foreign: topics that were copied as they are, since their messages are not ROS 2's.
+    dropped: regions without a caption, by the reason.
+    low_bits: frames whose image of 16 bits is nearly black, by the lowest bits that it uses.
     """
 
-    storage: str = ""
-    topics: Topics | None = None
-    frames: int = 0
-    regions: int = 0
-    resumed: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
-    low_bits: Counter[int] = field(default_factory=Counter)
-    lacking: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    foreign: list[str] = field(default_factory=list)
-    matching: MatchTally = field(default_factory=MatchTally)
+    storage: str
+    lacking: list[str]
+    notes: list[str]
+    foreign: list[str]
+    matching: MatchTally
+    frames: int
+    regions: int
+    resumed: int
+    dropped: Counter[str]
+    low_bits: Counter[int]
 
 
 class Progress(Protocol):
@@ -90,10 +92,10 @@ def no_progress(what: str, total: int) -> AbstractContextManager[Callable[[int],
 def caption_bag(
     source: Path,
     output: Path,
-    load: Callable[[], Describes],
-    options: Options,
+    load: Callable[[], BagCaptioner],
+    options: BagOptions,
     progress: Progress = no_progress,
-) -> Summary:
+) -> BagSummary:
     """Caption the bag `source` into the new bag `output`.
 
     Args:
@@ -109,22 +111,29 @@ def caption_bag(
     if os.path.lexists(output) or output.name == "..":
         raise InputError(f"output: {output} exists already; name another one, or remove it")
     partial = output.with_name(f"{output.name}.partial")
-    store = typestore()
     with progress("checking", _size(source)) as step:
-        bag = opened(source, options.partial, step)
-    with bag as reader:
-        topics = _topics(reader, options)
-        summary = Summary(reader.kind, topics, foreign=reader.foreign)
-        summary.lacking, summary.notes = reader.lacking, reader.notes
+        bag = BagReader(source, options.partial, step)
+    store = typestore()
+    with bag:
+        topics = choose_topics(
+            bag, options.image, options.detections, options.descriptions, options.masks
+        )
         try:
-            with _journal(partial, reader, source, topics, options) as journal:
-                _caption(reader, topics, load, options, store, journal, summary, progress)
+            with Journal(partial / "captions.db", _origin(bag, source, topics, options)) as journal:
+                resumed = len(journal.numbers)
+                with progress("reading", bag.count(topics.read)) as step:
+                    frames = MatchedFrames(bag, topics, options.tolerance, store, step)
+                with progress("captioning", len(frames)) as step:
+                    _caption(frames, load, options, store, journal, step)
+                if not journal.numbers:
+                    told = _nothing_matched(topics, frames.tally, options.tolerance)
+                    raise InputError(told + bag.losses)
                 whole = partial / output.name
                 shutil.rmtree(whole, ignore_errors=True)  # of a run that was interrupted here
-                described = journal.frames()
-                with progress("writing", reader.message_count) as step:
-                    write_bag(reader, whole, options.descriptions, described, store, step)
+                with progress("writing", bag.count()) as step:
+                    write_bag(bag, whole, options.descriptions, journal.frames(), store, step)
                 whole.rename(output)
+                summary = _summary(bag, frames, journal, resumed)
                 journal.remove()
         except OSError as error:  # no space is left, or nothing may be written there
             kept = f"; what is captioned is kept in {partial}" if partial.exists() else ""
@@ -141,75 +150,45 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _topics(reader: Bag, options: Options) -> Topics:
-    try:
-        return choose_topics(
-            reader, options.image, options.detections, options.descriptions, options.masks
-        )
-    except InputError as error:
-        raise InputError(f"{error}{_lost(reader)}") from error
-
-
-def _lost(reader: Bag) -> str:
-    """What may be why something is not in the bag."""
-    return f". The bag is not whole: {'; '.join(reader.lacking)}" if reader.lacking else ""
-
-
-def _journal(partial: Path, reader: Bag, source: Path, topics: Topics, options: Options) -> Journal:
-    settings = asdict(options.regions)
-    settings |= {name: sorted(value) for name, value in settings.items() if _is_set(value)}
-    origin = {
+def _origin(bag: BagReader, source: Path, topics: Topics, options: BagOptions) -> dict[str, Any]:
+    """What the captions are made from and with, as JSON."""
+    regions = {
+        name: sorted(value) if isinstance(value, frozenset) else value
+        for name, value in asdict(options.regions).items()
+    }
+    return {
         "bag": {
             "name": source.resolve().name,
-            "messages": reader.message_count,
-            "start": reader.start_time,
-            "end": reader.end_time,
+            "messages": bag.count(),
+            "start": bag.start_time,
+            "end": bag.end_time,
         },
         "topics": asdict(topics),
         "tolerance": options.tolerance,
-        "regions": settings,
+        "regions": regions,
         "significant_bits": options.significant_bits,
         "prompt": options.prompt,
         "model": options.model,
     }
-    return Journal(partial / "captions.jsonl", origin)
-
-
-def _is_set(value: object) -> bool:
-    return isinstance(value, (set, frozenset))
 
 
 def _caption(
-    reader: Bag,
-    topics: Topics,
-    load: Callable[[], Describes],
-    options: Options,
+    frames: MatchedFrames,
+    load: Callable[[], BagCaptioner],
+    options: BagOptions,
     store: Typestore,
     journal: Journal,
-    summary: Summary,
-    progress: Progress,
+    step: Callable[[int], object],
 ) -> None:
-    """Complete the journal, and sum it up."""
-    total = sum(c.msgcount for c in reader.connections if c.topic in topics.read)
-    describer: Describer | None = None
-    tally = summary.matching
-    summary.resumed = len(journal.numbers)
-    with progress("reading", total) as step:
-        frames = Frames(reader, topics, options.tolerance, store, tally, step)
-    with progress("captioning", len(frames)) as step:
-        for frame in frames.read(journal.numbers):
-            if frame is not None:
-                if describer is None:
-                    describer = Describer(
-                        load(), options.regions, options.prompt, store, options.significant_bits
-                    )
-                journal.add(describer.describe(frame))
-            step(1)
-    if not journal.numbers:
-        raise InputError(_nothing_matched(topics, tally, options.tolerance) + _lost(reader))
-    summary.frames = len(journal.numbers)
-    summary.regions = journal.regions
-    summary.dropped, summary.low_bits = journal.dropped, journal.low_bits
+    """Caption the frames that are not in the journal yet."""
+    captioner: FrameCaptioner | None = None
+    for frame in frames.read(journal.numbers):
+        if frame is not None:
+            captioner = captioner or FrameCaptioner(
+                load(), options.regions, options.prompt, store, options.significant_bits
+            )
+            journal.add(captioner.caption(frame))
+        step(1)
 
 
 def _nothing_matched(topics: Topics, tally: MatchTally, tolerance: float) -> str:
@@ -221,4 +200,20 @@ def _nothing_matched(topics: Topics, tally: MatchTally, tolerance: float) -> str
         f"nothing to caption: {found}, and the image nearest to the last detections is "
         f"{tally.last_gap:.3f} s away, above the tolerance of {tolerance:.3f} s; raise "
         f"--tolerance, or name the topics that belong together{lost}"
+    )
+
+
+def _summary(bag: BagReader, frames: MatchedFrames, journal: Journal, resumed: int) -> BagSummary:
+    regions, dropped, low_bits = journal.totals()
+    return BagSummary(
+        storage=bag.kind,
+        lacking=bag.lacking,
+        notes=bag.notes,
+        foreign=bag.foreign,
+        matching=frames.tally,
+        frames=len(journal.numbers),
+        regions=regions,
+        resumed=resumed,
+        dropped=dropped,
+        low_bits=low_bits,
     )

@@ -6,34 +6,19 @@ the message are ignored. A message that claims more than it holds is refused as 
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import zstandard
+from numpy.typing import NDArray
 from rosbags.interfaces import Nodetype
 from rosbags.typesys.store import Typestore
 
 from perceptiondlm_ros.errors import InputError
-from perceptiondlm_ros.offline.storage import ZSTD
+from perceptiondlm_ros.offline.bag_reading.stored import ZSTD
 
-_FORMATS: Final = {
-    "bool": "?",
-    "byte": "B",
-    "char": "B",
-    "int8": "b",
-    "uint8": "B",
-    "int16": "h",
-    "uint16": "H",
-    "int32": "i",
-    "uint32": "I",
-    "int64": "q",
-    "uint64": "Q",
-    "float32": "f",
-    "float64": "d",
-}
-_ENCAPSULATIONS: Final = {
+_ENCAPSULATIONS: Final[dict[bytes, tuple[Literal["<", ">"], int]]] = {
     b"\x00\x00": (">", 8),
     b"\x00\x01": ("<", 8),
     b"\x00\x06": (">", 4),
@@ -48,11 +33,7 @@ class DamagedMessageError(InputError):
 
 
 class _Bytes:
-    """What is left to read of a message.
-
-    order: of bytes, as struct and numpy name it.
-    largest: alignment in bytes.
-    """
+    """What is left to read of a message."""
 
     def __init__(self, stored: bytes) -> None:
         data = _plain(stored)
@@ -60,30 +41,43 @@ class _Bytes:
         if kind not in _ENCAPSULATIONS:
             told = f"starts with {kind.hex(' ')}" if kind else "is empty"
             raise DamagedMessageError(f"it {told} and is no plain CDR")
-        self.order, self.largest = _ENCAPSULATIONS[kind]
-        self.data = memoryview(data)[4:]
+        self._order, self._largest = _ENCAPSULATIONS[kind]
+        self._data = memoryview(data)[4:]
         self._position = 0
 
-    def skip(self, size: int, count: int = 1) -> int:
-        """Go past `count` values of `size` bytes; returns where they start."""
-        step = min(size, self.largest)
-        start = -(-self._position // step) * step
-        self._position = start + size * count
-        if self._position > len(self.data):
-            raise DamagedMessageError(
-                f"it has {len(self.data)} bytes and would need at least {self._position}"
-            )
-        return start
+    def numbers(self, kind: np.dtype[Any], count: int) -> NDArray[Any]:
+        """That many numbers, in the machine's byte order; where it is the message's, its memory."""
+        start = self._skip(kind.itemsize, count) if count else 0
+        found = np.frombuffer(self._data, kind.newbyteorder(self._order), count, start)
+        return found.astype(kind, copy=False)
 
     def length(self, size: int) -> int:
         """A number of things that follow, each of at least `size` bytes."""
-        (count,) = struct.unpack_from(f"{self.order}I", self.data, self.skip(4))
-        left = len(self.data) - self._position
+        count = int(self.numbers(_LENGTH, 1)[0])
+        left = len(self._data) - self._position
         if count * size > left:
             raise DamagedMessageError(f"it claims {count} elements in its last {left} bytes")
-        return int(count)
+        return count
+
+    def text(self) -> str:
+        length = self.length(1)
+        start = self._skip(1, length)
+        data = bytes(self._data[start : start + length])
+        return data.split(b"\0", 1)[0].decode(errors="replace")
+
+    def _skip(self, size: int, count: int) -> int:
+        """Go past `count` values of `size` bytes; returns where they start."""
+        step = min(size, self._largest)
+        start = -(-self._position // step) * step
+        self._position = start + size * count
+        if self._position > len(self._data):
+            raise DamagedMessageError(
+                f"it has {len(self._data)} bytes and would need at least {self._position}"
+            )
+        return start
 
 
+_LENGTH: Final = np.dtype(np.uint32)
 _Read = Callable[[_Bytes], Any]
 
 
@@ -108,24 +102,24 @@ class Decoder:
 
     def _message(self, kind: str) -> _Read:
         if kind not in self._readers:
-            self._readers[kind] = self._new_message(kind)
+            fields = [self._field(description) for _, description in self._store.fielddefs[kind][1]]
+            cls: Any = self._store.types[kind]
+            self._readers[kind] = lambda data: cls(*[read(data) for read in fields])
         return self._readers[kind]
-
-    def _new_message(self, kind: str) -> _Read:
-        fields = [self._field(description) for _, description in self._store.fielddefs[kind][1]]
-        cls: Any = self._store.types[kind]
-        return lambda data: cls(*[read(data) for read in fields])
 
     def _field(self, description: Any) -> _Read:
         kind, what = description
         if kind == Nodetype.NAME:
             return self._message(what)
         if kind == Nodetype.BASE:
-            return _text if what[0] == "string" else _number(what[0])
+            if what[0] == "string":
+                return _Bytes.text
+            number = _dtype(what[0])
+            return lambda data: data.numbers(number, 1)[0].item()
         (element, what_of), length = what
         fixed = length if kind == Nodetype.ARRAY else None
         if element == Nodetype.BASE and what_of[0] != "string":
-            return _numbers(what_of[0], fixed)
+            return _numbers(_dtype(what_of[0]), fixed)
         return _several(self._field((element, what_of)), fixed)
 
 
@@ -133,7 +127,8 @@ def stamp_of(data: bytes) -> tuple[int, int] | None:
     """Seconds and nanoseconds of a message that begins with a header; None: can't be read."""
     try:
         rest = _Bytes(data)
-        seconds, nanoseconds = struct.unpack_from(f"{rest.order}iI", rest.data, rest.skip(1, 8))
+        (seconds,) = rest.numbers(np.dtype(np.int32), 1).tolist()
+        (nanoseconds,) = rest.numbers(np.dtype(np.uint32), 1).tolist()
     except DamagedMessageError:
         return None
     return seconds, nanoseconds
@@ -153,33 +148,12 @@ def _plain(data: bytes) -> bytes:
     return plain
 
 
-def _text(data: _Bytes) -> str:
-    length = data.length(1)
-    start = data.skip(1, length)
-    return bytes(data.data[start : start + length]).split(b"\0", 1)[0].decode(errors="replace")
+def _dtype(name: str) -> np.dtype[Any]:
+    return np.dtype({"byte": "uint8", "char": "uint8"}.get(name, name))
 
 
-def _number(name: str) -> _Read:
-    formats = {order: struct.Struct(order + _FORMATS[name]) for order in "<>"}
-    size = formats["<"].size
-
-    def read(data: _Bytes) -> Any:
-        return formats[data.order].unpack_from(data.data, data.skip(size))[0]
-
-    return read
-
-
-def _numbers(name: str, fixed: int | None) -> _Read:
-    native = np.dtype(_FORMATS[name])
-    types = {order: np.dtype(order + _FORMATS[name]) for order in "<>"}
-
-    def read(data: _Bytes) -> Any:
-        count = data.length(native.itemsize) if fixed is None else fixed
-        start = data.skip(native.itemsize, count) if count else 0
-        found = np.frombuffer(data.data, types[data.order], count, start)
-        return found.astype(native, copy=False)
-
-    return read
+def _numbers(kind: np.dtype[Any], fixed: int | None) -> _Read:
+    return lambda data: data.numbers(kind, data.length(kind.itemsize) if fixed is None else fixed)
 
 
 def _several(element: _Read, fixed: int | None) -> _Read:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from rosbags.interfaces import MessageDefinitionFormat
-from rosbags.interfaces.typing import Typesdict
 from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 from perceptiondlm_ros.errors import PerceptionDLMError
-from perceptiondlm_ros.offline.storage import Connection
+from perceptiondlm_ros.offline.bag_reading.stored import Connection
 
 FOLDER: Final = Path(__file__).parents[1] / "definitions"
 """Copies of the .msg files that the messages are generated from, a folder a package."""
@@ -21,16 +19,6 @@ COMPRESSED_IMAGE: Final = "sensor_msgs/msg/CompressedImage"
 DETECTIONS: Final = "vision_msgs/msg/Detection2DArray"
 DESCRIPTIONS: Final = "perceptiondlm_ros/msg/RegionDescriptionArray"
 
-
-def _types_from_idl(text: str, name: str) -> Typesdict:
-    """As get_types_from_msg is called; the text names its types itself."""
-    return get_types_from_idl(text)
-
-
-_PARSERS: Final = {
-    MessageDefinitionFormat.MSG: get_types_from_msg,
-    MessageDefinitionFormat.IDL: _types_from_idl,
-}
 _PACKAGES: Final = ("vision_msgs", "perceptiondlm_ros")
 
 
@@ -55,13 +43,16 @@ def typestore() -> Typestore:
 
 def type_hash(connection: Connection) -> str:
     """RIHS01 hash of the message type as it was recorded; empty where the bag doesn't tell."""
-    definition = connection.msgdef
-    parse = _PARSERS.get(definition.format)
-    if connection.digest or parse is None or not definition.data:
+    definition = connection.definition
+    if connection.digest or definition is None or not definition.data:
         return connection.digest
     store = get_typestore(Stores.EMPTY)
     try:
-        store.register(parse(definition.data, connection.msgtype))
+        text = definition.data.decode()
+        if definition.encoding == "ros2msg":
+            store.register(get_types_from_msg(text, connection.msgtype))
+        elif definition.encoding in ("ros2idl", "omgidl"):
+            store.register(get_types_from_idl(text))
         return store.hash_rihs01(connection.msgtype)
     except Exception:  # noqa: BLE001 - anything, on definitions that it doesn't understand
         return ""

@@ -1,30 +1,33 @@
-"""What is captioned so far, kept on disk so that an interrupted run can go on where it ended.
-
-A text file with one JSON object a line: first what the captions are made from and with, then a
-frame each. A line that was cut off by the interruption is dropped.
-"""
+"""What is captioned so far, kept on disk so that an interrupted run can go on where it ended."""
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import fcntl
 import json
-import os
-from array import array
+import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any
+from typing import Any, Final
 
 from perceptiondlm_ros.errors import InputError
 
+_TABLES: Final = """
+PRAGMA locking_mode = EXCLUSIVE;
+BEGIN EXCLUSIVE;
+CREATE TABLE IF NOT EXISTS origin(name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS frames(
+  number INTEGER PRIMARY KEY, log_ns INTEGER NOT NULL, message BLOB NOT NULL,
+  regions INTEGER NOT NULL, dropped TEXT NOT NULL, low_bits INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS log_times ON frames(log_ns);
+COMMIT;
+"""
+
 
 @dataclass(frozen=True)
-class Described:
-    """One captioned frame.
+class CaptionedFrame:
+    """A frame with its captions.
 
     number: of its detections message among all of the bag, in reading order, from 0.
     log_ns: when both image and detections were in the bag, the log time of its descriptions.
@@ -42,124 +45,88 @@ class Described:
 
 
 class Journal:
-    """Use it with `with`: only one process at a time may have it open.
+    """The captioned frames of a run and the earlier ones; use it with `with`.
 
-    Messages stay on the disk. numbers: of the frames that are kept.
-    regions, dropped: of all frames, see `Described`. low_bits: frames, by theirs, where not 0.
+    Only one process at a time may have it open. numbers: of the frames.
+
+    Args:
+        origin: what the captions are made from and with, as JSON.
+
+    Raises (when entered):
+        InputError: what is there has another origin, is damaged, or another process has it open.
+        OSError: it can't be written.
     """
 
     def __init__(self, path: Path, origin: dict[str, Any]) -> None:
-        """origin: what the captions are made from and with, as JSON; see `InputError` below.
-
-        Raises (when entered):
-            InputError: what is there has another origin, or another process has it open.
-        """
         self._path = path
         self._origin = json.loads(json.dumps(origin))
-        self._file: IO[bytes]
         self.numbers: set[int] = set()
-        self.regions = 0
-        self.dropped: Counter[str] = Counter()
-        self.low_bits: Counter[int] = Counter()
-        self._log_times = array("q")
-        self._lines = array("q")  # where they begin in the file
 
     def __enter__(self) -> Journal:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self._path.open("a+b")
-        try:
-            self._lock()
-            self._read()
-        except BaseException:
-            self._file.close()
-            raise
+        with self._guarded():
+            self._database = sqlite3.connect(self._path, timeout=0, isolation_level=None)
+            try:
+                self._database.executescript(_TABLES)
+                self._check_origin()
+                self.numbers = {n for (n,) in self._database.execute("SELECT number FROM frames")}
+            except BaseException:
+                self._database.close()
+                raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *unused: object) -> None:
+        self._database.close()
         if not self.numbers:
             self.remove()  # there is nothing to go on from
-        self._file.close()
 
-    def add(self, frame: Described) -> None:
+    def add(self, frame: CaptionedFrame) -> None:
         """Keep a frame; it is on the disk when this returns."""
-        line = self._append(
-            {
-                "number": frame.number,
-                "log_ns": frame.log_ns,
-                "regions": frame.regions,
-                "dropped": dict(frame.dropped),
-                "low_bits": frame.low_bits,
-                "message": base64.b64encode(frame.message).decode(),
-            }
-        )
-        self._note(frame, line)
+        values = vars(frame) | {"dropped": json.dumps(frame.dropped)}
+        with self._guarded():
+            self._database.execute(
+                "INSERT INTO frames VALUES"
+                "(:number, :log_ns, :message, :regions, :dropped, :low_bits)",
+                values,
+            )
+        self.numbers.add(frame.number)
+
+    def frames(self) -> Iterator[CaptionedFrame]:
+        """All frames by their log times, each read from the disk as it is asked for."""
+        with self._guarded():
+            for number, log_ns, message, regions, dropped, low_bits in self._database.execute(
+                "SELECT * FROM frames ORDER BY log_ns, number"
+            ):
+                reasons = Counter[str](json.loads(dropped))
+                yield CaptionedFrame(number, log_ns, message, regions, reasons, low_bits)
+
+    def totals(self) -> tuple[int, Counter[str], Counter[int]]:
+        """Regions with captions, others by the reason, and frames by `low_bits` where not 0."""
+        total, reasons, doubtful = 0, Counter[str](), Counter[int]()
+        for regions, dropped, low_bits in self._database.execute(
+            "SELECT regions, dropped, low_bits FROM frames ORDER BY number"
+        ):
+            total += regions
+            reasons += Counter(json.loads(dropped))
+            doubtful[low_bits] += bool(low_bits)
+        return total, reasons, +doubtful
 
     def remove(self) -> None:
-        """Remove it, and its folder if nothing else is in there."""
+        """Close and remove it, and its folder if nothing else is in there."""
+        self._database.close()
         self._path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self._path.parent.rmdir()
 
-    def frames(self) -> Iterator[Described]:
-        """All frames by their log times, each read from the disk as it is asked for."""
-        for index in sorted(range(len(self._lines)), key=self._log_times.__getitem__):
-            self._file.seek(self._lines[index])
-            yield self._described(self._file.readline())
-
-    def _lock(self) -> None:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError(
-                f"{self._path.parent}: another process is captioning into it; wait for its end"
-            ) from error
-
-    def _read(self) -> None:
-        self._file.seek(0)
-        first = self._file.readline()
-        if first.endswith(b"\n"):
-            self._check_origin(first)
-        end = self._file.tell()
-        for line in self._file:
-            if line.endswith(b"\n"):
-                self._note(self._described(line), end)
-                end += len(line)
-        if not first.endswith(b"\n"):
-            self._file.truncate(0)
-            self._append(self._origin)
-        else:
-            self._file.truncate(end)  # what comes after the last line's end was cut off
-
-    def _note(self, frame: Described, line: int) -> None:
-        self.numbers.add(frame.number)
-        self._log_times.append(frame.log_ns)
-        self._lines.append(line)
-        self.regions += frame.regions
-        self.dropped += frame.dropped
-        if frame.low_bits:
-            self.low_bits[frame.low_bits] += 1
-
-    def _described(self, line: bytes) -> Described:
-        entry = self._parsed(line)
-        try:
-            return Described(
-                number=entry["number"],
-                log_ns=entry["log_ns"],
-                message=base64.b64decode(entry["message"]),
-                regions=entry["regions"],
-                dropped=Counter(entry["dropped"]),
-                low_bits=entry["low_bits"],
+    def _check_origin(self) -> None:
+        rows = self._database.execute("SELECT name, value FROM origin").fetchall()
+        if not rows:
+            self._database.executemany(
+                "INSERT INTO origin VALUES(?, ?)",
+                [(name, json.dumps(value)) for name, value in self._origin.items()],
             )
-        except (KeyError, TypeError, ValueError) as error:
-            raise self._damaged() from error
-
-    def _check_origin(self, line: bytes) -> None:
-        origin = self._parsed(line)
+            return
+        origin = {name: json.loads(value) for name, value in rows}
         other = [
             f"{name} {origin.get(name)!r} instead of {value!r}"
             for name, value in self._origin.items()
@@ -171,24 +138,18 @@ class Journal:
                 f"{'; '.join(other)}; give the same again, or remove the folder to begin anew"
             )
 
-    def _parsed(self, line: bytes) -> dict[str, Any]:
+    @contextlib.contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Turns errors of SQLite into those that are documented."""
         try:
-            entry = json.loads(line)
-        except ValueError as error:
-            raise self._damaged() from error
-        if not isinstance(entry, dict):
-            raise self._damaged()
-        return entry
-
-    def _damaged(self) -> InputError:
-        return InputError(
-            f"{self._path}: a line of it is damaged; remove {self._path.parent} to begin anew"
-        )
-
-    def _append(self, entry: dict[str, Any]) -> int:
-        """Returns where the line begins."""
-        line = self._file.seek(0, os.SEEK_END)
-        self._file.write(json.dumps(entry).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        return line
+            yield
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error):
+                raise InputError(
+                    f"{self._path.parent}: another process is captioning into it; wait for its end"
+                ) from error
+            raise OSError(f"{self._path}: {error}") from error  # no space is left, for instance
+        except sqlite3.DatabaseError as error:
+            raise InputError(
+                f"{self._path}: it is damaged; remove {self._path.parent} to begin anew"
+            ) from error

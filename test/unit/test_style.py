@@ -20,27 +20,27 @@ MODULES_OF_ONE_NAME = {
     *("results", "run", "vocabulary", "worker"),
 }
 CLASSES_OF_ONE_NAME = {
-    *("Bag", "Camera", "Describes", "Frame", "History", "Limits", "Options", "Record"),
+    *("Camera", "History", "Limits", "Options"),
     *("Recorder", "Region", "Report", "Scene", "Waiting", "Worker"),
 }
 DOCSTRINGS_WITHOUT_A_SENTENCE = {
     *("announcer.Announcer.look", "bag.Bag.__init__", "denoiser.Denoiser"),
     *("diagnostics.Diagnostics.__init__", "diagnostics.status_message"),
     *("engine_store.EngineStore", "exporter.ExportOptions", "feeds.VisionFeed"),
-    *("figures.figures", "figures.measure", "journal.Journal.__init__", "libraries.Library"),
+    *("figures.figures", "figures.measure", "libraries.Library"),
     *("manifest.FileRecord", "manifest.GraphRecord", "manifest.Manifest"),
-    *("matching.Matcher.add_detections", "mcap_file.McapFile.__init__", "objective.Loss"),
+    *("matching.Matcher.add_detections", "objective.Loss"),
     *("observing.Observer.__init__", "onnx_backend.Graphs.open", "onnx_backend.OnnxBackend"),
     *("onnx_backend.OnnxBackend.load", "onnx_devices.OnnxDevice", "options.Options"),
     *("pictures.Picture", "processes.Processes.__init__", "processes.Processes.start"),
-    *("program.Program", "sizes.Size", "sqlite_file.SqliteFile.__init__"),
+    *("program.Program", "sizes.Size"),
     *("statistics.Rates.__init__", "statistics.Rates.look"),
-    *("storage_writers.McapWriter.__init__", "tensorrt_session.Engines"),
+    *("tensorrt_session.Engines",),
     *("torch_backend.TorchBackend", "torch_backend.TorchBackend.load", "train.Options"),
     *("vision_task.VisionTask",),
 }
 LONG_FILES = {
-    *("mcap_file.py", "test_captioner.py", "test_captioning.py", "test_check_as_loading.py"),
+    *("test_captioner.py", "test_captioning.py", "test_check_as_loading.py"),
     *("test_diagnostics.py", "test_whole_bags.py"),
 }
 

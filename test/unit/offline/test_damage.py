@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from rosbags.rosbag2 import CompressionMode, StoragePlugin
 
 from perceptiondlm_ros.errors import InputError, PerceptionDLMError
-from perceptiondlm_ros.offline.bag import Bag
+from perceptiondlm_ros.offline.bag_reading.bag_reader import BagReader
 
 KINDS = (StoragePlugin.MCAP, StoragePlugin.SQLITE3)
 
@@ -76,11 +76,11 @@ def test_a_compressed_bag_is_damaged_too(tmp_path: Path) -> None:
 
 def held(path: Path) -> Any:
     """All of a bag that a new one is made of."""
-    with Bag(path) as bag:
+    with BagReader(path) as bag:
         return (
             (bag.kind, bag.compression_mode, bag.chunk_compression, list(bag.extras())),
             [(connection, connection.msgcount) for connection in bag.connections],
-            [(connection.id, record) for connection, record in bag.records()],
+            [(connection.id, record) for connection, record in bag.messages()],
         )
 
 
@@ -130,8 +130,8 @@ def test_a_damaged_database_is_an_error_or_does_no_harm(
         file.write_bytes(damaged)
         for partial in (False, True):
             try:
-                with Bag(source, partial) as bag:
-                    assert len(list(bag.records())) == bag.message_count
+                with BagReader(source, partial) as bag:
+                    assert len(list(bag.messages())) == bag.count()
             except InputError:
                 continue
 
@@ -147,8 +147,8 @@ def test_a_bag_is_never_in_memory_as_a_whole(kind: StoragePlugin, tmp_path: Path
     size = sum(path.stat().st_size for path in source.iterdir())
     tracemalloc.start()
     try:
-        with Bag(source) as bag:
-            counted = sum(1 for _ in bag.records())
+        with BagReader(source) as bag:
+            counted = sum(1 for _ in bag.messages())
             peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

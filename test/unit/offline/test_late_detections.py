@@ -15,7 +15,7 @@ from bag_support import LATE, MS, START, FakeCaptioner, caption, contents, write
 from rosbags.rosbag2 import CompressionMode, StoragePlugin
 
 from perceptiondlm_ros.messages.descriptions import nanoseconds
-from perceptiondlm_ros.offline.caption_bag import Summary
+from perceptiondlm_ros.offline.caption_bag import BagSummary
 from perceptiondlm_ros.offline.definitions import DETECTIONS, IMAGE
 
 STEP = 33 * MS
@@ -41,7 +41,7 @@ def run(
     storage: StoragePlugin = StoragePlugin.MCAP,
     compression: CompressionMode = CompressionMode.NONE,
     **options: Any,
-) -> tuple[Summary, list[tuple[int, int]]]:
+) -> tuple[BagSummary, list[tuple[int, int]]]:
     """The summary, and log time and number of each frame; each has the image of its stamp."""
     in_order = sorted(messages, key=lambda message: message[1])
     summary = caption(

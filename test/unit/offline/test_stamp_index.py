@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matching_support import MS, Run
 
-from perceptiondlm_ros.offline.stamp_index import StampIndex
+from perceptiondlm_ros.offline.frame_matching.stamp_index import StampIndex
 
 SECOND = 1000  # everything here is in milliseconds
 

@@ -27,8 +27,8 @@ from mcap.writer import CompressionType
 from rosbags.rosbag2 import CompressionMode, StoragePlugin
 
 from perceptiondlm_ros.errors import InputError
-from perceptiondlm_ros.offline.bag import Bag
-from perceptiondlm_ros.offline.caption_bag import Options, caption_bag, no_progress
+from perceptiondlm_ros.offline.bag_reading.bag_reader import BagReader
+from perceptiondlm_ros.offline.caption_bag import BagOptions, caption_bag, no_progress
 
 KINDS = [
     (StoragePlugin.MCAP, CompressionMode.NONE),
@@ -102,7 +102,7 @@ def test_the_check_counts_each_byte_once(
 ) -> None:
     source = split_bag(tmp_path / "in", PARTS, storage, compression)
     read: list[int] = []
-    with Bag(source, step=read.append):
+    with BagReader(source, step=read.append):
         files = [path for path in source.iterdir() if path.suffix != ".yaml"]
         whole = sum(path.stat().st_size for path in files)
         assert whole - 16 * len(files) <= sum(read) <= whole
@@ -393,7 +393,7 @@ def test_a_recording_that_is_changed_meanwhile_is_an_error(tmp_path: Path) -> No
         return no_progress(what, total)
 
     with pytest.raises(InputError, match=r"in\.mcap was changed while it was read"):
-        caption_bag(file, tmp_path / "out", FakeCaptioner, Options(), cut)
+        caption_bag(file, tmp_path / "out", FakeCaptioner, BagOptions(), cut)
     assert not (tmp_path / "out").exists()
 
 
@@ -420,7 +420,9 @@ def test_a_full_disk_is_an_error_that_says_what_is_kept(
     def full(*unused: object) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr("perceptiondlm_ros.offline.storage_writers.SqliteWriter.write", full)
+    monkeypatch.setattr(
+        "perceptiondlm_ros.offline.bag_writing.file_writers.SqliteWriter.write", full
+    )
     with pytest.raises(InputError, match=r"disk is full; what is captioned is kept in .*partial"):
         caption(source, tmp_path / "out")
     monkeypatch.undo()

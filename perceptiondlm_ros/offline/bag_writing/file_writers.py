@@ -6,10 +6,16 @@ import sqlite3
 from pathlib import Path
 from typing import Final, Protocol
 
+from mcap.records import Metadata
 from mcap.writer import CompressionType, Writer
 
-from perceptiondlm_ros.offline.mcap_file import RECORDERS_NOTES
-from perceptiondlm_ros.offline.storage import Attachment, Connection, Definition, Notes, Record
+from perceptiondlm_ros.offline.bag_reading.mcap_reader import RECORDERS_METADATA
+from perceptiondlm_ros.offline.bag_reading.stored import (
+    Connection,
+    Definition,
+    Extra,
+    StoredMessage,
+)
 
 _CHUNKS: Final = {
     "": CompressionType.NONE,
@@ -36,18 +42,18 @@ INSERT INTO schema VALUES (4, 'unknown');
 """As rosbag2 of Iron and newer makes it."""
 
 
-class StorageWriter(Protocol):
+class FileWriter(Protocol):
     """Writes a file; without `finish` what is there is not a whole one."""
 
     path: Path
 
     def add(self, connection: Connection) -> int:
-        """Declare a connection, and return the number that records have to name."""
+        """Declare a connection, and return the number that messages have to name."""
         ...
 
-    def write(self, record: Record) -> None: ...
+    def write(self, message: StoredMessage) -> None: ...
 
-    def write_extra(self, extra: Attachment | Notes) -> None: ...
+    def write_extra(self, extra: Extra) -> None: ...
 
     def finish(self, version: int, metadata: str) -> None:
         """Write what belongs at the end, with the contents of metadata.yaml."""
@@ -57,10 +63,13 @@ class StorageWriter(Protocol):
 
 
 class McapWriter:
-    """See StorageWriter."""
+    """An MCAP file that is written; see `FileWriter`.
+
+    Args:
+        compression: of the chunks, "", "lz4" or "zstd".
+    """
 
     def __init__(self, path: Path, compression: str) -> None:
-        """compression: of the chunks, "", "lz4" or "zstd"."""
         self.path = path
         self._file = path.open("xb")
         self._writer = Writer(self._file, compression=_CHUNKS[compression])
@@ -77,21 +86,19 @@ class McapWriter:
             connection.topic, connection.encoding, self._schema(connection), metadata
         )
 
-    def write(self, record: Record) -> None:
+    def write(self, message: StoredMessage) -> None:
         self._writer.add_message(
-            record.connection, record.log_ns, record.data, record.publish_ns, record.sequence
+            message.connection, message.log_ns, message.data, message.publish_ns, message.sequence
         )
 
-    def write_extra(self, extra: Attachment | Notes) -> None:
-        if isinstance(extra, Notes):
-            self._writer.add_metadata(extra.name, extra.values)
+    def write_extra(self, extra: Extra) -> None:
+        if isinstance(extra, Metadata):
+            self._writer.add_metadata(extra.name, extra.metadata)
         else:
-            self._writer.add_attachment(
-                extra.create_ns, extra.log_ns, extra.name, extra.media_type, extra.data
-            )
+            self._writer.add_attachment(**vars(extra))
 
     def finish(self, version: int, metadata: str) -> None:
-        self._writer.add_metadata(RECORDERS_NOTES, {"serialized_metadata": metadata})
+        self._writer.add_metadata(RECORDERS_METADATA, {"serialized_metadata": metadata})
         self._writer.finish()  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
@@ -108,7 +115,7 @@ class McapWriter:
 
 
 class SqliteWriter:
-    """See StorageWriter."""
+    """An SQLite file that is written; see `FileWriter`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -124,25 +131,25 @@ class SqliteWriter:
             (self._topics, connection.topic, connection.msgtype, connection.encoding)
             + (connection.qos, connection.digest),
         )
-        key = (connection.msgtype, connection.definition)
-        if connection.definition is not None and key not in self._definitions:
-            self._definitions.add((connection.msgtype, connection.definition))
+        definition = connection.definition
+        if definition and (connection.msgtype, definition) not in self._definitions:
+            self._definitions.add((connection.msgtype, definition))
             self._database.execute(
                 "INSERT INTO message_definitions(topic_type, encoding, encoded_message_definition, "
                 "type_description_hash) VALUES(?, ?, ?, ?)",
-                (connection.msgtype, connection.definition.encoding)
-                + (connection.definition.data.decode(), connection.digest),
+                (connection.msgtype, definition.encoding, definition.data.decode())
+                + (connection.digest,),
             )
         return self._topics
 
-    def write(self, record: Record) -> None:
+    def write(self, message: StoredMessage) -> None:
         self._database.execute(
             "INSERT INTO messages(topic_id, timestamp, data) VALUES(?, ?, ?)",
-            (record.connection, record.log_ns, record.data),
+            (message.connection, message.log_ns, message.data),
         )
 
-    def write_extra(self, extra: Attachment | Notes) -> None:
-        raise NotImplementedError("only MCAP files have attachments and notes")
+    def write_extra(self, extra: Extra) -> None:
+        raise NotImplementedError("only MCAP files have attachments and metadata")
 
     def finish(self, version: int, metadata: str) -> None:
         self._database.execute(

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.messages.descriptions import nanoseconds
-from perceptiondlm_ros.offline.bag import Bag
+from perceptiondlm_ros.offline.bag_reading.bag_reader import BagReader
+from perceptiondlm_ros.offline.bag_reading.stored import Connection, StoredMessage
 from perceptiondlm_ros.offline.decoding import DamagedMessageError, Decoder, stamp_of
-from perceptiondlm_ros.offline.stamp_index import LATEST, StampIndex
-from perceptiondlm_ros.offline.storage import Connection, Record
+from perceptiondlm_ros.offline.frame_matching.stamp_index import LATEST, StampIndex
 
 _NAMED: Final = 10
 """Unreadable messages of a topic that are named; the others are counted."""
@@ -30,11 +30,11 @@ class Unreadable:
     count: int = 0
     named: list[str] = field(default_factory=list)
 
-    def add(self, record: Record, error: Exception) -> None:
+    def add(self, message: StoredMessage, error: Exception) -> None:
         self.count += 1
         if len(self.named) < _NAMED:
-            stamp = stamp_of(record.data)
-            seconds, nanoseconds = divmod(record.log_ns, 10**9) if stamp is None else stamp
+            stamp = stamp_of(message.data)
+            seconds, nanoseconds = divmod(message.log_ns, 10**9) if stamp is None else stamp
             when = "logged at" if stamp is None else "at"
             self.named.append(f"{when} {seconds}.{nanoseconds:09}: {error}")
 
@@ -49,28 +49,28 @@ class Unreadable:
 class IndexedTopic:
     """A topic: first `add` all of its messages in the order of the bag, then `read` them.
 
-    connections: those of the topic. index: see there; a message's place is its number in the topic.
+    index: see there; a message's place is its number in the topic.
     """
 
-    def __init__(self, reader: Bag, connections: Sequence[Connection], decoder: Decoder) -> None:
+    def __init__(self, bag: BagReader, connections: Sequence[Connection], decoder: Decoder) -> None:
         self.index = StampIndex()
         self.unreadable = Unreadable()
-        self._reader = reader
         self.connections = connections
+        self._bag = bag
         self._decoder = decoder
         self._kept: dict[int, Any] = {}
-        self._source: Iterator[tuple[Connection, Record]] | None = None
+        self._source: Iterator[tuple[Connection, StoredMessage]] | None = None
         self._next = 0  # place of what the source gives next
 
-    def add(self, connection: Connection, record: Record) -> None:
+    def add(self, connection: Connection, stored: StoredMessage) -> None:
         """The next message: remember where it is. What can't be decoded is counted."""
         try:
-            message = self._decoder.decode(record.data, connection.msgtype)
+            message = self._decoder.decode(stored.data, connection.msgtype)
         except DamagedMessageError as error:
-            self.index.add(None, record.log_ns)
-            self.unreadable.add(record, error)
+            self.index.add(None, stored.log_ns)
+            self.unreadable.add(stored, error)
         else:
-            self.index.add(nanoseconds(message.header.stamp), record.log_ns)
+            self.index.add(nanoseconds(message.header.stamp), stored.log_ns)
 
     def read(self, place: int) -> Any:
         """The message of a place.
@@ -85,23 +85,23 @@ class IndexedTopic:
         return self._kept[place]
 
     def _found(self, place: int) -> Any:
-        for connection, record in self._source_before(place):
+        for connection, stored in self._source_before(place):
             self._next += 1
             if self._next <= place:
                 continue
-            if min(record.log_ns, LATEST) == self.index.logs[place]:
-                message = self._decoder.decode(record.data, connection.msgtype)
+            if min(stored.log_ns, LATEST) == self.index.logs[place]:
+                message = self._decoder.decode(stored.data, connection.msgtype)
                 if nanoseconds(message.header.stamp) == self.index.stamps[place]:
                     return message
             break
         raise InputError(
-            f"bag {self._reader.path}: it is not what it was when it was read before; is it still "
+            f"bag {self._bag.path}: it is not what it was when it was read before; is it still "
             "being recorded?"
         )
 
-    def _source_before(self, place: int) -> Iterator[tuple[Connection, Record]]:
+    def _source_before(self, place: int) -> Iterator[tuple[Connection, StoredMessage]]:
         """Messages from `_next` on, which is this place or not far before it."""
         if self._source is None or not 0 <= place - self._next <= _READ_PAST:
             self._next = self.index.first_logged_with(place)
-            self._source = self._reader.records(self.connections, self.index.logs[place])
+            self._source = self._bag.messages(self.connections, self.index.logs[place])
         return self._source

@@ -11,9 +11,11 @@ from typing import Final
 import zstandard
 
 from perceptiondlm_ros.errors import InputError
-from perceptiondlm_ros.offline import mcap_file, sqlite_file
-from perceptiondlm_ros.offline.metadata import FILE, Stated
-from perceptiondlm_ros.offline.storage import ZSTD, StoredFile
+from perceptiondlm_ros.offline.bag_reading import mcap_records, sqlite_reader
+from perceptiondlm_ros.offline.bag_reading.mcap_reader import McapReader
+from perceptiondlm_ros.offline.bag_reading.metadata import FILE, StatedBag
+from perceptiondlm_ros.offline.bag_reading.sqlite_opening import beside
+from perceptiondlm_ros.offline.bag_reading.stored import ZSTD, StoredFile
 
 PACKED: Final = ".zstd"
 _SUFFIXES: Final = (".mcap", ".db3")
@@ -32,7 +34,7 @@ def stored(folder: Path) -> list[Path]:
     )
 
 
-def chosen(folder: Path, stated: Stated | None, lacking: list[str]) -> list[Path]:
+def chosen(folder: Path, stated: StatedBag | None, lacking: list[str]) -> list[Path]:
     """The files to read: those that metadata.yaml lists, and others that it doesn't.
 
     lacking: gets a sentence for each that is missing, is not listed or is left out.
@@ -84,14 +86,14 @@ def open_file(
         packed = _beginning(path).startswith(ZSTD)
         if packed:
             path = _unpacked(path, stack, lacking, step)
-        read = _counted_already if packed else step
+            step = _no_step  # the compressed bytes are counted already
         begin = _beginning(path)
-        opened: mcap_file.McapFile | sqlite_file.SqliteFile
-        if begin.startswith(mcap_file.MAGIC):
-            opened = mcap_file.McapFile(path, name, read)
-        elif begin == sqlite_file.MAGIC or (not begin and sqlite_file.beside(path, "-wal")):
-            opened = sqlite_file.SqliteFile(path, name)
-            read(path.stat().st_size)
+        opened: StoredFile
+        if begin.startswith(mcap_records.MAGIC):
+            opened = McapReader(path, name, step)
+        elif begin == sqlite_reader.MAGIC or (not begin and beside(path, "-wal")):
+            opened = sqlite_reader.SqliteReader(path, name)
+            step(path.stat().st_size)
         else:
             raise InputError(f"{name}: {_no_bag(begin)}")
     except OSError as error:
@@ -100,8 +102,8 @@ def open_file(
     return opened, packed
 
 
-def _counted_already(read: int) -> None:
-    """Of what was unpacked the compressed bytes count."""
+def _no_step(read: int) -> None:
+    pass
 
 
 def _unpacked(
@@ -131,7 +133,7 @@ def _unpacked(
 
 def _beginning(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(len(sqlite_file.MAGIC))
+        return file.read(len(sqlite_reader.MAGIC))
 
 
 def _no_bag(begin: bytes) -> str:

@@ -6,19 +6,18 @@ together, wherever in the bag they are.
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import numpy as np
 from rosbags.typesys.store import Typestore
 
-from perceptiondlm_ros.offline.bag import Bag
+from perceptiondlm_ros.offline.bag_reading.bag_reader import BagReader
 from perceptiondlm_ros.offline.decoding import Decoder
 from perceptiondlm_ros.offline.definitions import DETECTIONS, IMAGE
-from perceptiondlm_ros.offline.indexed_topic import IndexedTopic, Unreadable
-from perceptiondlm_ros.offline.reading import IMAGE_TYPES, Topics, check_types
-from perceptiondlm_ros.offline.storage import CDR
+from perceptiondlm_ros.offline.frame_matching.indexed_topic import IndexedTopic, Unreadable
+from perceptiondlm_ros.offline.topics import IMAGE_TYPES, Topics, connections_of
 
 _NONE: Final = -1
 
@@ -43,7 +42,7 @@ class MatchTally:
 
 
 @dataclass(frozen=True)
-class Frame:
+class MatchedFrame:
     """An image and its detections, as messages.
 
     number: of the detections among all of the bag, in reading order, from 0.
@@ -51,18 +50,17 @@ class Frame:
     """
 
     number: int
+    log_ns: int
     detections: Any
     image: Any
     masks: Any = None
-    log_ns: int = 0
 
 
-class Frames:
+class MatchedFrames:
     """All frames of a bag, matched by stamp, in the order in which their detections were logged.
 
     Args:
         tolerance: largest difference between the stamps of an image and its detections, in seconds.
-        tally: where it is counted what became of the messages.
         step: called with 1 for each message that was read for its stamp.
 
     Raises:
@@ -71,69 +69,59 @@ class Frames:
 
     def __init__(
         self,
-        reader: Bag,
+        bag: BagReader,
         topics: Topics,
         tolerance: float,
         store: Typestore,
-        tally: MatchTally,
         step: Callable[[int], object] = lambda read: None,
     ) -> None:
+        self.tally = MatchTally()
         decoder = Decoder(store)
 
         def indexed(topic: str, *types: str) -> IndexedTopic:
-            chosen = [
-                connection
-                for connection in reader.connections
-                if connection.topic == topic
-                and connection.encoding == CDR
-                and connection.msgtype in types
-            ]
-            check_types(chosen, store)
-            return IndexedTopic(reader, chosen, decoder)
+            return IndexedTopic(bag, connections_of(bag, topic, types, store), decoder)
 
         self._detections = indexed(topics.detections, DETECTIONS)
         self._images = indexed(topics.image, *IMAGE_TYPES)
         self._masks = indexed(topics.masks, IMAGE) if topics.masks else None
-        self._index(reader, step, tally)
-        self._numbers = array("q")
-        self._of_image = array("q")
-        self._of_masks = array("q")
-        self._match(round(tolerance * 1e9), tally)
+        self._index(bag, step)
+        places = self._match(round(tolerance * 1e9))
+        self._places = np.fromiter(places, np.dtype((np.int64, 3)))  # few bytes a frame
 
     def __len__(self) -> int:
-        return len(self._numbers)
+        return len(self._places)
 
-    def read(self, known: Container[int] = ()) -> Iterator[Frame | None]:
+    def read(self, known: Container[int] = ()) -> Iterator[MatchedFrame | None]:
         """Each frame; None for those whose number is known, which are not read.
 
         Raises:
             InputError: the bag is damaged, or was changed meanwhile.
         """
-        for number, image, masks in zip(self._numbers, self._of_image, self._of_masks, strict=True):
+        for number, image, masks in map(np.ndarray.tolist, self._places):
             yield None if number in known else self._frame(number, image, masks)
 
-    def _frame(self, number: int, image: int, masks: int) -> Frame:
-        log_ns = max(self._detections.index.logs[number], self._images.index.logs[image])
-        ids = None
-        if self._masks is not None and masks != _NONE:
-            log_ns = max(log_ns, self._masks.index.logs[masks])
-            ids = self._masks.read(masks)
-        return Frame(number, self._detections.read(number), self._images.read(image), ids, log_ns)
+    def _frame(self, number: int, image: int, masks: int) -> MatchedFrame:
+        found = [(self._detections, number), (self._images, image)]
+        if self._masks and masks != _NONE:
+            found.append((self._masks, masks))
+        log_ns = max(topic.index.logs[place] for topic, place in found)
+        return MatchedFrame(number, log_ns, *(topic.read(place) for topic, place in found))
 
-    def _index(self, reader: Bag, step: Callable[[int], object], tally: MatchTally) -> None:
-        parts = [part for part in (self._detections, self._images, self._masks) if part]
-        connections = {c.id: c for part in parts for c in part.connections}
-        for connection, record in reader.records(connections.values()):
-            for part in parts:
-                if connection in part.connections:
-                    part.add(connection, record)
+    def _index(self, bag: BagReader, step: Callable[[int], object]) -> None:
+        topics = [topic for topic in (self._detections, self._images, self._masks) if topic]
+        connections = {c.id: c for topic in topics for c in topic.connections}
+        for connection, message in bag.messages(connections.values()):
+            for topic in topics:
+                if connection in topic.connections:
+                    topic.add(connection, message)
             step(1)
-        for part in parts:
-            if part.unreadable.count:
-                tally.unreadable[part.connections[0].topic] = part.unreadable
+        for topic in topics:
+            if topic.unreadable.count:
+                self.tally.unreadable[topic.connections[0].topic] = topic.unreadable
 
-    def _match(self, tolerance: int, tally: MatchTally) -> None:
-        detections, images = self._detections.index, self._images.index
+    def _match(self, tolerance: int) -> Iterator[tuple[int, int, int]]:
+        """Places of detections, their image and masks. tolerance: in ns."""
+        detections, images, tally = self._detections.index, self._images.index, self.tally
         tally.detections, tally.images = len(detections.logs), len(images.logs)
         tally.masks = len(self._masks.index.logs) if self._masks else 0
         for number, (stamp, log_ns) in enumerate(
@@ -151,9 +139,7 @@ class Frames:
             else:
                 tally.matched_nearest += 1
             masks = None
-            if self._masks is not None:
+            if self._masks:
                 masks = self._masks.index.find(stamp, log_ns, tolerance)
                 tally.masks_missing += masks is None
-            self._numbers.append(number)
-            self._of_image.append(image)
-            self._of_masks.append(_NONE if masks is None else masks)
+            yield number, image, _NONE if masks is None else masks

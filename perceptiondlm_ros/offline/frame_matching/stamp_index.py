@@ -29,21 +29,20 @@ class StampIndex:
     def __init__(self) -> None:
         self.stamps = array("q")
         self.logs = array("q")
-        self._unreadable = array("q")
+        self._unreadable: set[int] = set()
         self._unset = array("q")
 
     def add(self, stamp: int | None, log_ns: int) -> None:
         """The next message. stamp: None: it can't be read, and is matched with nothing."""
         if stamp is None:
-            self._unreadable.append(len(self.logs))
+            self._unreadable.add(len(self.logs))
         elif stamp == UNSET:
             self._unset.append(len(self.logs))
         self.stamps.append(UNSET if stamp is None else stamp)
         self.logs.append(min(log_ns, LATEST))
 
     def is_readable(self, place: int) -> bool:
-        found = np.searchsorted(self._unreadable, place)
-        return found == len(self._unreadable) or self._unreadable[found] != place
+        return place not in self._unreadable
 
     def first_logged_with(self, place: int) -> int:
         """The first place with the log time of this one."""

@@ -15,8 +15,8 @@ from perceptiondlm_ros.messages.descriptions import description_values
 from perceptiondlm_ros.messages.images import decode_image
 from perceptiondlm_ros.messages.regions import RegionSettings, frame_regions
 from perceptiondlm_ros.offline.definitions import DESCRIPTIONS
-from perceptiondlm_ros.offline.frames import Frame
-from perceptiondlm_ros.offline.journal import Described
+from perceptiondlm_ros.offline.frame_matching.matched_frames import MatchedFrame
+from perceptiondlm_ros.offline.journal import CaptionedFrame
 
 if TYPE_CHECKING:
     from perceptiondlm_ros.captioner import Caption
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _FRESH: Final = 0  # RegionDescription.FRESH: no caption is used again here
 
 
-class Describes(Protocol):
+class BagCaptioner(Protocol):
     """What is needed of a Captioner."""
 
     @property
@@ -36,12 +36,12 @@ class Describes(Protocol):
     ) -> list[Caption]: ...
 
 
-class Describer:
+class FrameCaptioner:
     """Captions one frame after the other, every region of each."""
 
     def __init__(
         self,
-        captioner: Describes,
+        captioner: BagCaptioner,
         settings: RegionSettings,
         prompt: str | None,
         store: Typestore,
@@ -53,7 +53,7 @@ class Describer:
         self._store = store
         self._significant_bits = significant_bits
 
-    def describe(self, frame: Frame) -> Described:
+    def caption(self, frame: MatchedFrame) -> CaptionedFrame:
         """The frame's descriptions. An image that can't be read drops its regions, counted.
 
         Raises:
@@ -63,41 +63,39 @@ class Describer:
         try:
             decoded = decode_image(frame.image, self._significant_bits)
         except InputError as error:
-            return self._described(frame, [], Counter({f"on unreadable images ({error})": total}))
-        pixels = decoded.pixels
-        height, width = pixels.shape[:2]
+            return self._captioned(frame, [], Counter({f"on unreadable images ({error})": total}))
+        height, width = decoded.pixels.shape[:2]
         regions = frame_regions(frame, width, height, self._settings)
         captions = []
         if regions.kept:
             shapes = [region.shape for region in regions.kept]
-            captions = self._captioner.describe(pixels, shapes, self._prompt)
+            captions = self._captioner.describe(decoded.pixels, shapes, self._prompt)
         stamp = frame.image.header.stamp
         described = [
             description_values(region, caption, stamp) | {"source": _FRESH}
             for region, caption in zip(regions.kept, captions, strict=True)
         ]
-        dropped = regions.dropped + regions.unwanted
-        return self._described(frame, described, dropped, decoded.low_bits)
+        return self._captioned(
+            frame, described, regions.dropped + regions.unwanted, decoded.low_bits
+        )
 
-    def _described(
+    def _captioned(
         self,
-        frame: Frame,
+        frame: MatchedFrame,
         regions: list[dict[str, Any]],
         dropped: Counter[str],
         low_bits: int = 0,
-    ) -> Described:
-        types = self._store.types
-        one: Any = types["perceptiondlm_ros/msg/RegionDescription"]
-        all_of_them: Any = types[DESCRIPTIONS]
-        duration: Any = types["builtin_interfaces/msg/Duration"]
-        message = all_of_them(
+    ) -> CaptionedFrame:
+        types: dict[str, Any] = self._store.types
+        description = types["perceptiondlm_ros/msg/RegionDescription"]
+        message = types[DESCRIPTIONS](
             header=frame.image.header,
-            regions=[one(**values) for values in regions],
+            regions=[description(**values) for values in regions],
             dropped=len(frame.detections.detections) - len(regions),
             model=self._captioner.name,
-            latency=duration(sec=0, nanosec=0),  # nothing is published
+            latency=types["builtin_interfaces/msg/Duration"](0, 0),  # nothing is published
         )
-        return Described(
+        return CaptionedFrame(
             number=frame.number,
             log_ns=frame.log_ns,
             message=bytes(self._store.serialize_cdr(message, DESCRIPTIONS)),

@@ -7,7 +7,7 @@ new bag.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path, PurePath
 from typing import Any, Final
@@ -16,7 +16,7 @@ from rosbags.interfaces import QosDurability, QosHistory, QosLiveliness, QosReli
 from ruamel.yaml import YAML
 
 from perceptiondlm_ros.errors import InputError
-from perceptiondlm_ros.offline.storage import Connection
+from perceptiondlm_ros.offline.bag_reading.stored import Connection
 
 FILE: Final = "metadata.yaml"
 _NEWEST: Final = 9
@@ -35,31 +35,23 @@ Profile = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class StatedTopic:
-    """What metadata.yaml says of a topic."""
+class StatedBag:
+    """What metadata.yaml says of a bag.
 
-    topic: str
-    msgtype: str
-    encoding: str
-    digest: str
-    qos: list[Profile]
-    count: int
-
-
-@dataclass(frozen=True)
-class Stated:
-    """What metadata.yaml says of a bag. counts: messages by file, where it tells."""
+    topics: as connections, without definitions. counts: messages by file, where it tells.
+    custom: whether there is something of the user's own.
+    """
 
     storage: str
     files: tuple[str, ...]
     count: int
-    topics: tuple[StatedTopic, ...]
-    compression_mode: str = ""
-    counts: dict[str, int] = field(default_factory=dict)
-    custom: bool = False
+    topics: tuple[Connection, ...]
+    compression_mode: str
+    counts: dict[str, int]
+    custom: bool
 
 
-def read_metadata(path: Path) -> Stated:
+def read_metadata(path: Path) -> StatedBag:
     """What a metadata.yaml says.
 
     Raises:
@@ -75,7 +67,7 @@ def read_metadata(path: Path) -> Stated:
         raise InputError(f"{path.name} is damaged or not that of a bag: {told}") from error
 
 
-def _stated(said: dict[str, Any]) -> Stated:
+def _stated(said: dict[str, Any]) -> StatedBag:
     version = _typed(said, int, "version")
     if not 1 <= version <= _NEWEST:
         raise ValueError(f"its version is {version}; known here are 1 to {_NEWEST}")
@@ -84,31 +76,34 @@ def _stated(said: dict[str, Any]) -> Stated:
         raise ValueError(f"its compression_mode is {mode!r}")
     if mode in ("file", "message") and said.get("compression_format") != "zstd":
         raise ValueError(f"its compression_format is {said.get('compression_format')!r}, not zstd")
-    files = [PurePath(_typed(name, str)).name for name in _typed(said, list, "relative_file_paths")]
-    return Stated(
+    return StatedBag(
         storage=_typed(said, str, "storage_identifier"),
-        files=tuple(files),
+        files=tuple(map(_file_name, _typed(said, list, "relative_file_paths"))),
         count=_typed(said, int, "message_count"),
         topics=tuple(map(_topic, _typed(said, list, "topics_with_message_count"))),
         compression_mode="" if mode == "none" else mode,
         counts={
-            PurePath(_typed(file, str, "path")).name: _typed(file, int, "message_count")
+            _file_name(_typed(file, str, "path")): _typed(file, int, "message_count")
             for file in _typed(said, list, "files", [])
         },
         custom=bool(said.get("custom_data")),
     )
 
 
-def _topic(entry: object) -> StatedTopic:
+def _file_name(path: object) -> str:
+    return PurePath(_typed(path, str)).name
+
+
+def _topic(entry: object) -> Connection:
     said = _typed(_typed(entry, dict), dict, "topic_metadata")
-    qos = said.get("offered_qos_profiles") or ""
-    return StatedTopic(
+    return Connection(
+        id=0,
         topic=_typed(said, str, "name"),
         msgtype=_typed(said, str, "type"),
         encoding=_typed(said, str, "serialization_format"),
         digest=_typed(said, str, "type_description_hash", ""),
-        qos=profiles(qos),
-        count=_typed(entry, int, "message_count"),
+        qos=qos_text(said.get("offered_qos_profiles") or ""),
+        msgcount=_typed(entry, int, "message_count"),
     )
 
 
@@ -154,35 +149,33 @@ def _profile(entry: object) -> Profile:
     return found
 
 
-def qos_text(said: str) -> str:
+def qos_text(said: str | list[Any]) -> str:
     """Profiles in the form that is written here; text that has it already stays as it is.
 
     Raises:
         ValueError: they are damaged, or name something unknown.
     """
     read = profiles(said)
-    plain = YAML(typ="safe").load(said) or []
-    if all(isinstance(entry[name], int) for entry in plain for name in _NAMED):
-        return said
-    text = StringIO()
-    YAML(typ="safe").dump(read, text)
-    return text.getvalue().strip()
+    if isinstance(said, str):
+        plain = YAML(typ="safe").load(said) or []
+        if all(isinstance(entry[name], int) for entry in plain for name in _NAMED):
+            return said
+    return _yaml(read).strip()
 
 
 def metadata_text(
     storage: str,
     file: str,
-    connections: Sequence[tuple[Connection, int]],
+    connections: Sequence[Connection],
     first_ns: int,
     last_ns: int,
     compression_mode: str,
 ) -> str:
-    """A metadata.yaml for a bag of one file. connections: each with its number of messages."""
-    count = sum(number for _, number in connections)
+    """A metadata.yaml for a bag of one file."""
     when = {
         "starting_time": {"nanoseconds_since_epoch": first_ns},
         "duration": {"nanoseconds": last_ns - first_ns},
-        "message_count": count,
+        "message_count": sum(connection.msgcount for connection in connections),
     }
     told = {
         "version": WRITTEN,
@@ -198,9 +191,9 @@ def metadata_text(
                     "offered_qos_profiles": connection.qos,
                     "type_description_hash": connection.digest,
                 },
-                "message_count": number,
+                "message_count": connection.msgcount,
             }
-            for connection, number in connections
+            for connection in connections
         ],
         "compression_format": "zstd" if compression_mode else "",
         "compression_mode": compression_mode,
@@ -208,8 +201,11 @@ def metadata_text(
         "custom_data": None,
         "ros_distro": "unknown",
     }
-    yaml = YAML(typ="safe")
-    yaml.default_flow_style = False
-    text = StringIO()
-    yaml.dump({_TOP: told}, text)
+    return _yaml({_TOP: told}, flow=False)
+
+
+def _yaml(value: object, flow: bool | None = None) -> str:
+    yaml, text = YAML(typ="safe"), StringIO()
+    yaml.default_flow_style = flow
+    yaml.dump(value, text)
     return text.getvalue()

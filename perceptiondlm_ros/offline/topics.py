@@ -1,30 +1,29 @@
-"""A bag that is to be captioned: opens it, settles which of its topics to take."""
+"""Which topics of a bag are captioned, and whether their messages can be read."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from rosbags.typesys.store import Typestore
 
 from perceptiondlm_ros.errors import InputError
-from perceptiondlm_ros.offline.bag import Bag
+from perceptiondlm_ros.offline.bag_reading.bag_reader import BagReader
+from perceptiondlm_ros.offline.bag_reading.stored import CDR, Connection
 from perceptiondlm_ros.offline.definitions import (
     COMPRESSED_IMAGE,
     DETECTIONS,
     IMAGE,
     type_hash,
 )
-from perceptiondlm_ros.offline.storage import CDR, Connection
 
 IMAGE_TYPES: Final = (IMAGE, COMPRESSED_IMAGE)
 
 
 @dataclass(frozen=True)
 class Topics:
-    """The topics of a bag that are read, and the one that is added."""
+    """The topics of a bag that are read, and the one that is added. masks: None: there are none."""
 
     image: str
     detections: str
@@ -36,26 +35,8 @@ class Topics:
         return {self.image, self.detections} | ({self.masks} if self.masks else set())
 
 
-def opened(
-    path: Path, partial: bool = False, step: Callable[[int], object] = lambda read: None
-) -> Bag:
-    """The bag, open; use it with `with`. All of it was read once when this returns.
-
-    Args:
-        partial: take what can be read; `Bag.lacking` says what can't.
-        step: is called with the number of bytes that were read.
-
-    Raises:
-        InputError: there is none, nothing of it can be read or, unless `partial`, not all of it.
-    """
-    try:
-        return Bag(path, partial, step)
-    except (InputError, OSError) as error:
-        raise InputError(f"bag {path}: {error}") from error
-
-
 def choose_topics(
-    reader: Bag,
+    bag: BagReader,
     image: str | None,
     detections: str | None,
     descriptions: str,
@@ -67,44 +48,59 @@ def choose_topics(
         InputError: a topic isn't there or isn't of its type; several, or none, could be meant; or
             the bag has descriptions of this name already.
     """
-    if descriptions in {connection.topic for connection in reader.connections}:
+    if descriptions in {connection.topic for connection in bag.connections}:
         raise InputError(
             f"--descriptions: the bag has a topic {descriptions} already; name another one"
         )
-    return Topics(
-        image=_choose(reader, "--image", image, IMAGE_TYPES),
-        detections=_choose(reader, "--detections", detections, (DETECTIONS,)),
-        descriptions=descriptions,
-        masks=_choose(reader, "--masks", masks, (IMAGE,)) if masks else None,
-    )
+    try:
+        return Topics(
+            image=_choose(bag, "--image", image, IMAGE_TYPES),
+            detections=_choose(bag, "--detections", detections, (DETECTIONS,)),
+            descriptions=descriptions,
+            masks=_choose(bag, "--masks", masks, (IMAGE,)) if masks else None,
+        )
+    except InputError as error:
+        raise InputError(f"{error}{bag.losses}") from error
 
 
-def check_types(connections: Collection[Connection], store: Typestore) -> None:
-    """Whether messages of these connections can be read with the store's types.
+def connections_of(
+    bag: BagReader, topic: str, types: Collection[str], store: Typestore
+) -> list[Connection]:
+    """The connections of a topic that have one of these types.
 
     Raises:
-        InputError: they were recorded with other definitions.
+        InputError: they were recorded with other definitions than the store's.
     """
-    for connection in connections:
+    found = [
+        connection
+        for connection in bag.connections
+        if connection.topic == topic and _is_of(connection, types)
+    ]
+    for connection in found:
         digest = type_hash(connection)
         if digest and digest != store.hash_rihs01(connection.msgtype):
             raise InputError(
-                f"{connection.topic}: its {connection.msgtype} has other fields than the one that "
-                "is known here (vision_msgs 4, of Humble and newer); convert the bag first"
+                f"{topic}: its {connection.msgtype} has other fields than the one that is known "
+                "here (vision_msgs 4, of Humble and newer); convert the bag first"
             )
+    return found
 
 
-def _choose(reader: Bag, option: str, given: str | None, types: tuple[str, ...]) -> str:
+def _is_of(connection: Connection, types: Collection[str]) -> bool:
+    return connection.msgtype in types and connection.encoding == CDR
+
+
+def _choose(bag: BagReader, option: str, given: str | None, types: tuple[str, ...]) -> str:
     fitting: dict[str, int] = {}
-    for connection in reader.connections:
-        if connection.msgtype in types and connection.encoding == CDR:
+    for connection in bag.connections:
+        if _is_of(connection, types):
             counted = fitting.get(connection.topic, 0) + connection.msgcount
             fitting[connection.topic] = counted
     kind = " or ".join(name.replace("/msg/", "/") for name in types)
     told = ", ".join(f"{topic} ({count})" for topic, count in sorted(fitting.items()))
     if given is not None:
         if given not in fitting:
-            named = ", ".join(sorted(_named(c) for c in reader.connections if c.topic == given))
+            named = ", ".join(sorted(_named(c) for c in bag.connections if c.topic == given))
             raise InputError(
                 f"{option}: the bag has no topic {given} of {kind}; there is "
                 f"{told or named or 'none'}"
@@ -115,14 +111,14 @@ def _choose(reader: Bag, option: str, given: str | None, types: tuple[str, ...])
         return filled[0]
     if filled:
         raise InputError(f"{option}: the bag has several topics of {kind}; name one of {told}")
-    others = sorted({_named(c) for c in reader.connections if c.msgcount})
-    if any(connection.encoding == "ros1" for connection in reader.connections):
+    others = ", ".join(sorted({_named(c) for c in bag.connections if c.msgcount}))
+    if any(connection.encoding == "ros1" for connection in bag.connections):
         raise InputError(
             f"{option}: the bag was recorded with ROS 1; convert the .bag that it was made from "
-            f"with rosbags-convert. It has {', '.join(others)}"
+            f"with rosbags-convert. It has {others}"
         )
     raise InputError(
-        f"{option}: the bag has no messages of {kind}; it has {', '.join(others) or 'none at all'}"
+        f"{option}: the bag has no messages of {kind}; it has {others or 'none at all'}"
     )
 
 

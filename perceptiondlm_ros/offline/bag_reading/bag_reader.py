@@ -1,7 +1,7 @@
 """A bag as its files hold it; what metadata.yaml says is held against them.
 
 Nothing is read in part without a word: whatever can't be read, or is not what metadata.yaml or the
-files say that they hold, is an error, or else a sentence in `Bag.lacking`.
+files say that they hold, is an error, or else a sentence in `BagReader.lacking`.
 """
 
 from __future__ import annotations
@@ -10,22 +10,27 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from perceptiondlm_ros.errors import InputError
-from perceptiondlm_ros.offline.bag_files import chosen, open_file, stored
-from perceptiondlm_ros.offline.differences import differences
-from perceptiondlm_ros.offline.metadata import FILE, Stated, profiles, read_metadata
-from perceptiondlm_ros.offline.storage import (
+from perceptiondlm_ros.offline.bag_reading.bag_files import chosen, open_file, stored
+from perceptiondlm_ros.offline.bag_reading.metadata import (
+    FILE,
+    StatedBag,
+    qos_text,
+    read_metadata,
+)
+from perceptiondlm_ros.offline.bag_reading.metadata_check import differences
+from perceptiondlm_ros.offline.bag_reading.stored import (
     CDR,
     ZSTD,
-    Attachment,
     Connection,
-    Notes,
-    Record,
+    Extra,
     StoredFile,
+    StoredMessage,
     merged,
 )
 
@@ -36,8 +41,15 @@ _LOOKED_AT: Final = 99
 """Messages of a file by which it is found out whether they are compressed, even if one is not."""
 
 
-class Bag:
-    """Use it with `with`.
+class BagReader:
+    """A bag, open; use it with `with`. All of it was read once when it is made.
+
+    Args:
+        partial: read what can be read.
+        step: is called with the bytes that were read.
+
+    Raises:
+        InputError: it is no bag, nothing of it can be read or, unless `partial`, not all of it.
 
     path: as it was given. kind: of storage, "mcap" or "sqlite3".
     connections: of all files; those that offer the same are one.
@@ -51,35 +63,35 @@ class Bag:
     def __init__(
         self, path: Path, partial: bool = False, step: Callable[[int], object] = lambda read: None
     ) -> None:
-        """partial: read what can be read. step: is called with the bytes that were read.
-
-        Raises:
-            InputError: it is no bag, nothing of it can be read or, unless `partial`, not all of it.
-        """
         self.path = path
         self.lacking: list[str] = []
         self.notes: list[str] = []
         self.compression_mode = ""
         self._partial = partial
-        self._step = step
         self._stack = ExitStack()
-        self._files: list[StoredFile] = []
-        self._names: list[str] = []
+        self._files: dict[str, StoredFile] = {}
         try:
-            self._open()
-        except BaseException:
+            self._open(step)
+        except BaseException as error:
             self._stack.close()
+            if isinstance(error, (InputError, OSError)):
+                raise InputError(f"bag {path}: {error}") from error
             raise
 
-    def __enter__(self) -> Bag:
+    def __enter__(self) -> BagReader:
         return self
 
     def __exit__(self, *unused: object) -> None:
         self._stack.close()
 
+    def count(self, topics: Collection[str] = ()) -> int:
+        """Messages of these topics; of all if none is given."""
+        return sum(c.msgcount for c in self.connections if not topics or c.topic in topics)
+
     @property
-    def message_count(self) -> int:
-        return sum(connection.msgcount for connection in self.connections)
+    def losses(self) -> str:
+        """What may be why something is not in the bag, to be added to a sentence."""
+        return f". The bag is not whole: {'; '.join(self.lacking)}" if self.lacking else ""
 
     @property
     def foreign(self) -> list[str]:
@@ -90,11 +102,11 @@ class Bag:
             if c.encoding != CDR and c.msgcount
         )
 
-    def records(
+    def messages(
         self,
         connections: Collection[Connection] = (),
         start: int | None = None,
-    ) -> Iterator[tuple[Connection, Record]]:
+    ) -> Iterator[tuple[Connection, StoredMessage]]:
         """Messages in the order of their log times, with the data as it is stored.
 
         Args:
@@ -104,28 +116,26 @@ class Bag:
         Raises:
             InputError: the bag was changed since it was opened.
         """
-        wanted = {connection.id for connection in connections or self.connections}
+        known = {connection.id: connection for connection in connections or self.connections}
 
-        def opened(number: int) -> Iterator[Record]:
-            numbers = self._numbers[number]
-            chosen = {inner for inner, outer in numbers.items() if outer in wanted}
-            for record in self._files[number].records(chosen, start):
-                yield record._replace(connection=numbers[record.connection])
+        def opened(file: StoredFile, ids: dict[int, int]) -> Iterator[StoredMessage]:
+            wanted = {inner for inner, outer in ids.items() if outer in known}
+            for message in file.messages(wanted, start):
+                yield message._replace(connection=ids[message.connection])
 
-        known = {connection.id: connection for connection in self.connections}
-        for record in merged(
-            (file.start_ns, lambda number=number: opened(number))  # type: ignore[misc]
-            for number, file in enumerate(self._files)
+        for message in merged(
+            (file.start_ns, partial(opened, file, ids))
+            for file, ids in zip(self._files.values(), self._ids, strict=True)
             if start is None or file.end_ns >= start
         ):
-            yield known[record.connection], record
+            yield known[message.connection], message
 
-    def extras(self) -> Iterator[Attachment | Notes]:
-        """Attachments and notes of MCAP files."""
-        for file in self._files:
+    def extras(self) -> Iterator[Extra]:
+        """Attachments and metadata of MCAP files."""
+        for file in self._files.values():
             yield from file.extras()
 
-    def _open(self) -> None:
+    def _open(self, step: Callable[[int], object]) -> None:
         stated = None
         if self.path.is_dir():
             stated = self._metadata()
@@ -135,18 +145,15 @@ class Bag:
         else:
             raise InputError("there is no such file or folder")
         for path in paths:
-            self._add(path)
+            self._add(path, step)
         if not self._files:
             raise InputError("; ".join(self.lacking) or "there is no file of a bag in it")
         self._merge()
-        if not self.compression_mode and any(map(_compresses_messages, self._files)):
-            self.compression_mode = "message"
-        self._test_qos()
         if stated:
             self._compare(stated)
         self._complain()
 
-    def _metadata(self) -> Stated | None:
+    def _metadata(self) -> StatedBag | None:
         path = self.path / FILE
         if not path.exists():
             inside = stored(self.path)
@@ -165,60 +172,66 @@ class Bag:
         self._complain()
         return None
 
-    def _add(self, path: Path) -> None:
+    def _add(self, path: Path, step: Callable[[int], object]) -> None:
         try:
-            file, packed = open_file(path, self._stack, self.lacking, self._step)
+            file, packed = open_file(path, self._stack, self.lacking, step)
         except InputError as error:
             self.lacking.append(str(error))
             return
-        if self._files and file.kind != self._files[0].kind:
+        first, kind = next(((n, f.kind) for n, f in self._files.items()), ("", file.kind))
+        if file.kind != kind:
             self.lacking.append(
-                f"{path.name}: its storage is {file.kind}, that of {self._names[0]} is "
-                f"{self._files[0].kind}, and a bag can have one only"
+                f"{path.name}: its storage is {file.kind}, that of {first} is {kind}, and a bag "
+                "can have one only"
             )
             return
         if packed:
             self.compression_mode = "file"
         self.lacking += file.lacking
         self.notes += file.notes
-        self._files.append(file)
-        self._names.append(path.name)
+        self._files[path.name] = file
 
     def _merge(self) -> None:
         """One connection for all that offer the same, in whichever file."""
         known: dict[Connection, int] = {}
         counts: Counter[int] = Counter()
-        self._numbers: list[dict[int, int]] = []
-        for file in self._files:
-            numbers: dict[int, int] = {}
+        self._ids: list[dict[int, int]] = []  # of the bag's connections by those of each file
+        for file in self._files.values():
+            ids: dict[int, int] = {}
             for connection in file.connections:
                 number = known.setdefault(connection.offer, len(known) + 1)
-                numbers[connection.id] = number
+                ids[connection.id] = number
                 counts[number] += connection.msgcount
-            self._numbers.append(numbers)
+            self._ids.append(ids)
         self.connections = [
-            replace(offer, id=number, msgcount=counts[number]) for offer, number in known.items()
+            replace(offer, id=number, qos=self._qos(offer), msgcount=counts[number])
+            for offer, number in known.items()
         ]
-        filled = [file for file in self._files if any(c.msgcount for c in file.connections)]
+        files = self._files.values()
+        filled = [file for file in files if any(c.msgcount for c in file.connections)]
         self.start_time = min((file.start_ns for file in filled), default=0)
         self.end_time = max((file.end_ns + 1 for file in filled), default=0)
-        self.kind = self._files[0].kind
-        self.chunk_compression = next((f.compression for f in self._files if f.compression), "")
+        self.kind = next(file.kind for file in files)
+        self.chunk_compression = next((f.compression for f in files if f.compression), "")
+        if not self.compression_mode and any(map(_compresses_messages, files)):
+            self.compression_mode = "message"
 
-    def _test_qos(self) -> None:
-        for connection in self.connections:
-            if connection.encoding == CDR:
-                try:
-                    profiles(connection.qos)
-                except ValueError as error:
-                    self.lacking.append(f"{connection.topic}: {error}; they are left out")
+    def _qos(self, connection: Connection) -> str:
+        """What it offers in the form that is written, without profiles that can't be read."""
+        if connection.encoding != CDR:
+            return connection.qos
+        try:
+            return qos_text(connection.qos)
+        except ValueError as error:
+            self.lacking.append(f"{connection.topic}: {error}; they are left out")
+            return ""
 
-    def _compare(self, stated: Stated) -> None:
+    def _compare(self, stated: StatedBag) -> None:
         if stated.custom:
             self.notes.append(f"custom_data of {FILE} is not copied")
         counts = {
             name: sum(connection.msgcount for connection in file.connections)
-            for name, file in zip(self._names, self._files, strict=True)
+            for name, file in self._files.items()
         }
         self.lacking += differences(
             stated, self.kind, self.compression_mode, counts, self.connections
@@ -238,5 +251,5 @@ class Bag:
 def _compresses_messages(file: StoredFile) -> bool:
     """Whether most messages of CDR are compressed one by one."""
     cdr = [connection.id for connection in file.connections if connection.encoding == CDR]
-    first = [record.data.startswith(ZSTD) for record in islice(file.records(cdr), _LOOKED_AT)]
+    first = [message.data.startswith(ZSTD) for message in islice(file.messages(cdr), _LOOKED_AT)]
     return 2 * sum(first) > len(first)

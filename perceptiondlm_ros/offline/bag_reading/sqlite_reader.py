@@ -1,0 +1,256 @@
+"""An SQLite file of a bag, with what its recorder left in the write-ahead log beside it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import apsw
+
+from perceptiondlm_ros.errors import InputError
+from perceptiondlm_ros.offline.bag_reading.sqlite_opening import beside, is_cut, open_database
+from perceptiondlm_ros.offline.bag_reading.stored import (
+    Connection,
+    Definition,
+    Extra,
+    StoredMessage,
+)
+from perceptiondlm_ros.offline.bag_reading.write_ahead_log import left_out
+
+MAGIC: Final = b"SQLite format 3\0"
+
+_EARLIEST: Final = -(1 << 63)
+_SHAPE: Final = "typeof(timestamp) = 'integer' AND typeof(data) = 'blob'"
+_TOPIC: Final = ("name", "type", "serialization_format")
+_NEWER: Final = ("offered_qos_profiles", "type_description_hash")
+"""Columns of topics: those that every recorder writes, and those that older ones don't."""
+
+
+class _Row(NamedTuple):
+    log_ns: int
+    id: int
+    topic: int
+
+
+class SqliteReader:
+    """An SQLite file, open; see `StoredFile`.
+
+    Args:
+        name: what messages call the file.
+
+    Raises:
+        InputError: it is no bag, or nothing of it can be read.
+    """
+
+    kind = "sqlite3"
+    compression = ""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._name = name
+        self._stack = ExitStack()
+        self._rescued: list[_Row] | None = None  # of a damaged database, what can be read
+        self.lacking: list[str] = []
+        self.notes: list[str] = []
+        try:
+            with self._guarded():
+                if is_cut(path):
+                    self._lacks("it ends in the middle of a page: it was cut off")
+                if log := beside(path, "-wal"):
+                    self._test_log(log)
+                self._database = open_database(path, self._stack)
+                self._survey()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def messages(
+        self, wanted: Collection[int], start: int | None = None
+    ) -> Iterator[StoredMessage]:
+        with self._guarded():
+            for row in self._rows(wanted, _EARLIEST if start is None else start):
+                yield StoredMessage(row.topic, row.log_ns, self._data(row.id), row.log_ns)
+
+    def extras(self) -> Iterator[Extra]:
+        return iter(())
+
+    def _rows(self, wanted: Collection[int], start: int) -> Iterator[_Row]:
+        if self._rescued is not None:
+            for row in self._rescued:
+                if row.topic in wanted and start <= row.log_ns:
+                    yield row
+            return
+        # The data is fetched apart, so that sorting doesn't hold it.
+        yield from map(
+            _Row._make,
+            self._database.execute(
+                "SELECT timestamp, id, topic_id FROM messages WHERE timestamp >= ? "
+                f"AND topic_id IN ({','.join('?' * len(wanted))}) AND {_SHAPE} "
+                "ORDER BY timestamp, id",
+                (start, *wanted),
+            ),
+        )
+
+    def _data(self, row: int) -> bytes:
+        ((data,),) = self._all("SELECT data FROM messages WHERE id = ?", row)
+        return bytes(data)
+
+    def _test_log(self, log: Path) -> None:
+        left = left_out(log)
+        if left.damaged:
+            self.lacking.append(
+                f"{log.name}: its last pages ({left.damaged}) are damaged or cut off, and with "
+                "them the messages that they hold"
+            )
+        if left.unfinished:
+            self.notes.append(
+                f"{log.name}: its last pages ({left.unfinished}) are of messages that the recorder "
+                "had not finished writing"
+            )
+
+    def _survey(self) -> None:
+        """Read what the database says of its topics, and count its messages."""
+        tables, fault = self._tables()
+        if not {"messages", "topics"} <= tables:
+            raise InputError(
+                f"{self._name}: it is an SQLite database, but no bag: it has no tables messages "
+                "and topics"
+            )
+        if fault := fault or self._fault():
+            self._rescued = sorted(self._rescue())
+            self._lacks(
+                f"the database is damaged ({_in_a_line(fault)}); "
+                "`sqlite3 FILE .recover` may get more out of it"
+            )
+        counts = self._count()
+        self.connections = self._connections("message_definitions" in tables, counts)
+        known = {connection.id for connection in self.connections}
+        if stray := sum(number for topic, number in counts.items() if topic not in known):
+            self._lacks(f"messages of no topic of the file: {stray}")
+
+    def _tables(self) -> tuple[set[str], str]:
+        """Their names, and what is wrong with the database."""
+        query, fault = "SELECT name FROM sqlite_master", ""
+        try:
+            rows = self._all(query)
+        except apsw.CorruptError as error:
+            fault = str(error)
+            # So SQLite takes a file that is shorter than it should be. Nothing can be written.
+            self._database.execute("PRAGMA writable_schema = ON")
+            rows = self._all(query)
+        return {name for (name,) in rows}, fault
+
+    def _fault(self) -> str:
+        """What is wrong with the database by its own check; empty if nothing is."""
+        try:
+            told = [str(text) for (text,) in self._all("PRAGMA integrity_check(1)")]
+        except apsw.Error as error:
+            return str(error)
+        return next((text for text in told if text != "ok"), "")
+
+    def _count(self) -> dict[int, int]:
+        """Messages by the id of their topic. Finds the first and the last log time on the way."""
+        times: list[int] = []
+        counts: Counter[int] = Counter()
+        if self._rescued is not None:
+            counts.update(row.topic for row in self._rescued)
+            times = [row.log_ns for row in self._rescued]
+        else:
+            for topic, number, first, last in self._all(
+                "SELECT topic_id, count(*), min(timestamp), max(timestamp) FROM messages "
+                f"WHERE {_SHAPE} GROUP BY topic_id"
+            ):
+                counts[topic] = number
+                times += [first, last]
+            ((every,),) = self._all("SELECT count(*) FROM messages")
+            if odd := every - counts.total():
+                self._lacks(f"messages without a time or data: {odd}")
+        self.start_ns, self.end_ns = min(times, default=0), max(times, default=0)
+        return counts
+
+    def _rescue(self) -> set[_Row]:
+        """The rows of a damaged table that can be read, from its beginning and from its end."""
+        found: set[_Row] = set()
+        for order in ("ASC", "DESC"):
+            try:
+                for row in self._database.execute(
+                    "SELECT timestamp, id, topic_id FROM messages NOT INDEXED "
+                    f"WHERE {_SHAPE} ORDER BY id {order}"
+                ):
+                    if self._has_data(row[1]):
+                        found.add(_Row._make(row))
+            except apsw.Error:
+                continue  # what comes after it can't be reached from this side
+            break
+        return found
+
+    def _has_data(self, row: int) -> bool:
+        try:
+            self._data(row)
+        except (apsw.Error, ValueError):
+            return False
+        return True
+
+    def _connections(self, have_definitions: bool, counts: dict[int, int]) -> list[Connection]:
+        there = {row[1] for row in self._all("PRAGMA table_info(topics)")}
+        missing = {*_TOPIC, *_NEWER} - there
+        if missing & set(_TOPIC) or (missing and there - {"id", *_TOPIC, *_NEWER}):
+            raise ValueError(f"its topics have the columns {', '.join(sorted(there))}")
+        columns = [name if name in there else "''" for name in (*_TOPIC, *_NEWER)]
+        definitions: dict[str, Definition] = {}
+        if have_definitions:
+            for row in self._all(
+                "SELECT topic_type, encoding, encoded_message_definition FROM message_definitions "
+                "ORDER BY id"
+            ):
+                kind, encoding, text = map(_text, row)
+                definitions.setdefault(kind, Definition(encoding, text.encode()))
+        return [
+            Connection(
+                id=number,
+                topic=_text(name),
+                msgtype=_text(kind),
+                encoding=_text(encoding),
+                definition=definitions.get(kind),
+                qos=_text(qos),
+                digest=_text(digest),
+                msgcount=counts.get(number, 0),
+            )
+            for number, name, kind, encoding, qos, digest in self._all(
+                f"SELECT id, {', '.join(columns)} FROM topics ORDER BY id"
+            )
+        ]
+
+    def _all(self, query: str, *values: int) -> list[tuple[Any, ...]]:
+        return list(self._database.execute(query, values))
+
+    def _lacks(self, sentence: str) -> None:
+        self.lacking.append(f"{self._name}: {sentence}")
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Turns whatever is raised on a file that can't be read into an InputError."""
+        try:
+            yield
+        except InputError:
+            raise
+        except (apsw.Error, ValueError, TypeError, MemoryError) as error:
+            told = _in_a_line(str(error)) or type(error).__name__
+            raise InputError(f"{self._name}: the database can't be read: {told}") from error
+        except OSError as error:
+            raise InputError(f"{self._name}: can't be copied or read: {error}") from error
+
+
+def _in_a_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} stands where a name or a text should")
+    return value

@@ -1,0 +1,122 @@
+"""What the files of a bag have in common, whatever their kind: topics, messages, their order."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
+
+from mcap.records import Attachment, Metadata
+
+CDR: Final = "cdr"
+"""The encoding of ROS 2 messages."""
+
+ZSTD: Final = b"\x28\xb5\x2f\xfd"
+"""What everything that is compressed with Zstandard begins with; no CDR does."""
+
+Extra: TypeAlias = Attachment | Metadata
+"""A file, or named texts, inside an MCAP file."""
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A schema: how it is written (ros2msg, jsonschema, ...), and its text or bytes."""
+
+    encoding: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A topic as one publisher offered it.
+
+    encoding: of its messages; only "cdr" is read here, others are copied.
+    definition: of its type; None where the file has none.
+    digest: RIHS01 hash of the type; empty where the file has none.
+    qos: offered profiles as YAML. metadata: what an MCAP channel says beside that.
+    """
+
+    id: int
+    topic: str
+    msgtype: str
+    encoding: str = CDR
+    definition: Definition | None = None
+    digest: str = ""
+    qos: str = ""
+    metadata: tuple[tuple[str, str], ...] = ()
+    msgcount: int = field(default=0, compare=False)
+
+    @property
+    def offer(self) -> Connection:
+        """The same for all connections that differ in their ids only."""
+        return replace(self, id=0)
+
+
+class StoredMessage(NamedTuple):
+    """A message as it is stored. connection: its id. Times are in ns."""
+
+    connection: int
+    log_ns: int
+    data: bytes
+    publish_ns: int
+    sequence: int = 0
+
+
+class StoredFile(Protocol):
+    """One file of a bag, open.
+
+    lacking: what of it can't be read, a sentence each. notes: what else is to be told.
+    compression: of an MCAP file's chunks: "", "lz4" or "zstd".
+    start_ns, end_ns: log times of the first and the last message; without any 0.
+    """
+
+    kind: str
+    lacking: list[str]
+    notes: list[str]
+    connections: list[Connection]
+    compression: str
+    start_ns: int
+    end_ns: int
+
+    def close(self) -> None: ...
+
+    def messages(
+        self, wanted: Collection[int], start: int | None = None
+    ) -> Iterator[StoredMessage]:
+        """Messages of the wanted connections from a log time in ns on, in the order of these.
+
+        Raises:
+            InputError: the file was changed since it was opened.
+        """
+        ...
+
+    def extras(self) -> Iterator[Extra]:
+        """What an MCAP file holds beside messages, but for what its recorder repeats there."""
+        ...
+
+
+def merged(
+    sources: Iterable[tuple[int, Callable[[], Iterable[StoredMessage]]]],
+) -> Iterator[StoredMessage]:
+    """All messages in the order of their log times; those of one time in the order of the sources.
+
+    Args:
+        sources: for each the log time before which it has nothing, and what opens it. None is
+            opened before its time, so that only those that overlap are in memory together.
+    """
+    heads: list[tuple[int, int, StoredMessage | None, Any]] = [
+        (start, number, None, source) for number, (start, source) in enumerate(sources)
+    ]
+    heapq.heapify(heads)
+    while heads:
+        _, number, message, rest = heads[0]
+        if message is None:
+            rest = iter(rest())
+        else:
+            yield message
+        following = next(rest, None)
+        if following is None:
+            heapq.heappop(heads)
+        else:
+            heapq.heapreplace(heads, (following.log_ns, number, following, rest))
