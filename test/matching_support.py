@@ -2,43 +2,51 @@
 
 from __future__ import annotations
 
-from perceptiondlm_ros.messages.matching import Limits, Matcher, Unmatched
-from perceptiondlm_ros.ros.health.counters import Counters
+from perceptiondlm_ros.messages.matching import Matcher, MatchLimits, Outcome, Unmatched
 
 MS = 1_000_000
 
 
 class Run:
-    """A matcher with what it did: times in milliseconds, patience one second."""
+    """A matcher with what became of everything: times in milliseconds, a wait of one second."""
 
     def __init__(
         self, tolerance: int = 50, images_kept: int = 8, bytes_kept: int = 1000, masks: bool = False
     ) -> None:
+        self.limits = MatchLimits(tolerance * MS, images_kept, bytes_kept, wants_masks=masks)
+        self.matcher: Matcher[str, str, str] = Matcher(size_of=len)
         self.pairs: list[tuple[str, str]] = []
         self.masks: list[str | None] = []
+        self.exact: list[bool] = []
         self.lost: list[Unmatched] = []
-        self.counters = Counters()
-        self.matcher: Matcher[str, str, str] = Matcher(
-            self._match,
-            self.lost.append,
-            self.counters,
-            Limits(tolerance * MS, images_kept, bytes_kept, wants_masks=masks),
-            size_of=len,
-        )
-
-    def _match(self, image: str, found: str, masks: str | None) -> None:
-        self.pairs.append((image, found))
-        self.masks.append(masks)
+        self.sent = self.withdrawn = self.unset = self.backward = self.clock_jumps = 0
 
     def image(self, ms: int, name: str = "") -> None:
-        self.matcher.add_image(ms * MS, name or f"i{ms}")
+        self._note(self.matcher.add_image(ms * MS, name or f"i{ms}", self.limits))
 
     def mask(self, ms: int) -> None:
-        self.matcher.add_masks(ms * MS, f"m{ms}")
+        self._note(self.matcher.add_masks(ms * MS, f"m{ms}", self.limits))
 
     def found(self, ms: int, now: float = 0.0) -> None:
-        self.matcher.add_detections(ms * MS, f"d{ms}", now)
+        self.sent += 1
+        self._note(self.matcher.add_detections(ms * MS, f"d{ms}", self.limits, now))
+
+    def expire(self, now: float) -> None:
+        self._note(self.matcher.expire(self.limits, now))
+
+    def clear(self) -> None:
+        self.withdrawn += self.matcher.clear()
 
     @property
     def gaps(self) -> list[float | None]:
         return [lost.gap for lost in self.lost]
+
+    def _note(self, outcome: Outcome[str, str, str]) -> None:
+        self.pairs += [(match.image, match.detections) for match in outcome.matches]
+        self.masks += [match.masks for match in outcome.matches]
+        self.exact += [match.exact for match in outcome.matches]
+        self.lost += outcome.unmatched
+        self.withdrawn += outcome.withdrawn
+        self.unset += outcome.unset
+        self.backward += outcome.backward
+        self.clock_jumps += outcome.clock_jump

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -88,7 +89,8 @@ class Stage:
         self.until = Spinner(context, self.node, self.peer).until
 
     def publish(self, given: Result) -> None:
-        assert self.outputs.publish(Result(**{**given.__dict__, "activation": self.activation}))
+        given = replace(given, activation=self.activation, settings=parameters.read(self.node))
+        assert self.outputs.publish(given)
 
     def listen(self, kind: type, topic: str, qos: Any = 10) -> list[Any]:
         """What comes on a topic of the node from now on."""

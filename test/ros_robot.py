@@ -21,8 +21,8 @@ from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
 
 from perceptiondlm_ros.msg import RegionDescriptionArray
-from perceptiondlm_ros.ros.parameters import LoadSettings
 from perceptiondlm_ros.ros.region_captioner import RegionCaptioner
+from perceptiondlm_ros.ros.settings import Settings
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 ERROR = TransitionCallbackReturn.ERROR
@@ -33,8 +33,8 @@ class Robot:
 
     def __init__(self, context: Any, **node_options: Any) -> None:
         self.captioner = FakeCaptioner()
-        self.load: Callable[[LoadSettings], Any] = lambda settings: self.captioner
-        self.settings: list[LoadSettings] = []
+        self.load: Callable[[Settings], Any] = lambda settings: self.captioner
+        self.settings: list[Settings] = []
         self.node = RegionCaptioner(load=self._load, context=context, **node_options)
         self.warnings: list[str] = []
         self.node._warn._write = self.warnings.append
@@ -50,7 +50,7 @@ class Robot:
         self.spinner = Spinner(context, self.node, self.peer)
         self.until = self.spinner.until
 
-    def _load(self, settings: LoadSettings) -> Any:
+    def _load(self, settings: Settings) -> Any:
         self.settings.append(settings)
         return self.load(settings)
 

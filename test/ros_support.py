@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from threading import Event
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,8 @@ from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithP
 from perceptiondlm_ros.captioner import Box
 from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.ros.outputs.conversions import rgb_to_image
-from perceptiondlm_ros.ros.parameter_specs import SPECS
+from perceptiondlm_ros.ros.parameter_specs import with_values
+from perceptiondlm_ros.ros.settings import SPECS, Settings
 
 
 @dataclass(frozen=True)
@@ -91,14 +91,10 @@ def _place(region: Any) -> str:
     return "box " + " ".join(f"{edge:g}" for edge in region)
 
 
-class FakeNode:
-    """The parameters of a node, each at its default, to be changed in `values`."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, object] = {spec.name: spec.default for spec in SPECS}
-
-    def get_parameter(self, name: str) -> Any:
-        return SimpleNamespace(value=self.values[name])
+def settings(values: Mapping[str, object] | None = None) -> Settings:
+    """Every parameter at its default but for some. values: of those, by their names."""
+    given = {spec.name: spec.default for spec in SPECS} | dict(values or {})
+    return with_values(Settings(), given.__getitem__)
 
 
 def until_true(happened: Callable[[], bool], what: str, timeout: float = PATIENCE) -> None:

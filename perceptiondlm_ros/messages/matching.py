@@ -7,35 +7,114 @@ Nothing here knows ROS: stamps are nanoseconds, messages are opaque.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
-from perceptiondlm_ros.messages.stamp_buffer import UNSET, StampBuffer
-
+Item = TypeVar("Item")
 Image = TypeVar("Image")
 Detections = TypeVar("Detections")
 Masks = TypeVar("Masks")
 
-# Streams of one camera are out of order by less than this; more is a clock that was set back.
+UNSET = 0
+"""A stamp that says nothing about time, so that it is near to nothing and past nothing."""
+
 CLOCK_JUMP_NS = 1_000_000_000
+"""Streams of one camera are out of order by less than this; more is a clock that was set back."""
+
+_UNBOUNDED = 2**62  # bytes
 
 
-class MatchCounters(Protocol):
-    """What is counted here. A message is an image, masks, or an array of detections."""
+def nearest(stamps: Iterable[int], stamp: int) -> int | None:
+    """The one that belongs to `stamp`: the same, else the nearest, of two as near the first.
 
-    images: int
-    detections: int
-    masks: int
-    matched_exact: int
-    matched_nearest: int
-    unmatched: int
-    masks_missing: int  # frames without, although they were wanted
-    withdrawn: int
-    unset_stamps: int
-    backward_stamps: int
-    clock_jumps: int  # backward by more than the streams can be out of order
-    last_gap: float | None  # seconds from the last unmatched detections to the nearest image
+    None where there is none. Unset stamps are near to nothing but each other.
+    """
+    known = [other for other in stamps if (other == UNSET) == (stamp == UNSET)]
+    return min(known, key=lambda other: abs(other - stamp), default=None)
+
+
+class StampBuffer(Generic[Item]):
+    """The newest messages of a stream, in the order in which they came; one of each stamp.
+
+    size_of: bytes that one takes.
+    """
+
+    def __init__(self, size_of: Callable[[Item], int] = lambda item: 0) -> None:
+        self.items: dict[int, Item] = {}
+        self._size_of = size_of
+        self._bytes = 0
+        self._forgotten: tuple[int, ...] = ()  # oldest and newest stamp of those that made room
+
+    def add(self, stamp: int, item: Item) -> None:
+        self._drop(stamp)
+        self.items[stamp] = item
+        self._bytes += self._size_of(item)
+
+    def trim(self, most: int, most_bytes: int = _UNBOUNDED) -> None:
+        """Forget the oldest ones, but never the newest one."""
+        while len(self.items) > 1 and (len(self.items) > most or self._bytes > most_bytes):
+            oldest = next(iter(self.items))
+            self._drop(oldest)
+            known = (*self._forgotten, oldest)
+            self._forgotten = (min(known), max(known))
+
+    def forget_after(self, future: int) -> None:
+        for stamp in [stamp for stamp in self.items if stamp > future]:
+            self._drop(stamp)
+        self._forgotten = ()
+
+    def clear(self) -> None:
+        self.items.clear()
+        self._bytes = 0
+        self._forgotten = ()
+
+    def is_known(self, stamp: int) -> bool:
+        """Whether waiting brings no better one: it is there, or the stream is past its stamp."""
+        past = stamp != UNSET and any(other > stamp for other in self.items if other != UNSET)
+        return stamp in self.items or past
+
+    def find(self, stamp: int, tolerance: int) -> int | None:
+        """The stamp of the very message, else of the nearest one within the tolerance."""
+        found = nearest(self.items, stamp)
+        return found if found is not None and abs(found - stamp) <= tolerance else None
+
+    def has_forgotten(self, stamp: int) -> bool:
+        """Whether messages of that time were there."""
+        return bool(self._forgotten) and self._forgotten[0] <= stamp <= self._forgotten[1]
+
+    def _drop(self, stamp: int) -> None:
+        if stamp in self.items:
+            self._bytes -= self._size_of(self.items.pop(stamp))
+
+
+@dataclass(frozen=True)
+class MatchLimits:
+    """What matching goes by; it may change from message to message.
+
+    tolerance_ns: largest difference of stamps in a pair.
+    kept: messages of a stream that are remembered; older ones are forgotten.
+    bytes_kept: at most of images, and as much of masks, but for the newest one.
+    wants_masks: whether detections wait for their masks.
+    """
+
+    tolerance_ns: int
+    kept: int
+    bytes_kept: int = _UNBOUNDED
+    wants_masks: bool = False
+
+
+@dataclass(frozen=True)
+class Match(Generic[Image, Detections, Masks]):
+    """Detections with their image. masks: None where none were wanted, or none came.
+
+    exact: whether the image has the very stamp of the detections.
+    """
+
+    image: Image
+    detections: Detections
+    masks: Masks | None
+    exact: bool
 
 
 @dataclass(frozen=True)
@@ -51,153 +130,143 @@ class Unmatched:
     forgotten: bool
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What may be changed on the way.
+@dataclass
+class Outcome(Generic[Image, Detections, Masks]):
+    """What one message, or the passing of time, decided.
 
-    tolerance_ns: largest difference of stamps in a pair.
-    kept: messages of a stream that are remembered; older ones are forgotten.
-    bytes_kept: at most of images, and as much of masks, but for the newest one.
-    wants_masks: whether detections wait for their masks.
+    withdrawn: waiting detections that were forgotten with a clock that was set back.
+    unset, backward, clock_jump: whether the stamp of the message is unset, older than the one
+        before, or older by more than streams can be out of order.
     """
 
-    tolerance_ns: int
-    kept: int
-    bytes_kept: int = 2**62
-    wants_masks: bool = False
+    matches: list[Match[Image, Detections, Masks]] = field(default_factory=list)
+    unmatched: list[Unmatched] = field(default_factory=list)
+    withdrawn: int = 0
+    unset: bool = False
+    backward: bool = False
+    clock_jump: bool = False
 
 
 class Matcher(Generic[Image, Detections, Masks]):
-    """Bounded buffers of the streams; each detections message is matched at most once.
+    """Bounded buffers of the streams; each detections message is decided on at most once.
 
-    matched: called with an image, its detections, and their masks or None.
     size_of: bytes that an image or masks take.
-    patience: seconds that detections wait for their image and masks before `settle` gives up.
+    longest_wait: seconds that detections wait for their image and masks before `expire` gives up.
     """
 
     def __init__(
         self,
-        matched: Callable[[Image, Detections, Masks | None], None],
-        unmatched: Callable[[Unmatched], None],
-        counters: MatchCounters,
-        limits: Limits,
         size_of: Callable[[Image | Masks], int] = lambda message: 0,
-        patience: float = 1.0,
+        longest_wait: float = 1.0,
     ) -> None:
-        self.limits = limits
-        self._matched = matched
-        self._unmatched = unmatched
-        self._counters = counters
-        self._patience = patience
+        self._longest_wait = longest_wait
         self._images: StampBuffer[Image] = StampBuffer(size_of)
         self._masks: StampBuffer[Masks] = StampBuffer(size_of)
-        self._pending: list[_Pending[Detections]] = []
+        self._waiting: list[_Waiting[Detections]] = []
         self._last = {"images": 0, "detections": 0, "masks": 0}
 
-    def add_image(self, stamp: int, image: Image) -> None:
-        self._counters.images += 1
-        self._watch_clock("images", stamp)
-        self._images.add(stamp, image)
-        self._decide_waiting()
-        self._images.trim(self.limits.kept, self.limits.bytes_kept)
+    def add_image(
+        self, stamp: int, image: Image, limits: MatchLimits
+    ) -> Outcome[Image, Detections, Masks]:
+        return self._add("images", self._images, stamp, image, limits)
 
-    def add_masks(self, stamp: int, masks: Masks) -> None:
-        self._counters.masks += 1
-        self._watch_clock("masks", stamp)
-        self._masks.add(stamp, masks)
-        self._decide_waiting()
-        self._masks.trim(self.limits.kept, self.limits.bytes_kept)
+    def add_masks(
+        self, stamp: int, masks: Masks, limits: MatchLimits
+    ) -> Outcome[Image, Detections, Masks]:
+        return self._add("masks", self._masks, stamp, masks, limits)
 
-    def add_detections(self, stamp: int, detections: Detections, now: float) -> None:
+    def add_detections(
+        self, stamp: int, detections: Detections, limits: MatchLimits, now: float
+    ) -> Outcome[Image, Detections, Masks]:
         """now: a monotonic clock, in seconds."""
-        self._counters.detections += 1
-        self._watch_clock("detections", stamp)
-        self._decide(_Pending(stamp, detections, now))
-        while len(self._pending) > max(self.limits.kept, 1):
-            self._conclude(self._pending.pop(0))
+        outcome = self._watch_clock("detections", stamp)
+        self._waiting.append(_Waiting(stamp, detections, now))
+        self._decide(outcome, limits)
+        while len(self._waiting) > max(limits.kept, 1):
+            self._conclude(self._waiting.pop(0), outcome, limits)
+        return outcome
 
-    def settle(self, now: float) -> None:
-        """Decide on detections that have waited for `patience`: what they wait for won't come."""
-        waiting, self._pending = self._pending, []
+    def expire(self, limits: MatchLimits, now: float) -> Outcome[Image, Detections, Masks]:
+        """Decide on detections that have waited long enough: what they wait for won't come."""
+        outcome: Outcome[Image, Detections, Masks] = Outcome()
+        waiting, self._waiting = self._waiting, []
         for entry in waiting:
-            if now - entry.since < self._patience:
-                self._pending.append(entry)
+            if now - entry.since < self._longest_wait:
+                self._waiting.append(entry)
             else:
-                self._conclude(entry)
+                self._conclude(entry, outcome, limits)
+        return outcome
 
-    def clear(self) -> None:
-        """Forget all streams; what was pending is counted as withdrawn."""
-        self._counters.withdrawn += len(self._pending)
-        self._pending.clear()
+    def clear(self) -> int:
+        """Forget all streams; how many detections were still waiting."""
+        withdrawn = len(self._waiting)
+        self._waiting.clear()
         self._images.clear()
         self._masks.clear()
         self._last = dict.fromkeys(self._last, 0)
+        return withdrawn
 
-    def _decide_waiting(self) -> None:
-        waiting, self._pending = self._pending, []
-        for entry in waiting:
-            self._decide(entry)
+    def _add(
+        self, stream: str, buffer: StampBuffer[Item], stamp: int, item: Item, limits: MatchLimits
+    ) -> Outcome[Image, Detections, Masks]:
+        outcome = self._watch_clock(stream, stamp)
+        buffer.add(stamp, item)
+        self._decide(outcome, limits)
+        buffer.trim(limits.kept, limits.bytes_kept)
+        return outcome
 
-    def _decide(self, entry: _Pending[Detections]) -> None:
+    def _decide(self, outcome: Outcome[Image, Detections, Masks], limits: MatchLimits) -> None:
         """Match what can't get better, keep what can."""
-        masks_known = not self.limits.wants_masks or self._masks.is_known(entry.stamp)
-        if self._images.is_known(entry.stamp) and masks_known:
-            self._conclude(entry)
-        else:
-            self._pending.append(entry)
+        waiting, self._waiting = self._waiting, []
+        for entry in waiting:
+            masks_known = not limits.wants_masks or self._masks.is_known(entry.stamp)
+            if self._images.is_known(entry.stamp) and masks_known:
+                self._conclude(entry, outcome, limits)
+            else:
+                self._waiting.append(entry)
 
-    def _conclude(self, entry: _Pending[Detections]) -> None:
-        """Match with what there is."""
-        found = self._images.find(entry.stamp, self.limits.tolerance_ns)
+    def _conclude(
+        self,
+        entry: _Waiting[Detections],
+        outcome: Outcome[Image, Detections, Masks],
+        limits: MatchLimits,
+    ) -> None:
+        """Match with what there is, or give up."""
+        found = self._images.find(entry.stamp, limits.tolerance_ns)
         if found is None:
-            self._give_up(entry)
+            closest = nearest(self._images.items, entry.stamp)
+            gap = None if closest is None else abs(closest - entry.stamp) / 1e9
+            forgotten = self._images.has_forgotten(entry.stamp)
+            outcome.unmatched.append(Unmatched(entry.stamp, gap, forgotten))
             return
-        if found == entry.stamp:
-            self._counters.matched_exact += 1
-        else:
-            self._counters.matched_nearest += 1
-        masks = self._masks_of(entry.stamp) if self.limits.wants_masks else None
-        self._matched(self._images.items[found], entry.detections, masks)
+        of_masks = None
+        if limits.wants_masks:
+            of_masks = self._masks.find(entry.stamp, limits.tolerance_ns)
+        masks = None if of_masks is None else self._masks.items[of_masks]
+        image, exact = self._images.items[found], found == entry.stamp
+        outcome.matches.append(Match(image, entry.detections, masks, exact))
 
-    def _masks_of(self, stamp: int) -> Masks | None:
-        found = self._masks.find(stamp, self.limits.tolerance_ns)
-        if found is None:
-            self._counters.masks_missing += 1
-            return None
-        return self._masks.items[found]
-
-    def _give_up(self, entry: _Pending[Detections]) -> None:
-        nearest = self._images.nearest(entry.stamp)
-        gap = None if nearest is None else abs(nearest - entry.stamp) / 1e9
-        self._counters.unmatched += 1
-        self._counters.last_gap = gap
-        self._unmatched(Unmatched(entry.stamp, gap, self._images.has_forgotten(entry.stamp)))
-
-    def _watch_clock(self, stream: str, stamp: int) -> None:
-        if stamp == UNSET:
-            self._counters.unset_stamps += 1
-            return
+    def _watch_clock(self, stream: str, stamp: int) -> Outcome[Image, Detections, Masks]:
+        outcome: Outcome[Image, Detections, Masks] = Outcome(unset=stamp == UNSET)
+        if outcome.unset:
+            return outcome
         last, self._last[stream] = self._last[stream], stamp
-        if stamp >= last:
-            return
-        self._counters.backward_stamps += 1
+        outcome.backward = stamp < last
         future = stamp + CLOCK_JUMP_NS
         if last > future:
-            self._forget_after(future)
+            outcome.clock_jump = True
+            self._images.forget_after(future)
+            self._masks.forget_after(future)
+            kept = [entry for entry in self._waiting if entry.stamp <= future]
+            outcome.withdrawn = len(self._waiting) - len(kept)
+            self._waiting = kept
             # The other streams are about to follow, which is the same jump, not another one.
             self._last = {name: min(newest, stamp) for name, newest in self._last.items()}
-
-    def _forget_after(self, future: int) -> None:
-        self._counters.clock_jumps += 1
-        self._images.forget_after(future)
-        self._masks.forget_after(future)
-        kept = [entry for entry in self._pending if entry.stamp <= future]
-        self._counters.withdrawn += len(self._pending) - len(kept)
-        self._pending = kept
+        return outcome
 
 
 @dataclass(frozen=True)
-class _Pending(Generic[Detections]):
+class _Waiting(Generic[Detections]):
     stamp: int
     detections: Detections
     since: float  # monotonic seconds

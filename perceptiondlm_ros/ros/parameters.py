@@ -1,10 +1,9 @@
-"""Declaring, reading and changing the node's parameters, which are listed in `parameter_specs`."""
+"""Declaring, reading and checking the node's parameters, which are the fields of `settings`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from rcl_interfaces.msg import (
     FloatingPointRange,
@@ -16,10 +15,8 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from perceptiondlm_ros.errors import InputError
-from perceptiondlm_ros.ros.parameter_specs import SPECS, Applies, Spec
-
-Kind = TypeVar("Kind", str, int, float, bool)
-
+from perceptiondlm_ros.ros.parameter_specs import Applies, Spec, with_values
+from perceptiondlm_ros.ros.settings import SPECS, Settings
 
 _KINDS: dict[type, str] = {
     bool: "true or false",
@@ -29,18 +26,6 @@ _KINDS: dict[type, str] = {
 }
 
 _BY_NAME = {spec.name: spec for spec in SPECS}
-
-
-@dataclass(frozen=True)
-class LoadSettings:
-    """The arguments of Captioner.load."""
-
-    path: str | None
-    backend: str
-    device: str
-    steps: int | None
-    caption_tokens: int | None
-    cache: str
 
 
 def declare(node: Node) -> None:
@@ -115,30 +100,12 @@ def _text(value: object) -> str:
         return ""
     if isinstance(value, bool):  # it may have been yes, on or n
         return "..."
-    return str(value) if isinstance(value, (int, float)) else ",".join(map(str, _items(value)))
+    return ",".join(map(str, value)) if isinstance(value, Iterable) else str(value)
 
 
-def _items(value: object) -> Iterable[object]:
-    return value if isinstance(value, Iterable) else (value,)
-
-
-def load_settings(node: Node) -> LoadSettings:
-    return LoadSettings(
-        path=read(node, "checkpoint", str) or None,
-        backend=read(node, "backend", str),
-        device=read(node, "device", str),
-        steps=read(node, "steps", int) or None,
-        caption_tokens=read(node, "caption_tokens", int) or None,
-        cache=read(node, "cache", str),
-    )
-
-
-def read(node: Node, name: str, kind: type[Kind]) -> Kind:
-    """The present value; live parameters are read where they are used, so a set is never missed."""
-    value = node.get_parameter(name).value
-    if not isinstance(value, kind):
-        raise TypeError(f"parameter {name}: got {value!r}, expected {kind.__name__}")
-    return value
+def read(node: Node) -> Settings:
+    """The present values of all parameters."""
+    return with_values(Settings(), lambda name: node.get_parameter(name).value)
 
 
 def _refusal(check: Callable[[str], None], value: str) -> str:

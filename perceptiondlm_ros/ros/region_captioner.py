@@ -9,18 +9,19 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import rclpy.logging
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.exceptions import ParameterException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from std_srvs.srv import SetBool
 
 from perceptiondlm_ros.ros import parameters
 from perceptiondlm_ros.ros.captioning.captioning import Captioning
 from perceptiondlm_ros.ros.captioning.describing import DescribeService
 from perceptiondlm_ros.ros.captioning.loading import Describes, load_and_warm_up, load_captioner
-from perceptiondlm_ros.ros.control import Switch
 from perceptiondlm_ros.ros.ending import interruptible, leave_if_told, run_node
 from perceptiondlm_ros.ros.health.counters import Counters, LossLog
 from perceptiondlm_ros.ros.health.diagnostics import Diagnostics
@@ -31,11 +32,8 @@ from perceptiondlm_ros.ros.health.throttle import Throttle
 from perceptiondlm_ros.ros.inputs.inputs import Inputs
 from perceptiondlm_ros.ros.outputs.all_outputs import drawn_outputs, prompt_outputs
 from perceptiondlm_ros.ros.outputs.outputs import Outputs
-from perceptiondlm_ros.ros.parameters import LoadSettings
 from perceptiondlm_ros.ros.qos import check_overrides
-
-if TYPE_CHECKING:
-    from rclpy.parameter import Parameter
+from perceptiondlm_ros.ros.settings import Settings
 
 _STOP_TIMEOUT = 10.0  # seconds that a running pass may take to end when the node is cleaned up
 
@@ -49,39 +47,42 @@ class RegionCaptioner(LifecycleNode):
     diagnostics: Diagnostics | None = None  # a node that could not be made is destroyed as well
 
     def __init__(
-        self, load: Callable[[LoadSettings], Describes] = load_captioner, **node_options: Any
+        self, load: Callable[[Settings], Describes] = load_captioner, **node_options: Any
     ) -> None:
         super().__init__("region_captioner", **node_options)
+        self._active = False
+        self._captioning: Captioning | None = None
         parameters.declare(self)
+        self.settings = parameters.read(self)
         self.counters = Counters()
         self.status = Status()
         self._load = load
-        self._captioning: Captioning | None = None
         self._warn = Throttle(self.get_logger().warning)
         self._losses = LossLog(self.counters, self.get_logger().info)
         self._monitor = Monitor(self.counters, self.status, self._warn)
-        self.inputs = Inputs(self, self.counters, self._losses, self._warn)
+        self.inputs = Inputs(self, lambda: self.settings, self.counters, self._losses, self._warn)
         self.outputs = Outputs(
-            prompt_outputs(self),
-            drawn_outputs(self, self._monitor),
+            prompt_outputs(self, self.settings.publish),
+            drawn_outputs(self, self._monitor, lambda: self.settings.markers.always),
             self.status,
             self._now_ns,
             self._warn,
             alive=self.context.ok,
         )
         check_overrides(self, self.get_logger().warning)
-        self._active = False
-        self._describing = DescribeService(self, self._monitor)
-        self._switch = Switch(self, lambda: self._active, self._follow_switch)
+        self._describing = DescribeService(self, self._monitor, lambda: self.settings)
+        self._enabling = self.create_service(SetBool, "~/enable", self._on_enable)
         self.add_on_set_parameters_callback(self._check_parameters)
-        streams = self.inputs.images, self.inputs.detections, self.inputs.masks
-        self.diagnostics = Diagnostics(self, self.counters, self.status, streams)
+        topics = self.inputs.images, self.inputs.detections, self.inputs.masks
+        self.diagnostics = Diagnostics(
+            self, self.counters, self.status, topics, lambda: self.settings
+        )
 
     # ---- lifecycle: rclpy swallows what these raise, so each failure is told here ----
 
     def autostart(self) -> None:
         """Configure and activate, if the parameter says so; a failure leaves the node waiting."""
-        if not parameters.read(self, "autostart", bool):
+        if not self.settings.autostart:
             self.get_logger().info("waiting to be configured (autostart is false)")
         elif self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()
@@ -133,14 +134,12 @@ class RegionCaptioner(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def _configure(self) -> None:
-        settings = parameters.load_settings(self)
-        prompt = parameters.read(self, "prompt", str)
-        started = time.monotonic()
-        self.get_logger().info(f"loading {settings.path or 'the packaged checkpoint'}")
+        settings, started = self.settings, time.monotonic()
+        self.get_logger().info(f"loading {settings.checkpoint or 'the packaged checkpoint'}")
         with library_log(self.get_logger(), self.status), interruptible():
             leave_if_told()
-            captioner = load_and_warm_up(self._load, settings, prompt, self.status)
-        self._captioning = Captioning(self, captioner, self.outputs, self._monitor)
+            captioner = load_and_warm_up(self._load, settings, self.status)
+        self._captioning = Captioning(captioner, self.outputs, self._monitor, lambda: self.settings)
         took = time.monotonic() - started
         self.get_logger().info(f"{captioner.name} is loaded and warmed up after {took:.1f} s")
         self.status.enter(Activity.INACTIVE, captioner.name)
@@ -152,7 +151,7 @@ class RegionCaptioner(LifecycleNode):
             super().on_activate(state)
             self._active = True
             self._describing.open(self._captioning)
-            self._follow_switch()
+            self._start_or_stop_stream()
         except BaseException:
             self._stop_taking()
             super().on_deactivate(state)
@@ -176,14 +175,23 @@ class RegionCaptioner(LifecycleNode):
 
     # ---- taking frames ----
 
-    def _follow_switch(self) -> None:
+    def _start_or_stop_stream(self) -> None:
         """Take frames, or don't, as the parameter `enabled` says; only an active node does."""
-        if self._active and self._captioning:
-            if self._switch.on and not self.outputs.activation:
-                self._start_stream(self._captioning)
-            elif not self._switch.on:
-                self._stop_stream()
-                self.status.enter(Activity.DISABLED)
+        if not self._active or self._captioning is None:
+            return
+        if not self.settings.enabled:
+            self._stop_stream()
+            self.status.enter(Activity.DISABLED)
+        elif not self.outputs.activation:
+            self._start_stream(self._captioning)
+
+    def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        if not self._active:
+            response.message = "the node is not active, expected an active one; activate it first"
+            return response
+        (result,) = self.set_parameters([Parameter("enabled", value=bool(request.data))])
+        response.success, response.message = result.successful, result.reason
+        return response
 
     def _start_stream(self, captioning: Captioning) -> None:
         self.inputs.open(captioning.mailbox, self.outputs.open())
@@ -214,6 +222,14 @@ class RegionCaptioner(LifecycleNode):
             )
         self._losses.at_the_end()
 
+    # ---- parameters: rclpy's two ways to set them, and what follows ----
+
+    def set_parameters(self, parameter_list: list[Parameter[Any]]) -> list[SetParametersResult]:
+        try:
+            return super().set_parameters(parameter_list)
+        finally:
+            self._apply_parameters()
+
     def set_parameters_atomically(
         self, parameter_list: list[Parameter[Any]]
     ) -> SetParametersResult:
@@ -222,14 +238,16 @@ class RegionCaptioner(LifecycleNode):
         if not result.successful:
             told = (parameters.type_problem(p.name, p.value) for p in parameter_list)
             result.reason = "; ".join(filter(None, (result.reason, *told)))
+        self._apply_parameters()
         return result
+
+    def _apply_parameters(self) -> None:
+        self.settings = parameters.read(self)
+        self._start_or_stop_stream()
 
     def _check_parameters(self, changes: list[Parameter[Any]]) -> SetParametersResult:
         model = self._captioning
-        result = parameters.check(changes, model.check_prompt if model else None)
-        if result.successful:
-            self._switch.noticed(changes)
-        return result
+        return parameters.check(changes, model.check_prompt if model else None)
 
     def _now_ns(self) -> int:
         return int(self.get_clock().now().nanoseconds)

@@ -13,8 +13,7 @@ PACKAGE = "perceptiondlm_ros"
 
 # What the rooms of the node share.
 _SHARED_IN_ROS = (
-    *("ros.parameters", "ros.parameter_specs", "ros.qos"),
-    *("ros.mailbox", "ros.worker"),
+    *("ros.parameters", "ros.parameter_specs", "ros.settings", "ros.qos", "ros.threads"),
 )
 # For each layer, the parts of the package that it may import besides itself and `errors`.
 MAY_IMPORT = {
@@ -185,7 +184,7 @@ def test_top_package_file_is_left_to_the_message_generator() -> None:
         ("ros.region_captioner", "from perceptiondlm_ros.runtime.backend import Backend"),
         ("ros.inputs.inputs", "from perceptiondlm_ros.ros.captioning.captioning import Captioning"),
         ("ros.outputs.markers", "from perceptiondlm_ros.ros.captioning.reuse import Reuse"),
-        ("ros.health.watch", "from perceptiondlm_ros.ros.inputs.stream import Stream"),
+        ("ros.health.watch", "from perceptiondlm_ros.ros.inputs.inputs import Inputs"),
         ("ros.qos", "from perceptiondlm_ros.ros.health.throttle import Throttle"),
         ("development.scenes.render", "from perceptiondlm_ros.development.training import train"),
         ("cli.main", "from perceptiondlm_ros.development.scenes.render import render"),
@@ -210,7 +209,7 @@ def test_violation_is_found(module: str, source: str) -> None:
             "ros.captioning.loading",
             "import rclpy\nfrom perceptiondlm_ros.captioner import Captioner",
         ),
-        ("ros.captioning.observing", "from perceptiondlm_ros.msg import RegionDescription"),
+        ("ros.captioning.prepared_frame", "from perceptiondlm_ros.msg import RegionDescription"),
         (
             "development.demo.run",
             "from perceptiondlm_ros.development.scenes.moving import MovingScene\nimport rclpy",

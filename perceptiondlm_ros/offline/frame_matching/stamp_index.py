@@ -10,8 +10,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from perceptiondlm_ros.messages.matching import CLOCK_JUMP_NS
-from perceptiondlm_ros.messages.stamp_buffer import UNSET, nearest
+from perceptiondlm_ros.messages.matching import CLOCK_JUMP_NS, UNSET, nearest
 
 _WAIT_NS = 1_000_000_000
 """How long detections without a stamp wait for an image without one, as in the node."""

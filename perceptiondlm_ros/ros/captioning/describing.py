@@ -18,23 +18,20 @@ from rclpy.task import Future
 from vision_msgs.msg import Detection2D
 
 from perceptiondlm_ros.errors import InputError
-from perceptiondlm_ros.messages.bit_depth import Decoded, low_bits_told
+from perceptiondlm_ros.messages.bit_depth import low_bits_told
 from perceptiondlm_ros.messages.images import decode_image
 from perceptiondlm_ros.messages.regions import (
     TINY_BOXES,
     Region,
-    Regions,
-    frame_regions,
+    detections_to_regions,
     mask_regions,
 )
 from perceptiondlm_ros.msg import RegionDescriptionArray
-from perceptiondlm_ros.ros import parameters
 from perceptiondlm_ros.ros.captioning.loading import Describes
-from perceptiondlm_ros.ros.captioning.regions import region_settings, significant_bits
+from perceptiondlm_ros.ros.captioning.prepared_frame import description
 from perceptiondlm_ros.ros.health.monitor import Monitor
-from perceptiondlm_ros.ros.inputs.frames import Frame
-from perceptiondlm_ros.ros.outputs.conversions import description
 from perceptiondlm_ros.ros.outputs.outputs import latency
+from perceptiondlm_ros.ros.settings import Settings
 from perceptiondlm_ros.srv import DescribeRegions
 
 if TYPE_CHECKING:
@@ -47,9 +44,11 @@ if TYPE_CHECKING:
 class DescribeService:
     """Takes requests while the node is active, whether its stream is enabled or not."""
 
-    def __init__(self, node: Node, monitor: Monitor) -> None:
+    def __init__(self, node: Node, monitor: Monitor, settings: Callable[[], Settings]) -> None:
+        """settings: gives the present ones."""
         self._node = node
         self._monitor = monitor
+        self._settings = settings
         self._captioning: Captioning | None = None
         # Reentrant, as a callback that awaits would hold back everything else of its group.
         self._service = node.create_service(
@@ -70,12 +69,14 @@ class DescribeService:
 
     async def _on_request(self, request: Any, response: Any) -> Any:
         answer: Future[Any] = Future()
-        asked = Asked(request, self._node, self._monitor, partial(self._finish, answer))
+        asked = DescribeRequest(
+            request, self._settings(), self._monitor, self._now_ns, partial(self._finish, answer)
+        )
         if self._captioning is None:
             asked.refuse(
                 "the node is not active, expected an active one; configure and activate it"
             )
-        elif not self._captioning.desk.ask(asked):
+        elif not self._captioning.queue.ask(asked):
             asked.refuse("too many requests wait already; ask again when one was answered")
         return await answer
 
@@ -86,17 +87,24 @@ class DescribeService:
         if executor is not None:
             executor.wake()
 
+    def _now_ns(self) -> int:
+        return int(self._node.get_clock().now().nanoseconds)
+
 
 @dataclass
-class Asked:
-    """One request: the captions that it has so far, and how to answer it."""
+class DescribeRequest:
+    """One request: the captions that it has so far, and how to answer it.
+
+    now_ns: the node's clock. finish: takes the response.
+    """
 
     request: Any
-    node: Node
+    settings: Settings
     monitor: Monitor
+    now_ns: Callable[[], int]
     finish: Callable[[Any], None]
     _pixels: NDArray[np.uint8] | None = None
-    _doubt: str = ""
+    _doubt: str = ""  # what is wrong with an image that is captioned all the same
     _regions: list[Region] = field(default_factory=list)
     _dropped: int = 0
     _captions: list[Caption] = field(default_factory=list)
@@ -105,49 +113,49 @@ class Asked:
         """Caption some of the regions; True when the request is answered."""
         try:
             if self._pixels is None:
-                decoded = decode_image(self.request.image, significant_bits(self.node))
-                self._pixels, self._doubt = decoded.pixels, _doubt(decoded)
-                self._look(*self._pixels.shape[:2])
+                self._pixels = self._decode()
+                self._find_regions(*self._pixels.shape[:2])
             self._caption_some(captioner, self._pixels)
             if len(self._captions) < len(self._regions):
                 return False
-            descriptions = self._describe(captioner.name)
+            descriptions = self._descriptions(captioner.name)
         except InputError as error:
             self.refuse(str(error))
         except Exception as error:  # noqa: BLE001  (a backend may raise anything)
             self.refuse(f"captioning failed: {type(error).__name__}: {error}")
         else:
             self.monitor.count(requests_served=1)
-            self.finish(
-                DescribeRegions.Response(
-                    success=True, message=self._doubt, descriptions=descriptions
-                )
-            )
+            self._answer(True, self._doubt, descriptions)
         return True
 
     def refuse(self, reason: str) -> None:
         """Answer without captions."""
         self.monitor.count(requests_refused=1)
         self.monitor.warn("describe", f"~/describe refused: {reason}")
-        descriptions = RegionDescriptionArray(
-            header=self.request.image.header, dropped=len(self.request.detections.detections)
-        )
+        dropped = len(self.request.detections.detections)
+        nothing = RegionDescriptionArray(header=self.request.image.header, dropped=dropped)
+        self._answer(False, reason, nothing)
+
+    def _answer(self, success: bool, message: str, descriptions: RegionDescriptionArray) -> None:
         self.finish(
-            DescribeRegions.Response(success=False, message=reason, descriptions=descriptions)
+            DescribeRegions.Response(success=success, message=message, descriptions=descriptions)
         )
 
-    def _look(self, height: int, width: int) -> None:
-        """Find the regions; raises InputError for masks that can't be used."""
-        asked, settings = self.request, region_settings(self.node)
-        found: Regions
-        if asked.masks.width and asked.masks.height:
-            if asked.detections.detections:
-                frame = Frame(asked.image, asked.detections, masks=asked.masks)
-                found = frame_regions(frame, width, height, settings)
-            else:
-                found = mask_regions(asked.masks, width, height, settings, Detection2D())
+    def _decode(self) -> NDArray[np.uint8]:
+        decoded = decode_image(self.request.image, self.settings.image.significant_bits)
+        if decoded.low_bits:
+            told = low_bits_told(decoded.low_bits, "image.significant_bits:=")
+            self._doubt = f"image: {told}"
+        return decoded.pixels
+
+    def _find_regions(self, height: int, width: int) -> None:
+        """Raises InputError for masks that can't be used, and where all boxes are tiny."""
+        settings, detections = self.settings.region_settings, self.request.detections.detections
+        masks = self.request.masks if self.request.masks.width * self.request.masks.height else None
+        if masks is not None and not detections:
+            found = mask_regions(masks, width, height, settings, Detection2D())
         else:
-            found = frame_regions(Frame(asked.image, asked.detections), width, height, settings)
+            found = detections_to_regions(detections, width, height, settings, masks)
         if found.masks_problem:
             raise InputError(found.masks_problem)
         if found.dropped[TINY_BOXES] and not found.kept:
@@ -156,16 +164,14 @@ class Asked:
         self._dropped = found.dropped.total() + found.unwanted.total()
 
     def _caption_some(self, captioner: Describes, pixels: NDArray[np.uint8]) -> None:
-        prompt = parameters.read(self.node, "prompt", str)
         first = len(self._captions)
-        some = self._regions[first : first + parameters.read(self.node, "reuse.budget", int)]
+        some = self._regions[first : first + self.settings.reuse.budget]
         if some:
+            shapes = [region.shape for region in some]
             with self.monitor.status.passing():
-                self._captions += captioner.describe(
-                    pixels, [region.shape for region in some], prompt or None
-                )
+                self._captions += captioner.describe(pixels, shapes, self.settings.prompt or None)
 
-    def _describe(self, model: str) -> RegionDescriptionArray:
+    def _descriptions(self, model: str) -> RegionDescriptionArray:
         header = self.request.image.header
         return RegionDescriptionArray(
             header=header,
@@ -175,12 +181,5 @@ class Asked:
             ],
             dropped=self._dropped,
             model=model,
-            latency=latency(header.stamp, self.node.get_clock().now().nanoseconds),
+            latency=latency(header.stamp, self.now_ns()),
         )
-
-
-def _doubt(decoded: Decoded) -> str:
-    """What is wrong with an image whose captions are made all the same; empty if nothing is."""
-    if not decoded.low_bits:
-        return ""
-    return f"image: {low_bits_told(decoded.low_bits, 'image.significant_bits:=')}"

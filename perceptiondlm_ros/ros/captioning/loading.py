@@ -1,4 +1,4 @@
-"""From parameters to a captioner that is ready for its first frame."""
+"""From settings to a captioner that is ready for its first frame."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from perceptiondlm_ros.errors import BackendError
 from perceptiondlm_ros.ros.health.status import Activity, Status
-from perceptiondlm_ros.ros.parameters import LoadSettings
+from perceptiondlm_ros.ros.settings import Settings
 
 if TYPE_CHECKING:
     from perceptiondlm_ros.captioner import Caption
@@ -41,7 +41,7 @@ class Describes(Protocol):
     def close(self) -> None: ...
 
 
-def load_captioner(settings: LoadSettings) -> Describes:
+def load_captioner(settings: Settings) -> Describes:
     """Load a Captioner; imported only here, so that a missing package is a failed `configure`."""
     try:
         from perceptiondlm_ros.captioner import Captioner
@@ -50,29 +50,26 @@ def load_captioner(settings: LoadSettings) -> Describes:
             f"{error} in {sys.executable}, which runs this node; install it there"
         ) from error
     captioner: Describes = Captioner.load(
-        settings.path,
+        settings.checkpoint or None,
         backend=settings.backend,
         device=settings.device,
-        steps=settings.steps,
-        caption_tokens=settings.caption_tokens,
+        steps=settings.steps or None,
+        caption_tokens=settings.caption_tokens or None,
         cache=settings.cache,
     )
     return captioner
 
 
 def load_and_warm_up(
-    load: Callable[[LoadSettings], Describes], settings: LoadSettings, prompt: str, status: Status
+    load: Callable[[Settings], Describes], settings: Settings, status: Status
 ) -> Describes:
-    """A captioner whose first pass is behind it, with its allocations and choices of kernels.
-
-    prompt: the one that it will be used with; empty is the checkpoint's own.
-    """
-    status.enter(Activity.LOADING, settings.path or "the packaged checkpoint")
+    """A captioner whose first pass is behind it, with its allocations and choices of kernels."""
+    status.enter(Activity.LOADING, settings.checkpoint or "the packaged checkpoint")
     captioner = load(settings)
     status.enter(Activity.WARMING_UP, captioner.name)
     try:
         grey = np.full((480, 640, 3), 127, np.uint8)
-        captioner.describe(grey, [(160.0, 120.0, 480.0, 360.0)], prompt or None)
+        captioner.describe(grey, [(160.0, 120.0, 480.0, 360.0)], settings.prompt or None)
     except BaseException:
         captioner.close()
         raise

@@ -19,15 +19,16 @@ from enum import IntEnum
 from statistics import median
 from typing import TYPE_CHECKING
 
-from perceptiondlm_ros.ros.captioning.appearance import difference
 from perceptiondlm_ros.ros.captioning.tracks import (
-    Held,
-    Look,
+    Association,
+    KeptCaption,
+    Measurement,
     Neighbour,
-    Sighting,
     Tracks,
+    difference,
     direction,
 )
+from perceptiondlm_ros.ros.settings import ReuseSettings
 
 if TYPE_CHECKING:
     from perceptiondlm_ros.captioner import Caption
@@ -52,50 +53,30 @@ class Urgency(IntEnum):
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What a caption may be used again for.
-
-    max_age, max_gap: seconds, of the caption and of an object's absence.
-    max_change: of the looks, as a fraction of the image's brightness.
-    max_turn: of the direction to the nearest neighbour [rad]; pi or more leaves neighbours out.
-    retries: how often a caption of less confidence than usual is made once more.
-    budget: most regions captioned in a pass.
-    """
-
-    enabled: bool
-    max_age: float
-    max_gap: float
-    max_change: float
-    max_turn: float
-    retries: int
-    budget: int
-
-
-@dataclass(frozen=True)
-class Scene:
+class TrackedFrame:
     """The regions of one frame in the order of its detections, each tied to its track.
 
     stamp_ns: the image's; 0 is unset, and then nothing is used again, as no age is known.
     """
 
     stamp_ns: int
-    limits: Limits
-    looks: tuple[Look, ...]
+    settings: ReuseSettings
+    associations: tuple[Association, ...]
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(look.track.name for look in self.looks)
+        return tuple(association.track.name for association in self.associations)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """For regions by their place in the scene: the captions that hold, and what to caption.
+    """For regions by their place in the frame: the captions that hold, and what to caption.
 
     wanted: the most urgent ones first, at most as many as the budget allows.
     waiting: how many more there are beyond the budget.
     """
 
-    held: Mapping[int, Held]
+    kept: Mapping[int, KeptCaption]
     wanted: tuple[int, ...]
     waiting: int = 0
 
@@ -110,69 +91,59 @@ class Reuse:
         self._usual = 0.0  # confidence
         self._newest_ns = 0  # stamp of the last frame
 
-    def see(self, stamp_ns: int, sightings: Sequence[Sighting], limits: Limits) -> Scene:
+    def track(
+        self, stamp_ns: int, measurements: Sequence[Measurement], settings: ReuseSettings
+    ) -> TrackedFrame:
         """Follow the tracks to the next frame."""
         with self._lock:
             self._newest_ns = stamp_ns
-            looks = self._tracks.see(
+            associations = self._tracks.associate(
                 stamp_ns,
-                sightings,
-                tolerance=limits.max_change,
-                forget_ns=round(limits.max_gap * 1e9),
+                measurements,
+                tolerance=settings.max_change,
+                forget_ns=round(settings.max_gap * 1e9),
             )
-        return Scene(stamp_ns, limits, tuple(looks))
+        return TrackedFrame(stamp_ns, settings, tuple(associations))
 
-    def plan(self, scene: Scene) -> Plan:
+    def plan(self, frame: TrackedFrame) -> Plan:
         """What is known by now of a frame, and what is to be captioned of it."""
-        held: dict[int, Held] = {}
+        kept: dict[int, KeptCaption] = {}
         wanted: list[tuple[Urgency, int, int]] = []  # urgency, caption's stamp, place
         with self._lock:
-            for place, look in enumerate(scene.looks):
-                caption, urgency = _judge(scene, look, self._usual)
+            for place, association in enumerate(frame.associations):
+                caption, urgency = _judge(frame, association, self._usual)
                 if caption is not None:
-                    held[place] = caption
+                    kept[place] = caption
                 if urgency is not None:
-                    since = look.track.held.stamp_ns if look.track.held else 0
-                    wanted.append((urgency, since, place))
+                    last = association.track.kept
+                    wanted.append((urgency, last.stamp_ns if last else 0, place))
         places = tuple(place for *_, place in sorted(wanted))
-        budget = scene.limits.budget if scene.limits.enabled else len(places)
-        return Plan(held, places[:budget], max(len(places) - budget, 0))
+        budget = frame.settings.budget if frame.settings.enabled else len(places)
+        return Plan(kept, places[:budget], max(len(places) - budget, 0))
 
-    def keep(self, scene: Scene, captions: Iterable[tuple[int, Caption]]) -> None:
+    def keep(self, frame: TrackedFrame, captions: Iterable[tuple[int, Caption]]) -> None:
         """Keep captions made of this frame, by place, for tracks that stayed the same since."""
         with self._lock:
             for place, caption in captions:
-                look = scene.looks[place]
-                look.track.captioned = True
-                newer = look.track.held is None or look.track.held.stamp_ns <= scene.stamp_ns
-                if look.track.breaks == look.breaks and newer:
-                    look.track.held = self._better(scene, look, caption)
+                association = frame.associations[place]
+                track = association.track
+                track.captioned = True
+                newer = track.kept is None or track.kept.stamp_ns <= frame.stamp_ns
+                if track.breaks == association.breaks and newer:
+                    track.kept = self._better(frame, association, caption)
                 self._confidences.append(caption.confidence)
             if len(self._confidences) >= _CONFIDENCES_NEEDED:
                 self._usual = median(self._confidences)
 
-    def keep_drafts(self, scene: Scene, captions: Iterable[tuple[int, Caption]]) -> None:
+    def keep_drafts(self, frame: TrackedFrame, captions: Iterable[tuple[int, Caption]]) -> None:
         """Keep drafts, by place, for tracks that stayed the same and have no caption that holds."""
         with self._lock:
             for place, caption in captions:
-                look = scene.looks[place]
-                if look.track.breaks == look.breaks and not _judge(scene, look, self._usual)[0]:
-                    look.track.held = _made(scene, look, caption, draft=True)
-
-    def _better(self, scene: Scene, look: Look, caption: Caption) -> Held:
-        """The new caption, unless the one that there is stands and has more confidence."""
-        took_ns = max(self._newest_ns - scene.stamp_ns, 0)
-        made = replace(_made(scene, look, caption), took_ns=took_ns)
-        held, urgency = _judge(scene, look, self._usual)
-        if held is None or held.draft or urgency is Urgency.CHANGED:
-            return made
-        better = urgency is not Urgency.OLD and held.caption.confidence >= caption.confidence
-        return replace(
-            held if better else made,
-            retries=held.retries + 1,
-            tried_ns=made.tried_ns,
-            took_ns=took_ns,
-        )
+                association = frame.associations[place]
+                track = association.track
+                holds = _judge(frame, association, self._usual)[0] is not None
+                if track.breaks == association.breaks and not holds:
+                    track.kept = _made(frame, association, caption, draft=True)
 
     def lose_captions(self) -> None:
         """Caption everything anew: another prompt."""
@@ -184,57 +155,79 @@ class Reuse:
         with self._lock:
             self._tracks.clear()
 
+    def _better(
+        self, frame: TrackedFrame, association: Association, caption: Caption
+    ) -> KeptCaption:
+        """The new caption, unless the one that there is stands and has more confidence."""
+        took_ns = max(self._newest_ns - frame.stamp_ns, 0)
+        made = replace(_made(frame, association, caption), took_ns=took_ns)
+        kept, urgency = _judge(frame, association, self._usual)
+        if kept is None or kept.draft or urgency is Urgency.CHANGED:
+            return made
+        better = urgency is not Urgency.OLD and kept.caption.confidence >= caption.confidence
+        return replace(
+            kept if better else made,
+            retries=kept.retries + 1,
+            tried_ns=made.tried_ns,
+            took_ns=took_ns,
+        )
 
-def _made(scene: Scene, look: Look, caption: Caption, draft: bool = False) -> Held:
-    return Held(
+
+def _made(
+    frame: TrackedFrame, association: Association, caption: Caption, draft: bool = False
+) -> KeptCaption:
+    return KeptCaption(
         caption,
-        scene.stamp_ns,
-        look.sighting.looks,
-        look.neighbour,
+        frame.stamp_ns,
+        association.measurement.appearance,
+        association.neighbour,
         draft=draft,
-        tried_ns=scene.stamp_ns,
+        tried_ns=frame.stamp_ns,
     )
 
 
-def _judge(scene: Scene, look: Look, usual: float) -> tuple[Held | None, Urgency | None]:
+def _judge(
+    frame: TrackedFrame, association: Association, usual: float
+) -> tuple[KeptCaption | None, Urgency | None]:
     """The caption that may be used again, and why a new one is wanted nevertheless.
 
     usual: the confidence that half of the captions have.
     """
-    limits, track = scene.limits, look.track
-    held = track.held if track.breaks == look.breaks else None
-    if not limits.enabled or not scene.stamp_ns or held is None:
+    settings, track = frame.settings, association.track
+    kept = track.kept if track.breaks == association.breaks else None
+    if not settings.enabled or not frame.stamp_ns or kept is None:
         return None, Urgency.CHANGED if track.captioned else Urgency.NEW
-    change = difference(held.looks, look.sighting.looks) / max(limits.max_change, _LEAST)
-    if limits.max_turn < math.pi:
-        change = max(change, _rearrangement(held.neighbour, look, limits.max_turn))
-    age = (scene.stamp_ns - held.stamp_ns) / 1e9 / max(limits.max_age, _LEAST)
+    changed = difference(kept.appearance, association.measurement.appearance)
+    change = changed / max(settings.max_change, _LEAST)
+    if settings.max_turn < math.pi:
+        change = max(change, _rearrangement(kept.neighbour, association, settings.max_turn))
+    age = (frame.stamp_ns - kept.stamp_ns) / 1e9 / max(settings.max_age, _LEAST)
     urgency = None
-    if held.draft:
+    if kept.draft:
         urgency = Urgency.NEW
     elif change > _RENEW_CHANGED:
         urgency = Urgency.CHANGED
     elif age > _RENEW_OLD:
         urgency = Urgency.OLD
-    elif held.caption.confidence < usual and held.retries < limits.retries:
-        waited = (scene.stamp_ns - held.tried_ns) / 1e9
-        patience = max(_RETRY_S * 2**held.retries, _RETRY_PASSES * held.took_ns / 1e9)
-        urgency = Urgency.UNCERTAIN if waited >= patience else None
-    return held if max(change, age) <= 1 else None, urgency
+    elif kept.caption.confidence < usual and kept.retries < settings.retries:
+        waited = (frame.stamp_ns - kept.tried_ns) / 1e9
+        due = max(_RETRY_S * 2**kept.retries, _RETRY_PASSES * kept.took_ns / 1e9)
+        urgency = Urgency.UNCERTAIN if waited >= due else None
+    return kept if max(change, age) <= 1 else None, urgency
 
 
-def _rearrangement(then: Neighbour | None, look: Look, max_turn: float) -> float:
+def _rearrangement(then: Neighbour | None, association: Association, max_turn: float) -> float:
     """How far the nearest neighbour has become another one, or turned away; from 1 on it has."""
-    now = look.neighbour
+    now = association.neighbour
     if then is None or now is None:
         return 0.0 if then is now else math.inf
-    seen = look.others.get(then.track)
-    if seen is None:
+    last = association.others.get(then.track)
+    if last is None:
         return math.inf
-    centre = look.sighting.centre
-    nearest = math.dist(centre, look.others[now.track].centre)
-    farther = (math.dist(centre, seen.centre) / max(nearest, _LEAST) - 1) / _FARTHER
-    present = direction(centre, seen)
+    centre = association.measurement.centre
+    nearest = math.dist(centre, association.others[now.track].centre)
+    farther = (math.dist(centre, last.centre) / max(nearest, _LEAST) - 1) / _FARTHER
+    present = direction(centre, last)
     if then.direction is None or present is None:
         return farther
     turned = abs(present - then.direction)

@@ -12,11 +12,11 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
-from perceptiondlm_ros.ros import parameters
 from perceptiondlm_ros.ros.health.announcer import Announcer
 from perceptiondlm_ros.ros.health.health import Health, Level, judge
 from perceptiondlm_ros.ros.health.throttle import Throttle
-from perceptiondlm_ros.ros.health.watch import Limits, Watch, WatchedTopic
+from perceptiondlm_ros.ros.health.watch import Watch, WatchedTopic
+from perceptiondlm_ros.ros.settings import Settings
 
 if TYPE_CHECKING:
     from perceptiondlm_ros.ros.health.counters import Counters
@@ -40,11 +40,12 @@ class Diagnostics:
         node: Node,
         counters: Counters,
         status: Status,
-        streams: tuple[WatchedTopic, WatchedTopic, WatchedTopic],
+        topics: tuple[WatchedTopic, WatchedTopic, WatchedTopic],
+        settings: Callable[[], Settings],
     ) -> None:
-        """streams: those of images, detections and masks."""
+        """topics: those of images, detections and masks. settings: gives the present ones."""
         self._node = node
-        self._watch = Watch(counters, status, *streams, lambda: _limits(node))
+        self._watch = Watch(counters, status, *topics, settings)
         self._announcer = Announcer(_log_of(node))
         self._warn = Throttle(node.get_logger().error, period=60.0)
         # Not a lifecycle publisher, which is silent while the node is not active.
@@ -91,13 +92,6 @@ def status_message(node: str, health: Health, values: Mapping[str, str]) -> Diag
         message=health.reason,
         hardware_id=socket.gethostname(),
         values=[KeyValue(key=key, value=value) for key, value in values.items()],
-    )
-
-
-def _limits(node: Node) -> Limits:
-    return Limits(
-        tolerance=parameters.read(node, "matching.tolerance", float),
-        stale_after=parameters.read(node, "diagnostics.stale_after", float),
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -13,22 +12,15 @@ from perceptiondlm_ros.ros.health.counters import Counters
 from perceptiondlm_ros.ros.health.situation import Input, Situation
 from perceptiondlm_ros.ros.health.statistics import Rates, quantile
 from perceptiondlm_ros.ros.health.status import Snapshot, Status
+from perceptiondlm_ros.ros.settings import Settings
 from perceptiondlm_ros.text import one_line
 
 _DROP = "dropped "  # before a reason, among the counts
 _REASONS_TOLD = 3
 
 
-@dataclass(frozen=True)
-class Limits:
-    """Live parameters by which the node is judged, in seconds; see parameters.py."""
-
-    tolerance: float
-    stale_after: float
-
-
 class WatchedTopic(Protocol):
-    """What is looked at of a topic that the node takes, see `inputs.stream`."""
+    """What is looked at of a topic that the node takes, see `inputs.subscription`."""
 
     topic: str
 
@@ -48,7 +40,7 @@ class WatchedTopic(Protocol):
 class Watch:
     """Callbacks and workers only count; everything else about rates and ages is worked out here.
 
-    limits: reads the present ones. now: a monotonic clock, in seconds.
+    settings: gives the present ones. now: a monotonic clock, in seconds.
     """
 
     def __init__(
@@ -58,7 +50,7 @@ class Watch:
         images: WatchedTopic,
         detections: WatchedTopic,
         masks: WatchedTopic,
-        limits: Callable[[], Limits],
+        settings: Callable[[], Settings],
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._counters = counters
@@ -66,7 +58,7 @@ class Watch:
         self._images = images
         self._detections = detections
         self._masks = masks
-        self._limits = limits
+        self._settings = settings
         self._now = now
         self._rates = Rates()
         self._since = 0.0  # of the activity that was seen last
@@ -82,7 +74,7 @@ class Watch:
         return situation, self._values(situation, snapshot)
 
     def _situation(self, now: float, snapshot: Snapshot) -> Situation:
-        rates, limits = self._rates, self._limits()
+        rates, settings = self._rates, self._settings()
         published = snapshot.last_published
         return Situation(
             activity=snapshot.activity,
@@ -100,12 +92,12 @@ class Watch:
             forgotten=rates.grown("images_forgotten"),
             masks_missing=rates.grown("masks_missing"),
             gap=self._counters.last_gap,
-            tolerance=limits.tolerance,
+            tolerance=settings.matching.tolerance,
             dropped=self._why_nothing_is_captioned(),
             low_bits=self._counters.low_bits if rates.grown("images_of_low_bits") else 0,
             published_rate=rates.rate("published"),
             published_age=now - published if published is not None else None,
-            stale_after=limits.stale_after,
+            stale_after=settings.diagnostics.stale_after,
         )
 
     def _input(self, stream: WatchedTopic, name: str) -> Input:

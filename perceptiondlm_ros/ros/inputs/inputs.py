@@ -1,4 +1,4 @@
-"""The streams that the node takes: images, detections and masks, matched and handed on.
+"""The topics that the node takes: images, detections and masks, matched and handed on as frames.
 
 Runs in the executor's thread; each callback only looks up stamps and moves references.
 """
@@ -7,60 +7,77 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # its home on Humble
 from sensor_msgs.msg import CompressedImage, Image
 from vision_msgs.msg import Detection2DArray
 
 from perceptiondlm_ros.messages.descriptions import nanoseconds
-from perceptiondlm_ros.messages.matching import Limits, Matcher, Unmatched
-from perceptiondlm_ros.ros import parameters
+from perceptiondlm_ros.messages.matching import Matcher, Outcome, Unmatched
 from perceptiondlm_ros.ros.health.counters import Counters, LossLog
 from perceptiondlm_ros.ros.health.throttle import Throttle
-from perceptiondlm_ros.ros.inputs.frames import Frame
-from perceptiondlm_ros.ros.inputs.stream import Stream
-from perceptiondlm_ros.ros.mailbox import Mailbox
+from perceptiondlm_ros.ros.inputs.subscription import AdaptiveSubscription
+from perceptiondlm_ros.ros.settings import Settings
+from perceptiondlm_ros.ros.threads import Mailbox
 
 if TYPE_CHECKING:
     from rclpy.node import Node
 
-    AnyImage: TypeAlias = Image | CompressedImage
+_PERIOD = 0.2  # seconds between checks of waiting detections and of the publishers
 
-_SETTLE_PERIOD = 0.2  # seconds between looks at waiting detections and at the publishers
+
+@dataclass(frozen=True)
+class Frame:
+    """An image and the detections that were matched to it, in one activation of the node.
+
+    masks: instance-id image of the same size: value i + 1 is the mask of detection i.
+    activation: number of the activation that it was taken in, as `Inputs.open` was given it.
+    """
+
+    image: Image | CompressedImage
+    detections: Detection2DArray
+    activation: int = 1
+    masks: Image | None = None
 
 
 class Inputs:
     """Subscribes while open; puts what it matched into a mailbox, counts what it lost.
 
-    Each frame bears the number of the activation, so that one of an earlier one can be told.
+    settings: gives the present ones.
     """
 
-    def __init__(self, node: Node, counters: Counters, losses: LossLog, warn: Throttle) -> None:
-        self._activation = 0
-        self._node = node
-        self._mailbox: Mailbox[Frame] = Mailbox()
+    def __init__(
+        self,
+        node: Node,
+        settings: Callable[[], Settings],
+        counters: Counters,
+        losses: LossLog,
+        warn: Throttle,
+    ) -> None:
+        self._settings = settings
         self._counters = counters
         self._losses = losses
         self._warn = warn
-        self.images = _image_stream(node, self._on_image)
-        self.detections = Stream(node, Detection2DArray, "detections", self._on_detections)
-        self.masks = Stream(node, Image, "masks", self._on_masks)
-        self._jumps_told = counters.clock_jumps
-        self._masks_missing_told = counters.masks_missing
-        self._matcher: Matcher[AnyImage, Detection2DArray, Image] = Matcher(
-            self._on_match, self._on_unmatched, counters, read_limits(node), _size
+        self._activation = 0
+        self._mailbox: Mailbox[Frame] = Mailbox()
+        self.images = _image_subscription(node, settings().image_transport, self._on_image)
+        self.detections = AdaptiveSubscription(
+            node, Detection2DArray, "detections", self._on_detections
+        )
+        self.masks = AdaptiveSubscription(node, Image, "masks", self._on_masks)
+        self._matcher: Matcher[Image | CompressedImage, Detection2DArray, Image] = Matcher(
+            size_of=lambda image: len(image.data)
         )
         # Waiting is measured in real time: simulated time may stand still.
-        self._timer = node.create_timer(
-            _SETTLE_PERIOD, self._settle, clock=Clock(clock_type=ClockType.STEADY_TIME)
-        )
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timer = node.create_timer(_PERIOD, self._on_timer, clock=steady)
         self._timer.cancel()
 
     def open(self, mailbox: Mailbox[Frame], activation: int) -> None:
         """Subscribe. rclpy's subscriptions know no lifecycle, so there are none while inactive."""
-        self._mailbox = mailbox
-        self._activation = activation
+        self._mailbox, self._activation = mailbox, activation
         self.images.open()
         self.detections.open()
         self._open_masks_if_wanted()
@@ -69,47 +86,72 @@ class Inputs:
     def close(self) -> None:
         """Unsubscribe and forget what was not captioned yet, counted as withdrawn."""
         self._timer.cancel()
-        for stream in (self.images, self.detections, self.masks):
-            stream.close()
-        self._matcher.clear()
-        self._counters.withdrawn += self._mailbox.clear()
+        for topic in (self.images, self.detections, self.masks):
+            topic.close()
+        withdrawn = self._matcher.clear() + (self._mailbox.put(None) is not None)
+        self._counters.withdrawn += withdrawn
 
-    def _on_image(self, message: AnyImage) -> None:
-        self._matcher.limits = read_limits(self._node)
-        self._matcher.add_image(nanoseconds(message.header.stamp), message)
-
-    def _on_detections(self, message: Detection2DArray) -> None:
-        self._matcher.limits = read_limits(self._node)
+    def _on_image(self, message: Image | CompressedImage) -> None:
+        self._counters.images += 1
         stamp = nanoseconds(message.header.stamp)
-        self._matcher.add_detections(stamp, message, time.monotonic())
+        self._follow(self._matcher.add_image(stamp, message, self._settings().match_limits))
 
     def _on_masks(self, message: Image) -> None:
-        self._matcher.limits = read_limits(self._node)
-        self._matcher.add_masks(nanoseconds(message.header.stamp), message)
+        self._counters.masks += 1
+        stamp = nanoseconds(message.header.stamp)
+        self._follow(self._matcher.add_masks(stamp, message, self._settings().match_limits))
 
-    def _settle(self) -> None:
-        for stream in (self.images, self.detections, self.masks):
-            stream.fit()
+    def _on_detections(self, message: Detection2DArray) -> None:
+        self._counters.detections += 1
+        stamp, limits = nanoseconds(message.header.stamp), self._settings().match_limits
+        self._follow(self._matcher.add_detections(stamp, message, limits, time.monotonic()))
+
+    def _on_timer(self) -> None:
+        for topic in (self.images, self.detections, self.masks):
+            topic.adapt()
         self._open_masks_if_wanted()
-        self._matcher.limits = read_limits(self._node)
-        self._matcher.settle(time.monotonic())
-        self._tell()
+        self._follow(self._matcher.expire(self._settings().match_limits, time.monotonic()))
         self._losses.on_the_way()
 
     def _open_masks_if_wanted(self) -> None:
-        wanted = parameters.read(self._node, "masks.enabled", bool)
-        if wanted and not self.masks.is_open:
-            self.masks.open()
-        elif not wanted:
+        if not self._settings().masks.enabled:
             self.masks.close()
+        elif not self.masks.is_open:
+            self.masks.open()
 
-    def _on_match(self, image: AnyImage, detections: Detection2DArray, masks: Image | None) -> None:
-        frame = Frame(image, detections, self._activation, masks)
-        self._counters.replaced += self._mailbox.put(frame)
+    def _follow(self, outcome: Outcome[Image | CompressedImage, Detection2DArray, Image]) -> None:
+        """Hand on what was matched; count and tell everything else."""
+        counters = self._counters
+        counters.unset_stamps += outcome.unset
+        counters.backward_stamps += outcome.backward
+        counters.clock_jumps += outcome.clock_jump
+        counters.withdrawn += outcome.withdrawn
+        if outcome.clock_jump:
+            self._warn("clock", "stamps jumped backward; what was buffered is forgotten")
+        for match in outcome.matches:
+            counters.matched_exact += match.exact
+            counters.matched_nearest += not match.exact
+            if match.masks is None and self._settings().masks.enabled:
+                self._tell_masks_missing()
+            frame = Frame(match.image, match.detections, self._activation, match.masks)
+            counters.replaced += self._mailbox.put(frame) is not None
+        for lost in outcome.unmatched:
+            self._tell_unmatched(lost)
 
-    def _on_unmatched(self, lost: Unmatched) -> None:
-        tolerance = self._matcher.limits.tolerance_ns / 1e9
-        self._counters.images_forgotten += lost.forgotten
+    def _tell_masks_missing(self) -> None:
+        self._counters.masks_missing += 1
+        self._warn(
+            "masks",
+            f"no masks within matching.tolerance of the detections came on {self.masks.topic}; "
+            f"boxes are captioned, {self._counters.masks_missing} frames so far. Set "
+            "masks.enabled to false where there are none",
+        )
+
+    def _tell_unmatched(self, lost: Unmatched) -> None:
+        counters = self._counters
+        counters.unmatched += 1
+        counters.images_forgotten += lost.forgotten
+        counters.last_gap = lost.gap
         if lost.forgotten:
             line = (
                 "detections came so late that their image was forgotten; raise "
@@ -118,7 +160,7 @@ class Inputs:
         elif lost.gap is not None:
             line = (
                 f"the image nearest to the detections is {lost.gap:.3f} s away, above "
-                f"matching.tolerance {tolerance:.3f} s"
+                f"matching.tolerance {self._settings().matching.tolerance:.3f} s"
             )
         elif lost.stamp == 0:
             line = f"detections on {self.detections.topic} have no stamp, and no such image came"
@@ -127,44 +169,17 @@ class Inputs:
                 f"detections came on {self.detections.topic}, "
                 f"but no image with a stamp on {self.images.topic}"
             )
-        self._warn("unmatched", f"{line}; {self._counters.unmatched} unmatched so far")
-
-    def _tell(self) -> None:
-        counters = self._counters
-        if counters.clock_jumps > self._jumps_told:
-            self._jumps_told = counters.clock_jumps
-            self._warn("clock", "stamps jumped backward; what was buffered is forgotten")
-        if counters.masks_missing > self._masks_missing_told:
-            self._masks_missing_told = counters.masks_missing
-            self._warn(
-                "masks",
-                f"no masks within matching.tolerance of the detections came on {self.masks.topic}; "
-                f"boxes are captioned, {counters.masks_missing} frames so far. Set masks.enabled "
-                "to false where there are none",
-            )
+        self._warn("unmatched", f"{line}; {counters.unmatched} unmatched so far")
 
 
-def read_limits(node: Node) -> Limits:
-    """The present values of the parameters."""
-    return Limits(
-        tolerance_ns=round(parameters.read(node, "matching.tolerance", float) * 1e9),
-        kept=parameters.read(node, "matching.images_kept", int),
-        bytes_kept=parameters.read(node, "matching.memory", int) * 1_000_000,
-        wants_masks=parameters.read(node, "masks.enabled", bool),
-    )
-
-
-def _image_stream(node: Node, callback: Callable[[Any], None]) -> Stream:
+def _image_subscription(
+    node: Node, transport: str, callback: Callable[[Any], None]
+) -> AdaptiveSubscription:
     """Raw or compressed, on a topic named as image_transport names it."""
-    if parameters.read(node, "image_transport", str) == "raw":
-        return Stream(node, Image, "image", callback)
+    if transport == "raw":
+        return AdaptiveSubscription(node, Image, "image", callback)
     # What follows a remapping of the image, unless the compressed topic has one of its own.
     name = "image/compressed"
-    expanded = node.resolve_topic_name(name, only_expand=True)
-    if node.resolve_topic_name(name) == expanded:
+    if node.resolve_topic_name(name) == node.resolve_topic_name(name, only_expand=True):
         name = f"{node.resolve_topic_name('image')}/compressed"
-    return Stream(node, CompressedImage, name, callback)
-
-
-def _size(image: AnyImage) -> int:
-    return len(image.data)
+    return AdaptiveSubscription(node, CompressedImage, name, callback)

@@ -5,16 +5,10 @@ ROS drops such pairs without an error on either side: the topic is there, and no
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible, qos_policy_name_from_kind
-
-try:
-    from rclpy.event_handler import SubscriptionEventCallbacks
-except ImportError:  # Humble
-    from rclpy.qos_event import SubscriptionEventCallbacks
+from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
 
 from perceptiondlm_ros.ros.qos import AUTO, SUBSCRIPTION, override_name
 
@@ -28,8 +22,6 @@ _POLICIES = {
     "deadline": "deadline",
     "liveliness": "liveliness",
 }
-
-
 # Policies that a subscription takes from its publishers unless the user fixed them.
 _FOLLOWING = {"reliability", "durability"}
 
@@ -48,21 +40,6 @@ def mismatches(
 def type_name(kind: type[Any]) -> str:
     """As in `ros2 topic info`: package/msg/Name."""
     return f"{kind.__module__.partition('.')[0]}/msg/{kind.__name__}"
-
-
-class IncompatibleOffers:
-    """Counts what the middleware reports about publishers that were turned down, by policy."""
-
-    def __init__(self) -> None:
-        self.policies: Counter[str] = Counter()
-
-    def callbacks(self) -> SubscriptionEventCallbacks:
-        """To be given to a subscription; takes the place of rclpy's own log line."""
-        return SubscriptionEventCallbacks(incompatible_qos=self._count)
-
-    def _count(self, event: Any) -> None:
-        policy = qos_policy_name_from_kind(event.last_policy_kind).lower()
-        self.policies[policy] += event.total_count_change
 
 
 def _mismatch(topic: str, expected: str, requested: QoSProfile, publisher: Any) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from rclpy.lifecycle import LifecycleNode
 
-from perceptiondlm_ros.ros import parameters
 from perceptiondlm_ros.ros.health.monitor import Monitor
 from perceptiondlm_ros.ros.outputs.descriptions import Descriptions
 from perceptiondlm_ros.ros.outputs.detections import CaptionedDetections
@@ -13,21 +14,27 @@ from perceptiondlm_ros.ros.outputs.json_text import JsonDescriptions
 from perceptiondlm_ros.ros.outputs.markers import Markers
 from perceptiondlm_ros.ros.outputs.outputs import Output
 from perceptiondlm_ros.ros.outputs.pictures import AnnotatedImage
+from perceptiondlm_ros.ros.settings import PublishSettings
 
 
-def prompt_outputs(node: LifecycleNode) -> list[Output]:
+def prompt_outputs(node: LifecycleNode, publish: PublishSettings) -> list[Output]:
     """For machines: made at once with the captions, each in well under a millisecond a region."""
     outputs: list[Output] = [Descriptions(node)]
-    if parameters.read(node, "publish.detections", bool):
+    if publish.detections:
         outputs.append(CaptionedDetections(node))
-    if parameters.read(node, "publish.json", bool):
+    if publish.json:
         outputs.append(JsonDescriptions(node))
     return outputs
 
 
-def drawn_outputs(node: LifecycleNode, monitor: Monitor) -> list[Output]:
-    """For people: made in a thread of their own, the quick ones first."""
-    outputs: list[Output] = [Markers(node, monitor)]
+def drawn_outputs(
+    node: LifecycleNode, monitor: Monitor, markers_always: Callable[[], bool]
+) -> list[Output]:
+    """For people: made in a thread of their own, the quick ones first.
+
+    markers_always: whether what markers need is taken also while nobody subscribes to them.
+    """
+    outputs: list[Output] = [Markers(node, monitor, markers_always)]
     messages = foxglove_messages()
     if messages:
         outputs.append(ImageAnnotations(node, messages))

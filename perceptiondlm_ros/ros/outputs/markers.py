@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,10 +19,9 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.messages.descriptions import nanoseconds
-from perceptiondlm_ros.ros import parameters
 from perceptiondlm_ros.ros.health.monitor import Monitor
+from perceptiondlm_ros.ros.inputs.camera_topics import CameraTopics
 from perceptiondlm_ros.ros.inputs.depth import Depth, region_depth
-from perceptiondlm_ros.ros.inputs.space import Space
 from perceptiondlm_ros.ros.outputs.camera import Camera, camera_of
 from perceptiondlm_ros.ros.outputs.lens import WIDEST, Points
 from perceptiondlm_ros.ros.outputs.marker_ids import MarkerIds
@@ -56,21 +55,25 @@ class Markers(Output):
     The depth image says how far away a region is, else the parameter markers.distance does.
     """
 
-    def __init__(self, node: LifecycleNode, monitor: Monitor) -> None:
+    def __init__(self, node: LifecycleNode, monitor: Monitor, always: Callable[[], bool]) -> None:
+        """always: whether camera_info and depth are taken also while nobody subscribes."""
         self._node = node
+        self._always = always
         self._monitor = monitor
         self._warn = monitor.warn
         # More than the last, so that a viewer that is busy misses no DELETE.
         self.publisher = publisher(node, MarkerArray, "~/markers", QoSProfile(depth=10))
-        self._space = Space(node, self._space_wanted, monitor.warn)
+        self._camera_topics = CameraTopics(
+            node, lambda: self.wanted() or self._always(), monitor.warn
+        )
         self._ids = MarkerIds()
         self._pace = Pace()
 
     def open(self) -> None:
-        self._space.open()
+        self._camera_topics.open()
 
     def close(self) -> None:
-        self._space.close()
+        self._camera_topics.close()
 
     def wanted(self) -> bool:
         return bool(self.publisher.get_subscription_count())
@@ -83,7 +86,7 @@ class Markers(Output):
         shown = list(shown_regions(result, width, height))
         placed = self._place(shown, result, width, height)
         numbers, gone = self._ids.update([_key(item.region) for item in placed])
-        size = parameters.read(self._node, "markers.text_height", float)
+        size = result.settings.markers.text_height
         header = result.message.header
         markers = [marker for number in gone for marker in _deletions(header, number)]
         for item, number in zip(placed, numbers, strict=True):
@@ -98,20 +101,18 @@ class Markers(Output):
             return
         yield self.publisher, MarkerArray(markers=[Marker(action=Marker.DELETEALL)])
 
-    def _space_wanted(self) -> bool:
-        return self.wanted() or parameters.read(self._node, "markers.always", bool)
-
     def _place(
         self, shown: Sequence[ShownRegion], result: Result, width: int, height: int
     ) -> list[Placed]:
         """The regions in space, but for those that aren't to be placed, which is told."""
-        camera = self._camera(width, height)
+        settings = result.settings
+        camera = self._camera(width, height, settings.markers.rectified)
         if camera is None:
             return []
         header = result.message.header
-        tolerance = round(parameters.read(self._node, "matching.tolerance", float) * 1e9)
-        depth = self._space.depth_at(nanoseconds(header.stamp), header.frame_id, tolerance)
-        assumed = parameters.read(self._node, "markers.distance", float)
+        tolerance = settings.match_limits.tolerance_ns
+        depth = self._camera_topics.depth_at(nanoseconds(header.stamp), header.frame_id, tolerance)
+        assumed = settings.markers.distance
         distances = [self._measured(depth, item, width, height) or assumed for item in shown]
         placed = [
             Placed(item, corners)
@@ -122,12 +123,11 @@ class Markers(Output):
             self._tell_unplaced(len(shown) - len(placed), len(shown))
         return placed
 
-    def _camera(self, width: int, height: int) -> Camera | None:
+    def _camera(self, width: int, height: int, rectified: bool) -> Camera | None:
         """That of images of this size; None without a camera_info that fits, which is told."""
-        info = self._space.camera_info()
+        info = self._camera_topics.camera_info()
         if info is None:
             return None
-        rectified = parameters.read(self._node, "markers.rectified", bool)
         try:
             camera = camera_of(info, width, height, rectified)
         except InputError as error:

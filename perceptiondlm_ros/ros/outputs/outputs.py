@@ -18,10 +18,9 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from perceptiondlm_ros.messages.descriptions import nanoseconds
 from perceptiondlm_ros.ros.health.status import Status
 from perceptiondlm_ros.ros.health.throttle import Throttle
-from perceptiondlm_ros.ros.mailbox import Mailbox
 from perceptiondlm_ros.ros.outputs.results import Result
 from perceptiondlm_ros.ros.qos import PUBLISHER, fixed_policies
-from perceptiondlm_ros.ros.worker import Worker
+from perceptiondlm_ros.ros.threads import Mailbox, Worker
 
 Outgoing = tuple[Any, Any]
 """A publisher and a message for it."""
@@ -95,7 +94,7 @@ class Outputs:
         for output in (*self._prompt, *self._drawn):
             output.open()
         self._to_draw = Mailbox()
-        self._drawing = Worker(self._to_draw, self._draw, self._report, lambda: None)
+        self._drawing = Worker(self._to_draw, self._draw, self._report)
         with self._lock:
             self._last = self._first = 0
             self._activations += 1

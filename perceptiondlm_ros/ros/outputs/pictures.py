@@ -16,7 +16,6 @@ from std_msgs.msg import Header
 
 from perceptiondlm_ros.drawing.annotate import Annotation, annotate
 from perceptiondlm_ros.drawing.layout import Memory
-from perceptiondlm_ros.ros import parameters
 from perceptiondlm_ros.ros.outputs.conversions import rgb_to_image
 from perceptiondlm_ros.ros.outputs.outputs import Outgoing, Output, publisher
 from perceptiondlm_ros.ros.outputs.regions import ShownRegion, shown_regions
@@ -27,7 +26,6 @@ class AnnotatedImage(Output):
     """Drawn once for both topics, only while somebody looks, and each encoded only if wanted."""
 
     def __init__(self, node: LifecycleNode) -> None:
-        self._node = node
         self._memory = Memory()
         self.raw = publisher(node, Image, "~/annotated_image", QoSProfile(depth=1))
         self.compressed = publisher(
@@ -45,7 +43,7 @@ class AnnotatedImage(Output):
         if self.raw.get_subscription_count():
             yield self.raw, rgb_to_image(drawn, header)
         if self.compressed.get_subscription_count():
-            quality = parameters.read(self._node, "annotated_image.jpeg_quality", int)
+            quality = result.settings.annotated_image.jpeg_quality
             yield self.compressed, jpeg(drawn, header, quality)
 
     def clear(self) -> Iterable[Outgoing]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from perceptiondlm_ros.msg import RegionDescriptionArray
+from perceptiondlm_ros.ros.settings import Settings
 
 if TYPE_CHECKING:
     from perceptiondlm_ros.captioner import Box
@@ -42,6 +43,7 @@ class Result:
     activation: that of the frame.
     sequence: number of the frame in the order of arrival, from 1.
     error: why the frame as a whole has no captions; empty where it has.
+    settings: those that hold for the frame.
     """
 
     message: RegionDescriptionArray
@@ -52,3 +54,4 @@ class Result:
     activation: int = 1
     sequence: int = 1
     error: str = ""
+    settings: Settings = field(default_factory=Settings)

@@ -15,7 +15,7 @@ def test_exact_stamp_whichever_comes_first() -> None:
     run.found(200)
     run.image(200)
     assert run.pairs == [("i100", "d100"), ("i200", "d200")]
-    assert run.counters.matched_exact == 2
+    assert run.exact == [True, True]
 
 
 def test_detections_that_come_long_after_their_image() -> None:
@@ -41,7 +41,7 @@ def test_nearest_once_the_stream_has_passed() -> None:
     run.found(120)
     run.image(133)
     assert run.pairs == [("i133", "d120")]
-    assert run.counters.matched_nearest == 1
+    assert run.exact == [False]
 
 
 def test_the_nearest_image_beyond_the_tolerance_is_no_match() -> None:
@@ -51,24 +51,23 @@ def test_the_nearest_image_beyond_the_tolerance_is_no_match() -> None:
     run.image(300)
     assert run.pairs == []
     assert run.gaps == [pytest.approx(0.1)]
-    assert run.counters.unmatched == 1 and run.counters.last_gap == pytest.approx(0.1)
 
 
-def test_settle_takes_the_nearest_after_patience_and_not_before() -> None:
+def test_the_nearest_is_taken_after_the_longest_wait_and_not_before() -> None:
     run = Run()
     run.image(100)
     run.found(120, now=10.0)
-    run.matcher.settle(10.9)
+    run.expire(10.9)
     assert run.pairs == []
-    run.matcher.settle(11.0)
+    run.expire(11.0)
     assert run.pairs == [("i100", "d120")]
 
 
 def test_detections_without_any_image_are_given_up() -> None:
     run = Run()
     run.found(100, now=0.0)
-    run.matcher.settle(2.0)
-    assert run.gaps == [None] and run.counters.unmatched == 1
+    run.expire(2.0)
+    assert run.gaps == [None]
 
 
 def test_the_image_buffer_is_bounded_and_forgets_the_oldest() -> None:
@@ -78,14 +77,14 @@ def test_the_image_buffer_is_bounded_and_forgets_the_oldest() -> None:
     run.found(100)
     run.found(200)
     assert run.pairs == [("i200", "d200")]
-    assert run.counters.unmatched == 1
+    assert len(run.lost) == 1
 
 
 def test_waiting_detections_are_bounded_too() -> None:
     run = Run(images_kept=3)
     for ms in range(1, 11):
         run.found(ms)
-    assert run.counters.unmatched == 7
+    assert len(run.lost) == 7
 
 
 def test_unset_stamps_pair_with_each_other_and_are_counted() -> None:
@@ -94,21 +93,21 @@ def test_unset_stamps_pair_with_each_other_and_are_counted() -> None:
     run.image(0, "second")
     run.found(0)
     assert run.pairs == [("second", "d0")]
-    assert run.counters.unset_stamps == 3
+    assert run.unset == 3
 
 
 def test_unset_stamps_never_pair_with_set_ones() -> None:
     run = Run(tolerance=10_000)
     run.image(0)
     run.found(20)
-    run.matcher.settle(5.0)
+    run.expire(5.0)
     assert run.pairs == []
     run = Run(tolerance=10_000)
     run.image(20)
     run.found(0)
-    run.matcher.settle(5.0)
+    run.expire(5.0)
     assert run.pairs == []
-    assert run.counters.unmatched == 1
+    assert len(run.lost) == 1
 
 
 def test_a_looping_bag_starts_anew() -> None:
@@ -122,9 +121,9 @@ def test_a_looping_bag_starts_anew() -> None:
     run.found(1100)
     run.image(1100)
     assert run.pairs == [("i1000", "d1000"), ("i1100", "d1100")]
-    assert run.counters.clock_jumps == 1
-    assert run.counters.backward_stamps == 1
-    assert run.counters.unmatched == 0
+    assert run.clock_jumps == 1
+    assert run.backward == 1
+    assert not run.lost
 
 
 def test_a_looping_bag_whose_detections_jump_first() -> None:
@@ -134,7 +133,7 @@ def test_a_looping_bag_whose_detections_jump_first() -> None:
     run.found(1000)
     run.image(1000)
     assert run.pairs == [("i10000", "d10000"), ("i1000", "d1000")]
-    assert run.counters.clock_jumps == 1
+    assert run.clock_jumps == 1
 
 
 def test_slightly_late_images_are_no_clock_jump() -> None:
@@ -143,17 +142,17 @@ def test_slightly_late_images_are_no_clock_jump() -> None:
     run.image(100)
     run.found(100)
     assert run.pairs == [("i100", "d100")]
-    assert run.counters.backward_stamps == 1 and run.counters.clock_jumps == 0
+    assert run.backward == 1 and run.clock_jumps == 0
 
 
 def test_clear_counts_what_was_waiting() -> None:
     run = Run()
     run.image(100)
     run.found(200)
-    run.matcher.clear()
+    run.clear()
     run.image(200)
     assert run.pairs == []
-    assert run.counters.withdrawn == 1
+    assert run.withdrawn == 1
 
 
 def test_images_are_bounded_by_their_memory_but_for_the_newest() -> None:
@@ -203,7 +202,7 @@ def test_a_single_stamp_of_the_far_future_does_no_lasting_harm() -> None:
     run.image(166)
     run.found(166)
     assert run.pairs == [("i133", "d133"), ("i166", "d166")]
-    assert run.counters.clock_jumps == 1
+    assert run.clock_jumps == 1
 
 
 def test_masks_are_matched_like_images_whichever_comes_first() -> None:
@@ -221,22 +220,20 @@ def test_masks_are_matched_like_images_whichever_comes_first() -> None:
     run.mask(310)
     assert run.pairs == [("i100", "d100"), ("i200", "d200"), ("i300", "d290")]
     assert run.masks == ["m100", "m200", "m310"]
-    assert run.counters.masks == 3 and run.counters.masks_missing == 0
 
 
 def test_masks_that_do_not_come_are_counted_and_the_frame_goes_without() -> None:
     run = Run(masks=True)
     run.image(100)
     run.found(100, now=0.0)
-    run.matcher.settle(0.9)
+    run.expire(0.9)
     assert run.pairs == []
-    run.matcher.settle(1.0)
+    run.expire(1.0)
     run.mask(500)
     run.image(200)
     run.found(200)
     assert run.pairs == [("i100", "d100"), ("i200", "d200")]
     assert run.masks == [None, None]
-    assert run.counters.masks_missing == 2
 
 
 def test_without_the_wish_for_masks_nothing_waits_for_them() -> None:
@@ -245,13 +242,12 @@ def test_without_the_wish_for_masks_nothing_waits_for_them() -> None:
     run.image(100)
     run.found(100)
     assert run.masks == [None]
-    assert run.counters.masks_missing == 0
 
 
 def test_limits_may_change_on_the_way() -> None:
     run = Run(tolerance=5, masks=True)
     run.image(100)
     run.found(110)
-    run.matcher.limits = replace(run.matcher.limits, tolerance_ns=20 * MS, wants_masks=False)
+    run.limits = replace(run.limits, tolerance_ns=20 * MS, wants_masks=False)
     run.image(200)
     assert run.pairs == [("i100", "d110")]

@@ -23,7 +23,6 @@ class AnyOrder(RuleBasedStateMachine):
     def begin(self, tolerance: int, kept: int, bytes_kept: int, masks: bool) -> None:
         self.run = Run(tolerance, kept, bytes_kept, masks)
         self.steps = 0
-        self.sent = 0
 
     @rule(ms=times)
     @precondition(lambda self: hasattr(self, "run"))
@@ -40,7 +39,6 @@ class AnyOrder(RuleBasedStateMachine):
     def found(self, ms: int, also: bool) -> None:
         """`also`: the exact image and masks are there already, so nothing else may be taken."""
         self.steps += 1
-        self.sent += 1
         if also:
             self.run.image(ms)
             self.run.mask(ms)
@@ -51,37 +49,32 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule()
     @precondition(lambda self: hasattr(self, "run"))
-    def settle(self) -> None:
+    def expire(self) -> None:
         self.steps += 3
-        self.run.matcher.settle(self.steps / 10)
+        self.run.expire(self.steps / 10)
 
     @rule()
     @precondition(lambda self: hasattr(self, "run"))
     def clear(self) -> None:
-        self.run.matcher.clear()
-        assert not self.run.matcher._pending
+        self.run.clear()
+        assert not self.run.matcher._waiting
 
     @invariant()
     @precondition(lambda self: hasattr(self, "run"))
     def bounds_hold_and_nothing_is_lost_uncounted(self) -> None:
-        matcher, counters, limits = self.run.matcher, self.run.counters, self.run.matcher.limits
+        matcher, limits = self.run.matcher, self.run.limits
         images = matcher._images
         assert len(images.items) <= 1 or images._bytes <= limits.bytes_kept
         assert images._bytes == sum(map(len, images.items.values()))
         assert max(len(images.items), len(matcher._masks.items)) <= limits.kept
-        assert len(matcher._pending) <= limits.kept
-        matched = counters.matched_exact + counters.matched_nearest
-        assert len(self.run.pairs) == matched
-        assert len(self.run.lost) == counters.unmatched
-        assert counters.detections == self.sent
-        assert self.sent == matched + counters.unmatched + counters.withdrawn + len(
-            matcher._pending
-        )
+        assert len(matcher._waiting) <= limits.kept
+        decided = len(self.run.pairs) + len(self.run.lost) + self.run.withdrawn
+        assert self.run.sent == decided + len(matcher._waiting)
 
     @invariant()
     @precondition(lambda self: hasattr(self, "run"))
     def pairs_are_within_the_tolerance(self) -> None:
-        tolerance = self.run.matcher.limits.tolerance_ns // MS
+        tolerance = self.run.limits.tolerance_ns // MS
         for (image, found), masks in zip(self.run.pairs, self.run.masks, strict=True):
             for other in filter(None, (image, masks)):
                 gap = abs(int(other[1:]) - int(found[1:]))

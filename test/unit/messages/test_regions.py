@@ -26,8 +26,7 @@ from perceptiondlm_ros.messages.regions import (
 )
 from perceptiondlm_ros.processing.boundary import region_masks
 from perceptiondlm_ros.ros import parameters
-from perceptiondlm_ros.ros.captioning.regions import region_settings
-from perceptiondlm_ros.ros.inputs.frames import Frame
+from perceptiondlm_ros.ros.inputs.inputs import Frame
 
 UNIT = st.floats(0, 1, width=32)
 
@@ -170,9 +169,9 @@ def test_the_settings_are_the_nodes_parameters() -> None:
     with ros_context() as context:
         node = Node("node", context=context)
         parameters.declare(node)
-        assert region_settings(node) == RegionSettings()
+        assert parameters.read(node).region_settings == RegionSettings()
         node.set_parameters([Parameter(name, value=value) for name, value in values.items()])
-        assert region_settings(node) == RegionSettings(
+        assert parameters.read(node).region_settings == RegionSettings(
             *(3, 0.25, frozenset({"traffic light", "cup"}), frozenset({"mug"})),
             *("letterbox", 640, 320),
         )

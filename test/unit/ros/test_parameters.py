@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from ros_support import ros_context
 
 from perceptiondlm_ros.captioner import MOST_CAPTION_TOKENS, MOST_STEPS
 from perceptiondlm_ros.ros import parameters
-from perceptiondlm_ros.ros.parameter_specs import SPECS, Applies
+from perceptiondlm_ros.ros.parameter_specs import Applies
+from perceptiondlm_ros.ros.settings import SPECS, Settings
 from perceptiondlm_ros.runtime.loading import BACKENDS, CACHE_MODES
 
 CONFIG = Path(__file__).parents[3] / "config" / "region_captioner.yaml"
@@ -66,10 +68,12 @@ def test_choices_and_bounds_are_those_of_the_captioner() -> None:
     assert all(backend in told for backend in BACKENDS)
 
 
-def test_zero_and_empty_mean_the_checkpoints_own(node: Node) -> None:
-    settings = parameters.load_settings(node)
-    assert settings.path is None and settings.steps is None and settings.caption_tokens is None
-    assert (settings.backend, settings.device, settings.cache) == ("auto", "auto", "auto")
+def test_the_settings_are_the_present_values(node: Node) -> None:
+    assert parameters.read(node) == Settings()
+    node.set_parameters([Parameter("prompt", value="What?"), Parameter("reuse.max_age", value=3.0)])
+    read = parameters.read(node)
+    assert (read.prompt, read.reuse.max_age) == ("What?", 3.0)
+    assert replace(read, prompt="", reuse=Settings().reuse) == Settings()
 
 
 @pytest.mark.parametrize(

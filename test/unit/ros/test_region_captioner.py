@@ -15,7 +15,7 @@ from ros_support import FakeCaptioner, detections, header, image
 
 from perceptiondlm_ros.errors import BackendError, CheckpointError
 from perceptiondlm_ros.ros.captioning.loading import load_captioner
-from perceptiondlm_ros.ros.parameters import LoadSettings
+from perceptiondlm_ros.ros.settings import Settings
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def test_a_worker_that_outlives_its_cleanup_shares_nothing_with_the_next(
 def test_a_failed_load_leaves_the_node_unconfigured(
     robot: Robot, error: Exception, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(settings: LoadSettings) -> Any:
+    def fail(settings: Settings) -> Any:
         raise error
 
     robot.load = fail
@@ -232,7 +232,7 @@ def test_model_parameters_are_refused_until_cleanup(robot: Robot) -> None:
     (result,) = robot.node.set_parameters([new])
     assert result.successful
     assert robot.node.trigger_configure() == SUCCESS
-    assert [settings.steps for settings in robot.settings] == [None, 4]
+    assert [settings.steps for settings in robot.settings] == [0, 4]
 
 
 def test_a_prompt_that_the_model_can_not_take_is_refused_with_the_reason(robot: Robot) -> None:
@@ -265,4 +265,4 @@ def test_a_missing_package_is_named_with_the_python_that_lacks_it(
 ) -> None:
     monkeypatch.setitem(sys.modules, "perceptiondlm_ros.captioner", None)
     with pytest.raises(BackendError, match=f"{sys.executable}, which runs this node"):
-        load_captioner(LoadSettings(None, "auto", "auto", None, None, "auto"))
+        load_captioner(Settings())

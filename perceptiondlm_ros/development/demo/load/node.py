@@ -21,12 +21,12 @@ from perceptiondlm_ros.captioner import Caption
 from perceptiondlm_ros.development.demo.load.camera import stamp_in
 from perceptiondlm_ros.development.demo.load.records import Record, Recorder
 from perceptiondlm_ros.messages.descriptions import nanoseconds
-from perceptiondlm_ros.ros.captioning.captioning import Pending
+from perceptiondlm_ros.ros.captioning.captioning import CaptionJob
 from perceptiondlm_ros.ros.captioning.loading import Describes, load_captioner
 from perceptiondlm_ros.ros.ending import run_node
-from perceptiondlm_ros.ros.mailbox import Mailbox
-from perceptiondlm_ros.ros.parameters import LoadSettings
 from perceptiondlm_ros.ros.region_captioner import RegionCaptioner
+from perceptiondlm_ros.ros.settings import Settings
+from perceptiondlm_ros.ros.threads import Mailbox
 
 _CAPTION = "a large red striped ball to the left of a small blue cube"
 
@@ -92,7 +92,7 @@ class MeasuredNode(RegionCaptioner):
         self._timed_captioner: TimedCaptioner | None = None
         super().__init__(load=self._load_timed)
 
-    def _load_timed(self, settings: LoadSettings) -> Any:
+    def _load_timed(self, settings: Settings) -> Any:
         slow = self._seconds is not None
         captioner = SlowCaptioner(self._seconds or 0.0) if slow else load_captioner(settings)
         self._timed_captioner = TimedCaptioner(captioner, self._record)
@@ -143,16 +143,16 @@ class MeasuredNode(RegionCaptioner):
 
 
 def time_handing_over(record: Callable[[Record], None]) -> None:
-    """Put a stopwatch at the desk of the thread with the model, in this process only."""
-    exchange = Mailbox.exchange
+    """Put a stopwatch at the queue of the thread with the model, in this process only."""
+    put = Mailbox.put
 
     def timed(self: Mailbox[Any], item: Any) -> Any:
-        if isinstance(item, Pending):
-            stamp = nanoseconds(item.observation.frame.image.header.stamp)
+        if isinstance(item, CaptionJob):
+            stamp = nanoseconds(item.frame.frame.image.header.stamp)
             record(Record("handed", time.time_ns(), stamp))
-        return exchange(self, item)
+        return put(self, item)
 
-    Mailbox.exchange = timed  # type: ignore[method-assign]
+    Mailbox.put = timed  # type: ignore[method-assign]
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perceptiondlm_ros.ros.captioning.appearance import CELLS, brightness, difference, signature
+from perceptiondlm_ros.ros.captioning.tracks import CELLS, appearance, brightness, difference
 
 
 def picture(seed: int = 0, height: int = 120, width: int = 160) -> np.ndarray:
@@ -19,7 +19,7 @@ def picture(seed: int = 0, height: int = 120, width: int = 160) -> np.ndarray:
 
 
 def looks(pixels: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:
-    return signature(pixels, box, brightness(pixels))
+    return appearance(pixels, box, brightness(pixels))
 
 
 BOX = (20.0, 20.0, 100.0, 100.0)

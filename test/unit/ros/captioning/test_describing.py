@@ -191,8 +191,8 @@ def test_neither_stream_nor_requests_starve(robot: Robot) -> None:
     robot.start()
     robot.hold(SECOND)
     future = [robot.ask(DescribeRegions, "describe", request()) for _ in range(4)]
-    desk = robot.node._captioning.desk  # type: ignore[union-attr]
-    robot.until(lambda: len(desk._requests) == 4, "requests waiting")
+    queue = robot.node._captioning.queue  # type: ignore[union-attr]
+    robot.until(lambda: len(queue._requests) == 4, "requests waiting")
     order: list[str] = []
     describe = robot.captioner.describe
     stamps = iter(range(2, 1000))
@@ -201,18 +201,18 @@ def test_neither_stream_nor_requests_starve(robot: Robot) -> None:
         order.append("request" if pixels[0, 0, 0] == 90 else "frame")
         captions = describe(pixels, *args)
         put = robot.node.inputs._mailbox.put
-        from perceptiondlm_ros.ros.inputs.frames import Frame
+        from perceptiondlm_ros.ros.inputs.inputs import Frame
 
         now = next(stamps) * SECOND
         put(Frame(image(now, 50), detections(now), robot.node.outputs.activation))
         deadline = time.monotonic() + PATIENCE
-        while desk._item is None and robot.node.outputs.activation and time.monotonic() < deadline:
+        while queue._item is None and robot.node.outputs.activation and time.monotonic() < deadline:
             time.sleep(0.001)
         return captions
 
     robot.captioner.describe = watched  # type: ignore[method-assign]
     robot.frame(2 * SECOND, 50)
-    robot.until(lambda: desk._item is not None, "a frame waiting")
+    robot.until(lambda: queue._item is not None, "a frame waiting")
     robot.captioner.gate.set()
     robot.until(lambda: all(answer.done() for answer in future), "all answers")
     served = order[: order.index("request") + 7]
@@ -232,8 +232,8 @@ def test_a_large_request_lets_frames_through_between_its_turns(robot: Robot) -> 
     )
     robot.until(robot.captioner.started.is_set, "the first turn")
     robot.frame(SECOND, 50)
-    desk = robot.node._captioning.desk  # type: ignore[union-attr]
-    robot.until(lambda: desk._item is not None, "a frame waiting")
+    queue = robot.node._captioning.queue  # type: ignore[union-attr]
+    robot.until(lambda: queue._item is not None, "a frame waiting")
     before = len(robot.captioner.first_pixels)
     robot.captioner.gate.set()
     answer = robot.spinner.result(future, "the answer")
@@ -244,12 +244,12 @@ def test_a_large_request_lets_frames_through_between_its_turns(robot: Robot) -> 
 def test_more_requests_than_may_wait_are_refused_at_once(robot: Robot) -> None:
     robot.start()
     robot.hold(SECOND)
-    desk = robot.node._captioning.desk  # type: ignore[union-attr]
+    queue = robot.node._captioning.queue  # type: ignore[union-attr]
     futures = []
     for n in range(1, 13):
         futures.append(robot.ask(DescribeRegions, "describe", request()))
         robot.until(
-            lambda n=n: len(desk._requests) + sum(f.done() for f in futures) == n, f"request {n}"
+            lambda n=n: len(queue._requests) + sum(f.done() for f in futures) == n, f"request {n}"
         )
     assert sum(future.done() for future in futures) == 4
     assert all("too many" in f.result().message for f in futures if f.done())
@@ -262,8 +262,8 @@ def test_a_deactivation_answers_what_waits(robot: Robot) -> None:
     robot.start()
     robot.hold(SECOND)
     future = robot.ask(DescribeRegions, "describe", request())
-    desk = robot.node._captioning.desk  # type: ignore[union-attr]
-    robot.until(lambda: bool(desk._requests), "a request waiting")
+    queue = robot.node._captioning.queue  # type: ignore[union-attr]
+    robot.until(lambda: bool(queue._requests), "a request waiting")
     assert robot.node.trigger_deactivate() == SUCCESS
     answer = robot.spinner.result(future, "a refusal")
     assert not answer.success and "deactivated" in answer.message

@@ -16,22 +16,16 @@ from perceptiondlm_ros.captioner import Box, Caption
 from perceptiondlm_ros.development.scenes.moving import MovingScene
 from perceptiondlm_ros.development.scenes.render import render
 from perceptiondlm_ros.development.scenes.scene import captions
-from perceptiondlm_ros.ros.captioning.appearance import Signature, brightness, signature
-from perceptiondlm_ros.ros.captioning.reuse import Limits, Reuse, Scene
-from perceptiondlm_ros.ros.captioning.tracks import Sighting
-from perceptiondlm_ros.ros.parameter_specs import SPECS
+from perceptiondlm_ros.ros.captioning.reuse import Reuse, TrackedFrame
+from perceptiondlm_ros.ros.captioning.tracks import Appearance, Measurement, appearance, brightness
+from perceptiondlm_ros.ros.settings import ReuseSettings
 
 FRAMES = 120
 TICK = 100_000_000
 SEEDS = (11, 12, 13)
 DELAY = 2  # frames
+DEFAULTS = ReuseSettings()
 JITTER = 1.0  # px, standard deviation of each edge of a detector's box
-
-DEFAULTS = {spec.name.removeprefix("reuse."): spec.default for spec in SPECS}
-
-
-def limits() -> Limits:
-    return Limits(**{name: DEFAULTS[name] for name in Limits.__dataclass_fields__})  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -39,7 +33,7 @@ class Seen:
     """One frame: what a detector gives of it, and the captions that are right."""
 
     boxes: list[Box]
-    looks: list[Signature]
+    looks: list[Appearance]
     truth: list[tuple[str, ...]]
 
 
@@ -82,32 +76,34 @@ def film(seed: int) -> list[Seen]:
         edges = picture.boxes + rng.normal(0, JITTER, picture.boxes.shape)
         boxes: list[Box] = [tuple(box) for box in edges.tolist()]
         level = brightness(picture.image)
-        looks = [signature(picture.image, box, level) for box in boxes]
+        looks = [appearance(picture.image, box, level) for box in boxes]
         frames.append(Seen(boxes, looks, captions(scene)))
     return frames
 
 
-def run(films: Sequence[Sequence[Seen]], with_ids: bool) -> Tally:
+def run(
+    films: Sequence[Sequence[Seen]], with_ids: bool, settings: ReuseSettings = DEFAULTS
+) -> Tally:
     tally = Tally()
     for frames in films:
         reuse = Reuse()
-        running: tuple[int, Scene, tuple[int, ...]] | None = None
+        running: tuple[int, TrackedFrame, tuple[int, ...]] | None = None
         for number, frame in enumerate(frames):
-            sightings = [
-                Sighting(str(place) if with_ids else "", "object", box, looks)
+            measurements = [
+                Measurement(str(place) if with_ids else "", "object", box, looks)
                 for place, (box, looks) in enumerate(zip(frame.boxes, frame.looks, strict=True))
             ]
-            scene = reuse.see((number + 1) * TICK, sightings, limits())
+            scene = reuse.track((number + 1) * TICK, measurements, settings)
             if running and number >= running[0] + DELAY:
                 began, of, places = running
                 truth = frames[began].truth
                 reuse.keep(of, [(n, Caption(truth[n][0], 1.0, [], False)) for n in places])
                 running = None
             plan = reuse.plan(scene)
-            tally.regions += len(sightings)
-            tally.reused += len(plan.held)
+            tally.regions += len(measurements)
+            tally.reused += len(plan.kept)
             tally.wrong += sum(
-                held.caption.text not in frame.truth[place] for place, held in plan.held.items()
+                held.caption.text not in frame.truth[place] for place, held in plan.kept.items()
             )
             if plan.wanted and running is None:
                 running = number, scene, plan.wanted
@@ -129,11 +125,8 @@ def test_at_most_one_in_twenty_is_wrong_and_four_in_five_are_saved(
 
 def test_age_alone_would_be_wrong_too_often(films: list[list[Seen]]) -> None:
     """That the check above can fail: with neither looks nor neighbours it does."""
-    loose = DEFAULTS | {"max_turn": 3.2, "max_change": 10.0}
-    names = Limits.__dataclass_fields__
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(globals(), "DEFAULTS", {name: loose[name] for name in names})
-        assert run(films, with_ids=True).wrong_share > 0.15
+    loose = ReuseSettings(max_turn=3.2, max_change=10.0)
+    assert run(films, with_ids=True, settings=loose).wrong_share > 0.15
 
 
 def swap(frames: list[Seen], at: int) -> list[Seen]:

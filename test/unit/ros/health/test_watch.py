@@ -12,7 +12,8 @@ from perceptiondlm_ros.ros.health.counters import Counters
 from perceptiondlm_ros.ros.health.health import Condition, judge
 from perceptiondlm_ros.ros.health.situation import Situation
 from perceptiondlm_ros.ros.health.status import Activity, Status
-from perceptiondlm_ros.ros.health.watch import Limits, Watch
+from perceptiondlm_ros.ros.health.watch import Watch
+from perceptiondlm_ros.ros.settings import Settings
 
 
 @dataclass
@@ -43,8 +44,7 @@ class Seconds:
         self.images, self.found = FakeStream("/image"), FakeStream("/detections")
         self.masks = FakeStream("/masks", is_open=False)
         streams: list[Any] = [self.images, self.found, self.masks]
-        limits = Limits(tolerance=0.1, stale_after=5.0)
-        self.watch = Watch(self.counters, self.status, *streams, lambda: limits, lambda: self.now)
+        self.watch = Watch(self.counters, self.status, *streams, Settings, lambda: self.now)
 
     def look(self, seconds: int = 1, **each_second: int) -> tuple[Situation, dict[str, str]]:
         for _ in range(seconds):

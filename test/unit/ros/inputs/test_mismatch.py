@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 from rclpy.duration import Duration
@@ -13,7 +12,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from ros_support import Spinner, ros_context
 from std_msgs.msg import Header, String
 
-from perceptiondlm_ros.ros.inputs.mismatch import IncompatibleOffers, mismatches, type_name
+from perceptiondlm_ros.ros.inputs.mismatch import mismatches, type_name
 
 BEST_EFFORT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 RELIABLE = QoSProfile(depth=1)
@@ -102,17 +101,6 @@ def test_each_publisher_that_does_not_fit_has_a_line(pair: Pair) -> None:
         pair.camera.create_publisher(Header, "/input", offered)
     pair.until_found(3)
     assert len(pair.lines(RELIABLE)) == 2
-
-
-def test_the_middlewares_own_report_is_counted_by_policy(pair: Pair) -> None:
-    offers = IncompatibleOffers()
-    heard: list[Any] = []
-    pair.node.create_subscription(
-        Header, "/input", heard.append, RELIABLE, event_callbacks=offers.callbacks()
-    )
-    for _ in range(2):
-        pair.camera.create_publisher(Header, "/input", BEST_EFFORT)
-    pair.spinner.until(lambda: offers.policies["reliability"] == 2, "two offers turned down")
 
 
 def test_types_are_called_as_ros_calls_them() -> None:

@@ -30,8 +30,8 @@ def topics(context: Any, **given: bool) -> set[str]:
     overrides = [Parameter(f"publish.{name}", value=value) for name, value in given.items()]
     node = LifecycleNode("captioner", context=context, parameter_overrides=overrides)
     parameters.declare(node)
-    prompt_outputs(node)
-    drawn_outputs(node, Monitor(Counters(), Status(), Throttle(print)))
+    prompt_outputs(node, parameters.read(node).publish)
+    drawn_outputs(node, Monitor(Counters(), Status(), Throttle(print)), lambda: False)
     names = {publisher.topic_name for publisher in node.publishers}
     node.destroy_node()
     return {name for name in names if name.startswith("/captioner/")}

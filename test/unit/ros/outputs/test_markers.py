@@ -15,6 +15,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from visualization_msgs.msg import Marker, MarkerArray
 
 from perceptiondlm_ros.msg import RegionDescription
+from perceptiondlm_ros.ros import parameters
 from perceptiondlm_ros.ros.health.counters import Counters
 from perceptiondlm_ros.ros.health.monitor import Monitor
 from perceptiondlm_ros.ros.health.status import Status
@@ -54,7 +55,7 @@ class Viewer:
         self._number = 0
 
     @property
-    def takes_space(self) -> bool:
+    def takes_camera_topics(self) -> bool:
         return any(p.get_subscription_count() for p in (self.infos, self.depths))
 
     def look(self, depth: bool = False) -> None:
@@ -65,12 +66,12 @@ class Viewer:
     def send(self, depth: bool = False) -> None:
         topics = ["/camera_info", "/depth"]
         self.at.until(lambda: taken_reliably(self.at.peer, *topics), "subscriptions for markers")
-        space = self.at.output._space
+        camera = self.at.output._camera_topics
         if depth:
             self.depths.publish(depth_image())
-            self.at.until(lambda: space._depths.nearest(SECOND, SECOND) is not None, "depth")
+            self.at.until(lambda: camera._depths.find(SECOND, SECOND) is not None, "depth")
         self.at.until(
-            lambda: space.info is not None, "camera_info", again=lambda: self.infos.publish(INFO)
+            lambda: camera.info is not None, "camera_info", again=lambda: self.infos.publish(INFO)
         )
 
     def show(self, *regions: RegionDescription, **more: Any) -> list[Marker]:
@@ -107,7 +108,8 @@ def depth_image(frame: str = "camera") -> Image:
 
 
 def markers_of(node: LifecycleNode, warn: Throttle) -> Markers:
-    return Markers(node, Monitor(Counters(), Status(), warn))
+    monitor = Monitor(Counters(), Status(), warn)
+    return Markers(node, monitor, lambda: parameters.read(node).markers.always)
 
 
 @pytest.fixture
@@ -120,16 +122,16 @@ def test_camera_info_and_depth_are_taken_only_while_somebody_looks(viewer: Viewe
     at = viewer.at
     at.publish(result([region()], sequence=1))
     at.until(lambda: at.peer.count_publishers("/region_captioner/markers") == 1, "the topic")
-    assert not viewer.takes_space
+    assert not viewer.takes_camera_topics
     viewer.look()
     (subscription,) = at.peer.subscriptions
     at.peer.destroy_subscription(subscription)
-    at.until(lambda: not viewer.takes_space, "no more subscription")
-    assert at.output._space.info is None
+    at.until(lambda: not viewer.takes_camera_topics, "no more subscription")
+    assert at.output._camera_topics.info is None
     at.node.set_parameters([Parameter("markers.always", value=True)])
     at.until(lambda: taken_reliably(at.peer, "/camera_info", "/depth"), "always taken")
     at.outputs.close()
-    at.until(lambda: not viewer.takes_space, "none while inactive")
+    at.until(lambda: not viewer.takes_camera_topics, "none while inactive")
 
 
 def test_nothing_is_made_for_nobody(viewer: Viewer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,7 +180,9 @@ def test_depth_tells_the_distance_where_it_is_there(viewer: Viewer) -> None:
 def test_depth_of_another_frame_is_told_and_not_used(viewer: Viewer) -> None:
     viewer.look()
     viewer.depths.publish(depth_image("depth_frame"))
-    viewer.at.until(lambda: viewer.at.output._space._depths.nearest(SECOND, 0) is not None, "depth")
+    viewer.at.until(
+        lambda: viewer.at.output._camera_topics._depths.find(SECOND, 0) is not None, "depth"
+    )
     _, text = viewer.show(region())
     assert text.pose.position.z == pytest.approx(2)
     (line,) = viewer.at.warnings
@@ -234,7 +238,7 @@ def test_drafts_and_ages_are_marked(viewer: Viewer) -> None:
 
 def test_a_camera_that_cannot_be_used_makes_no_markers_and_is_told(viewer: Viewer) -> None:
     viewer.look()
-    viewer.at.output._space.info = CameraInfo(width=320, height=240)
+    viewer.at.output._camera_topics.info = CameraInfo(width=320, height=240)
     assert viewer.show(region()) == []
     (line,) = viewer.at.warnings
     assert "no markers: camera_info: the focal lengths in K are 0 and 0" in line
@@ -244,7 +248,7 @@ def test_a_camera_that_cannot_be_used_makes_no_markers_and_is_told(viewer: Viewe
 def test_a_region_beyond_the_lens_has_no_marker_and_is_told(viewer: Viewer, depth: bool) -> None:
     """The lens sees 95 degrees at both sides of the image."""
     viewer.look(depth)
-    viewer.at.output._space.info = WIDE
+    viewer.at.output._camera_topics.info = WIDE
     middle = region((140, 100, 180, 140), "middle")
     edges = region((280, 100, 318, 140), "right"), region((0, 100, 20, 140), "left", index=1)
     markers = viewer.show(middle, *edges)
@@ -273,7 +277,7 @@ def test_images_that_are_rectified_by_their_name_alone_are_told(
         viewer.look()
         at.node.set_parameters([Parameter("markers.rectified", value=rectified)])
         distorted = [coefficient, 0.0, 0.0, 0.0, 0.0]
-        at.output._space.info = CameraInfo(
+        at.output._camera_topics.info = CameraInfo(
             width=320, height=240, k=INFO.k, p=RECTIFIED, distortion_model="plumb_bob", d=distorted
         )
         assert viewer.show(region())
@@ -285,7 +289,7 @@ def test_a_region_that_leaves_the_lens_takes_its_marker_along(viewer: Viewer) ->
     viewer.look()
     viewer.show(region())
     assert viewer.seen()
-    viewer.at.output._space.info = WIDE
+    viewer.at.output._camera_topics.info = WIDE
     viewer.show(region((0, 0, 320, 240)))
     assert not viewer.seen()
 

@@ -12,7 +12,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from ros_support import Spinner, ros_context
 from std_msgs.msg import Header, String
 
-from perceptiondlm_ros.ros.inputs.stream import Stream
+from perceptiondlm_ros.ros.inputs.subscription import AdaptiveSubscription
 
 RELIABLE, BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
 LATCHED, VOLATILE = DurabilityPolicy.TRANSIENT_LOCAL, DurabilityPolicy.VOLATILE
@@ -39,27 +39,29 @@ def latch(node: Node, name: str) -> Any:
     return publisher
 
 
-def used(stream: Stream) -> ReliabilityPolicy:
-    assert stream._subscription
-    return stream._subscription.qos_profile.reliability
+def used(subscription: AdaptiveSubscription) -> ReliabilityPolicy:
+    assert subscription._subscription
+    return subscription._subscription.qos_profile.reliability
 
 
-def durability(stream: Stream) -> DurabilityPolicy:
-    assert stream._subscription
-    return stream._subscription.qos_profile.durability
+def durability(subscription: AdaptiveSubscription) -> DurabilityPolicy:
+    assert subscription._subscription
+    return subscription._subscription.qos_profile.durability
 
 
 def test_it_follows_the_publishers_that_come_and_go(context: Any) -> None:
     node, peer = Node("node", context=context), Node("peer", context=context)
     spinner = Spinner(context, node, peer)
     received: list[Header] = []
-    stream = Stream(node, Header, "input", received.append)
-    stream.open()
-    assert used(stream) == BEST_EFFORT, "compatible with whatever may come"
+    subscription = AdaptiveSubscription(node, Header, "input", received.append)
+    subscription.open()
+    assert used(subscription) == BEST_EFFORT, "compatible with whatever may come"
     reliable = publish(peer, RELIABLE)
-    spinner.until(lambda: used(stream) == RELIABLE, "reliable", again=stream.fit)
+    spinner.until(lambda: used(subscription) == RELIABLE, "reliable", again=subscription.adapt)
     hasty = publish(peer, BEST_EFFORT)
-    spinner.until(lambda: used(stream) == BEST_EFFORT, "best effort", again=stream.fit)
+    spinner.until(
+        lambda: used(subscription) == BEST_EFFORT, "best effort", again=subscription.adapt
+    )
     for publisher in (reliable, hasty):
         received.clear()
         spinner.until(
@@ -68,11 +70,13 @@ def test_it_follows_the_publishers_that_come_and_go(context: Any) -> None:
             again=lambda publisher=publisher: publisher.publish(Header()),
         )
     peer.destroy_publisher(hasty)
-    spinner.until(lambda: used(stream) == RELIABLE, "reliable again", again=stream.fit)
-    stream.close()
+    spinner.until(
+        lambda: used(subscription) == RELIABLE, "reliable again", again=subscription.adapt
+    )
+    subscription.close()
     spinner.until(lambda: reliable.get_subscription_count() == 0, "closed")
-    stream.fit()
-    assert stream._subscription is None
+    subscription.adapt()
+    assert subscription._subscription is None
 
 
 @pytest.mark.parametrize("fixed", [RELIABLE, BEST_EFFORT])
@@ -83,32 +87,34 @@ def test_an_override_is_kept(context: Any, fixed: ReliabilityPolicy) -> None:
     ]
     node = Node("node", context=context, parameter_overrides=overrides)
     spinner = Spinner(context, node)
-    stream = Stream(node, Header, "input", lambda message: None)
+    subscription = AdaptiveSubscription(node, Header, "input", lambda message: None)
     other = BEST_EFFORT if fixed == RELIABLE else RELIABLE
     publisher = publish(node, other)
     spinner.until(lambda: node.count_publishers("/input") == 1, "discovery")
     for _ in range(2):  # the second time its parameters are declared already
-        stream.open()
-        stream.fit()
-        assert used(stream) == fixed
-        assert stream._subscription.qos_profile.depth == 1
-        stream.close()
+        subscription.open()
+        subscription.adapt()
+        assert used(subscription) == fixed
+        assert subscription._subscription.qos_profile.depth == 1
+        subscription.close()
     node.destroy_publisher(publisher)
 
 
 class Peers:
-    """A stream in a node, and another process's node beside it."""
+    """A subscription in a node, and another process's node beside it."""
 
     def __init__(self, context: Any, other: Any, **fixed: str) -> None:
         overrides = [Parameter(OVERRIDE + policy, value=value) for policy, value in fixed.items()]
         node = Node("node", context=context, parameter_overrides=overrides)
         self.camera = Node("camera", context=other)
         self.received: list[str] = []
-        self.stream = Stream(node, Header, "input", lambda m: self.received.append(m.frame_id))
+        self.subscription = AdaptiveSubscription(
+            node, Header, "input", lambda m: self.received.append(m.frame_id)
+        )
         self._spinner = Spinner(context, node)
 
     def until(self, happened: Callable[[], bool], what: str) -> None:
-        self._spinner.until(happened, what, again=self.stream.fit)
+        self._spinner.until(happened, what, again=self.subscription.adapt)
 
 
 @pytest.fixture
@@ -122,14 +128,14 @@ def test_what_was_sent_once_before_is_taken_of_latched_publishers(
 ) -> None:
     peers = make()
     first = latch(peers.camera, "first")
-    peers.stream.open()
+    peers.subscription.open()
     peers.until(lambda: peers.received == ["first"], "what was latched")
-    assert durability(peers.stream) == LATCHED and not peers.stream.history_left()
+    assert durability(peers.subscription) == LATCHED and not peers.subscription.untaken_history()
     peers.camera.destroy_publisher(first)
     latch(peers.camera, "restarted")
     peers.until(lambda: peers.received[-1] == "restarted", "what its successor latched")
-    peers.stream.close()
-    peers.stream.open()
+    peers.subscription.close()
+    peers.subscription.open()
     peers.until(lambda: peers.received[-2:] == ["restarted"] * 2, "the same, after opening again")
 
 
@@ -137,14 +143,16 @@ def test_history_is_not_taken_beside_a_volatile_publisher(make: Callable[..., Pe
     """A latched subscription could not hear that one at all."""
     peers = make()
     hasty = publish(peers.camera, RELIABLE)
-    peers.stream.open()
-    peers.until(lambda: used(peers.stream) == RELIABLE, "the volatile one")
+    peers.subscription.open()
+    peers.until(lambda: used(peers.subscription) == RELIABLE, "the volatile one")
     latch(peers.camera, "latched")
-    peers.until(lambda: peers.stream.publishers() == 2, "both")
-    line = peers.stream.history_left()
+    peers.until(lambda: peers.subscription.publishers() == 2, "both")
+    line = peers.subscription.untaken_history()
     assert line.startswith("1 of 2 publishers of /input are latched")
     assert line.endswith(f"set {OVERRIDE}durability to transient_local, to hear them alone")
-    peers.until(lambda: durability(peers.stream) == VOLATILE, "volatile, as not all are latched")
+    peers.until(
+        lambda: durability(peers.subscription) == VOLATILE, "volatile, as not all are latched"
+    )
     received = peers.received
     peers._spinner.until(
         lambda: "new" in received, "new ones", again=lambda: hasty.publish(Header(frame_id="new"))
@@ -152,7 +160,7 @@ def test_history_is_not_taken_beside_a_volatile_publisher(make: Callable[..., Pe
     received.clear()
     peers.camera.destroy_publisher(hasty)
     peers.until(lambda: received == ["latched"], "what was latched, once the other one is gone")
-    peers.stream.close()
+    peers.subscription.close()
 
 
 @pytest.mark.parametrize("fixed", ["volatile", "transient_local", "Transient_Local"])
@@ -160,17 +168,17 @@ def test_a_fixed_durability_is_kept(make: Callable[..., Peers], fixed: str) -> N
     peers = make(durability=fixed)
     other = VOLATILE if fixed.lower() == "transient_local" else LATCHED
     publish(peers.camera, RELIABLE, other)
-    peers.stream.open()
-    peers.until(lambda: used(peers.stream) == RELIABLE, "reliability follows all the same")
-    assert durability(peers.stream).name.lower() == fixed.lower()
-    assert bool(peers.stream.mismatches()) == (other == VOLATILE)
-    assert peers.stream.history_left().endswith("to auto") == (other == LATCHED)
-    peers.stream.close()
+    peers.subscription.open()
+    peers.until(lambda: used(peers.subscription) == RELIABLE, "reliability follows all the same")
+    assert durability(peers.subscription).name.lower() == fixed.lower()
+    assert bool(peers.subscription.mismatches()) == (other == VOLATILE)
+    assert peers.subscription.untaken_history().endswith("to auto") == (other == LATCHED)
+    peers.subscription.close()
 
 
 def test_topics_of_its_kind_are_found_elsewhere(context: Any) -> None:
     node, peer = Node("node", context=context), Node("peer", context=context)
-    stream = Stream(node, Header, "input", lambda message: None)
+    subscription = AdaptiveSubscription(node, Header, "input", lambda message: None)
     for name in ("/front/header", "/back/header", "/input"):
         peer.create_publisher(Header, name, 1)
     peer.create_publisher(String, "/front/text", 1)
@@ -178,21 +186,21 @@ def test_topics_of_its_kind_are_found_elsewhere(context: Any) -> None:
     node.create_publisher(Header, "~/own", 1)
     spinner = Spinner(context, node, peer)
     found = ("/back/header", "/front/header")
-    spinner.until(lambda: stream.elsewhere() == found, "the others' topics")
+    spinner.until(lambda: subscription.elsewhere() == found, "the others' topics")
 
 
 def test_a_publisher_that_cannot_be_heard_is_named_while_open(context: Any) -> None:
     overrides = [Parameter(OVERRIDE + "reliability", value="reliable")]
     node = Node("node", context=context, parameter_overrides=overrides)
     spinner = Spinner(context, node)
-    stream = Stream(node, Header, "input", lambda message: None)
+    subscription = AdaptiveSubscription(node, Header, "input", lambda message: None)
     publisher = publish(node, BEST_EFFORT)
-    spinner.until(lambda: stream.publishers() == 1, "discovery")
-    assert stream.mismatches() == ()
-    stream.open()
-    spinner.until(lambda: stream.turned_down["reliability"] == 1, "the middleware's report")
-    (line,) = stream.mismatches()
+    spinner.until(lambda: subscription.publishers() == 1, "discovery")
+    assert subscription.mismatches() == ()
+    subscription.open()
+    spinner.until(lambda: subscription.turned_down["reliability"] == 1, "the middleware's report")
+    (line,) = subscription.mismatches()
     assert "QoS of /input incompatible (reliability)" in line
-    stream.close()
-    assert stream.mismatches() == ()
+    subscription.close()
+    assert subscription.mismatches() == ()
     node.destroy_publisher(publisher)

@@ -1,27 +1,28 @@
-"""Queues that never hold anything stale, between callbacks that never wait and workers that do."""
+"""Worker threads for what takes long, and what callbacks, which never wait, leave for them."""
+
+from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import Generic, TypeVar
+from collections.abc import Callable
+from functools import partial
+from typing import Generic, Protocol, TypeVar
 
 Item = TypeVar("Item")
 Request = TypeVar("Request")
+Taken = TypeVar("Taken", covariant=True)
 
 
 class Mailbox(Generic[Item]):
-    """A queue of one: whoever is slow gets the newest item."""
+    """A queue of one that never holds anything stale: whoever is slow gets the newest item."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._item: Item | None = None
         self._woken = False
 
-    def put(self, item: Item) -> bool:
-        """Leave `item` for the worker; True if it took the place of one that was not taken."""
-        return self.exchange(item) is not None
-
-    def exchange(self, item: Item | None) -> Item | None:
-        """Leave `item`, or nothing, and return what was not taken yet."""
+    def put(self, item: Item | None) -> Item | None:
+        """Leave `item`, None for nothing, and return what was not taken yet."""
         with self._changed:
             replaced, self._item = self._item, item
             self._changed.notify()
@@ -43,10 +44,6 @@ class Mailbox(Generic[Item]):
             item, self._item, self._woken = self._item, None, False
             return item
 
-    def clear(self) -> bool:
-        """Throw away what was not taken yet; True if there was something."""
-        return self.exchange(None) is not None
-
     def wake(self) -> None:
         """Let the present or next `take` return without an item, so that a worker can end."""
         with self._changed:
@@ -54,15 +51,15 @@ class Mailbox(Generic[Item]):
             self._changed.notify_all()
 
 
-class Desk(Mailbox[Item], Generic[Item, Request]):
+class MailboxWithRequests(Mailbox[Item], Generic[Item, Request]):
     """A mailbox for a stream, with a short queue of requests beside it.
 
     Where both wait they are taken in turn, so that neither starves the other.
     """
 
-    def __init__(self, places: int) -> None:
+    def __init__(self, most_requests: int) -> None:
         super().__init__()
-        self._places = places
+        self._most_requests = most_requests
         self._requests: deque[Request] = deque()
         self._request_next = True
         self._closed = False
@@ -70,7 +67,7 @@ class Desk(Mailbox[Item], Generic[Item, Request]):
     def ask(self, request: Request) -> bool:
         """Queue a request; False if the queue is full or was closed."""
         with self._changed:
-            if len(self._requests) >= self._places or self._closed:
+            if len(self._requests) >= self._most_requests or self._closed:
                 return False
             self._requests.append(request)
             self._changed.notify()
@@ -90,7 +87,7 @@ class Desk(Mailbox[Item], Generic[Item, Request]):
             item, self._item = self._item, None
             return item
 
-    def withdraw(self) -> list[Request]:
+    def withdraw_requests(self) -> list[Request]:
         """Take all requests out of the queue."""
         with self._changed:
             requests = list(self._requests)
@@ -101,3 +98,58 @@ class Desk(Mailbox[Item], Generic[Item, Request]):
         """Take no more requests: the worker ends."""
         with self._changed:
             self._closed = True
+
+
+class Source(Protocol[Taken]):
+    """Where a worker takes its items from, such as a Mailbox."""
+
+    def take(self) -> Taken | None:
+        """Wait for an item; None after `wake`."""
+        ...
+
+    def wake(self) -> None: ...
+
+
+class Worker(Generic[Item]):
+    """A thread that calls `handle` with each item of `source`, one after the other, until stopped.
+
+    An exception goes to `report` and ends that item only: a bad frame must not silence the node.
+    Once stopped it calls `finish`, after the item in work, however long that takes.
+    """
+
+    def __init__(
+        self,
+        source: Source[Item],
+        handle: Callable[[Item], None],
+        report: Callable[[Exception], None],
+        finish: Callable[[], None] = lambda: None,
+        name: str = "captioning",
+    ) -> None:
+        self._source = source
+        self._handle = handle
+        self._report = report
+        self._finish = finish
+        self._stopping = False
+        # A daemon, so that a hanging backend can't keep a process alive that was told to end.
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout: float) -> bool:
+        """Let the item in work finish, then end; False if that takes over `timeout` seconds."""
+        self._stopping = True
+        self._source.wake()
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            item = self._source.take()
+            if item is not None:
+                self._attempt(partial(self._handle, item))
+        self._attempt(self._finish)
+
+    def _attempt(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except Exception as error:  # noqa: BLE001  (reported, and the next item is tried)
+            self._report(error)

@@ -7,7 +7,7 @@ import math
 from ros_support import FakeCaption, detection, header
 
 from perceptiondlm_ros.messages.regions import RegionSettings, detections_to_regions
-from perceptiondlm_ros.ros.outputs.conversions import description
+from perceptiondlm_ros.ros.captioning.prepared_frame import description
 
 
 def test_a_description_echoes_the_detection() -> None:

@@ -4,22 +4,13 @@ import threading
 
 from patience import PATIENCE
 
-from perceptiondlm_ros.ros.mailbox import Desk, Mailbox
-from perceptiondlm_ros.ros.worker import Worker
+from perceptiondlm_ros.ros.threads import Mailbox, MailboxWithRequests, Worker
 
 
 def test_newest_wins_and_the_replaced_is_told() -> None:
     box: Mailbox[int] = Mailbox()
-    assert [box.put(1), box.put(2), box.put(3)] == [False, True, True]
+    assert [box.put(1), box.put(2), box.put(3)] == [None, 1, 2]
     assert box.take(0) == 3
-    assert box.take(0) is None
-
-
-def test_clear_tells_whether_something_was_there() -> None:
-    box: Mailbox[int] = Mailbox()
-    assert not box.clear()
-    box.put(1)
-    assert box.clear()
     assert box.take(0) is None
 
 
@@ -50,14 +41,14 @@ def test_a_slow_worker_gets_the_newest_item_next() -> None:
         if item == 9:
             finished.set()
 
-    worker = Worker(box, handle, lambda error: None, lambda: None)
+    worker = Worker(box, handle, lambda error: None)
     box.put(0)
     assert started.wait(PATIENCE)
-    replaced = sum(box.put(n) for n in range(1, 10))
+    replaced = [box.put(n) for n in range(1, 10)]
     gate.set()
     assert finished.wait(PATIENCE)
     assert worker.stop(PATIENCE)
-    assert seen == [0, 9] and replaced == 8
+    assert seen == [0, 9] and replaced == [None, *range(1, 9)]
 
 
 def test_an_exception_ends_one_item_only() -> None:
@@ -74,7 +65,7 @@ def test_an_exception_ends_one_item_only() -> None:
         errors.append(error)
         reported.set()
 
-    worker = Worker(box, handle, report, lambda: None)
+    worker = Worker(box, handle, report)
     box.put(0)
     assert reported.wait(PATIENCE)
     box.put(1)
@@ -91,7 +82,7 @@ def test_stop_says_when_an_item_takes_too_long() -> None:
         started.set()
         gate.wait(PATIENCE)
 
-    worker = Worker(box, handle, lambda error: None, lambda: None)
+    worker = Worker(box, handle, lambda error: None)
     box.put(0)
     assert started.wait(PATIENCE)
     assert not worker.stop(0.01)
@@ -123,37 +114,37 @@ def test_it_finishes_once_after_the_item_in_work_even_if_that_failed_or_took_too
     assert told == ["bad frame", "finished", "bad end"]
 
 
-def test_a_desk_takes_items_and_requests_in_turn() -> None:
-    desk: Desk[str, int] = Desk(places=3)
-    assert [desk.ask(n) for n in range(4)] == [True, True, True, False]
+def test_items_and_requests_are_taken_in_turn() -> None:
+    box: MailboxWithRequests[str, int] = MailboxWithRequests(most_requests=3)
+    assert [box.ask(n) for n in range(4)] == [True, True, True, False]
     taken = []
     for n in range(6):
-        desk.put(f"item {n}")
-        taken.append(desk.take(0))
+        box.put(f"item {n}")
+        taken.append(box.take(0))
     assert taken == [0, "item 1", 1, "item 3", 2, "item 5"]
-    assert desk.take(0) is None
+    assert box.take(0) is None
 
 
 def test_a_request_alone_wakes_the_worker() -> None:
-    desk: Desk[str, int] = Desk(places=1)
-    thread = threading.Timer(0.02, desk.ask, [5])
+    box: MailboxWithRequests[str, int] = MailboxWithRequests(most_requests=1)
+    thread = threading.Timer(0.02, box.ask, [5])
     thread.start()
-    assert desk.take(PATIENCE) == 5
+    assert box.take(PATIENCE) == 5
 
 
-def test_a_closed_desk_takes_no_more_requests_and_gives_back_those_that_wait() -> None:
-    desk: Desk[str, int] = Desk(places=3)
-    assert desk.ask(1)
-    desk.close()
-    assert not desk.ask(2)
-    assert desk.withdraw() == [1]
-    assert desk.withdraw() == []
+def test_a_closed_box_takes_no_more_requests_and_gives_back_those_that_wait() -> None:
+    box: MailboxWithRequests[str, int] = MailboxWithRequests(most_requests=3)
+    assert box.ask(1)
+    box.close()
+    assert not box.ask(2)
+    assert box.withdraw_requests() == [1]
+    assert box.withdraw_requests() == []
 
 
 def test_an_item_is_put_back_only_where_no_newer_one_is() -> None:
     box: Mailbox[int] = Mailbox()
     assert box.put_back(1)
     assert not box.put_back(2)
-    assert box.exchange(3) == 1
-    assert box.exchange(None) == 3
-    assert box.exchange(None) is None
+    assert box.put(3) == 1
+    assert box.put(None) == 3
+    assert box.put(None) is None

@@ -9,12 +9,23 @@ only some are, the others could not be heard then, so it is taken without.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import (
+    DurabilityPolicy,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_policy_name_from_kind,
+)
 
-from perceptiondlm_ros.ros.inputs.mismatch import IncompatibleOffers, mismatches, type_name
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks
+except ImportError:  # Humble
+    from rclpy.qos_event import SubscriptionEventCallbacks
+
+from perceptiondlm_ros.ros.inputs.mismatch import mismatches, type_name
 from perceptiondlm_ros.ros.qos import SUBSCRIPTION, fixed_policies, override_name
 
 if TYPE_CHECKING:
@@ -35,8 +46,10 @@ _ANY: Final = {
 _DEFAULT: Final = QoSProfile(depth=5)
 
 
-class Stream:
-    """A subscription that can be opened, closed, and fitted to the publishers that come and go.
+class AdaptiveSubscription:
+    """A subscription that can be opened, closed, and adapted to the publishers that come and go.
+
+    turned_down: how many publishers the middleware turned down, by the policy that differs.
 
     The parameters `qos_overrides.TOPIC.subscription.history`, `.depth`, `.reliability` and
     `.durability` are the standard ones, except that the last two may also be, and by default are,
@@ -47,7 +60,7 @@ class Stream:
         self, node: Node, kind: type[Any], name: str, callback: Callable[[Any], None]
     ) -> None:
         self.topic: str = node.resolve_topic_name(name)
-        self._offers = IncompatibleOffers()
+        self.turned_down: Counter[str] = Counter()
         self._node = node
         self._kind = kind
         self._callback = callback
@@ -59,15 +72,10 @@ class Stream:
     def is_open(self) -> bool:
         return self._subscription is not None
 
-    @property
-    def turned_down(self) -> Mapping[str, int]:
-        """How many publishers the middleware turned down, by the policy that differs."""
-        return self._offers.policies
-
     def open(self) -> None:
         self._subscribe(self._offered() or _ANY)
 
-    def fit(self) -> None:
+    def adapt(self) -> None:
         """Subscribe anew if what the publishers offer has changed; to be called now and then."""
         if self._subscription is None:
             return
@@ -101,7 +109,7 @@ class Stream:
             return ()
         return mismatches(self.topic, self._kind, subscription.qos_profile, self._publishers())
 
-    def history_left(self) -> str:
+    def untaken_history(self) -> str:
         """Why what latched publishers sent before is not taken while open; empty if it is."""
         latched = DurabilityPolicy.TRANSIENT_LOCAL
         offers = [publisher.qos_profile.durability for publisher in self._publishers()]
@@ -121,8 +129,13 @@ class Stream:
             self.topic,
             self._callback,
             QoSProfile(**self._policies),
-            event_callbacks=self._offers.callbacks(),
+            # Takes the place of rclpy's own log line.
+            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._on_turned_down),
         )
+
+    def _on_turned_down(self, event: Any) -> None:
+        policy = qos_policy_name_from_kind(event.last_policy_kind).lower()
+        self.turned_down[policy] += event.total_count_change
 
     def _offered(self) -> dict[str, Any]:
         """The best that all publishers offer, by policy; empty where there is no publisher."""

@@ -1,0 +1,197 @@
+"""A frame whose image is decoded and whose regions are tracked, and the message about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from numpy.typing import NDArray
+from std_msgs.msg import Header
+
+from perceptiondlm_ros.errors import InputError
+from perceptiondlm_ros.messages.descriptions import description_values, nanoseconds
+from perceptiondlm_ros.messages.images import decode_image
+from perceptiondlm_ros.messages.matching import CLOCK_JUMP_NS
+from perceptiondlm_ros.messages.regions import Region, Regions, frame_regions
+from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
+from perceptiondlm_ros.ros.captioning.reuse import Reuse, TrackedFrame
+from perceptiondlm_ros.ros.captioning.tracks import KeptCaption, Measurement, appearance, brightness
+from perceptiondlm_ros.ros.health.monitor import Monitor
+from perceptiondlm_ros.ros.inputs.inputs import Frame
+from perceptiondlm_ros.ros.outputs.results import Result, Waiting
+from perceptiondlm_ros.ros.settings import Settings
+
+if TYPE_CHECKING:
+    from perceptiondlm_ros.captioner import Caption
+
+_UNSET = 0
+_MOST_LATE = 2  # more in a row are no stragglers, but a clock that was set back a little
+
+
+@dataclass(frozen=True)
+class PreparedFrame:
+    """A frame that is ready to be captioned.
+
+    settings: those that hold for it, to the end.
+    sequence: its number in the order of arrival, from 1.
+    pixels: uint8 [H, W, 3] RGB; None where the image can't be read, which `error` says.
+    tracked: its regions, tied to their tracks, in the order of `regions`.
+    """
+
+    frame: Frame
+    settings: Settings
+    sequence: int
+    pixels: NDArray[np.uint8] | None
+    regions: tuple[Region, ...]
+    tracked: TrackedFrame
+    error: str = ""
+
+    def result(
+        self,
+        model: str,
+        kept: Mapping[int, KeptCaption],
+        fresh: Mapping[int, Caption],
+        *,
+        error: str = "",
+        draft: bool = False,
+    ) -> Result:
+        """What is published of it.
+
+        kept: captions that are kept, by the region's place. fresh: made of this frame; they stand
+            where none is kept: a kept one that a new one did not replace is the better one.
+        error: why it has no fresh ones. draft: whether the fresh ones are drafts.
+        """
+        header = self.frame.image.header
+        descriptions = {
+            place: described
+            for place, region in enumerate(self.regions)
+            if (described := self._describe(region, kept.get(place), fresh.get(place), draft))
+        }
+        names = self.tracked.names
+        message = RegionDescriptionArray(
+            header=header,
+            regions=list(descriptions.values()),
+            dropped=len(self.frame.detections.detections) - len(descriptions),
+            model=model,
+        )
+        return Result(
+            message,
+            self.pixels,
+            tracks=tuple(names[place] for place in descriptions),
+            masks=tuple(self.regions[place].mask for place in descriptions),
+            waiting=tuple(
+                Waiting(
+                    names[place],
+                    region.detection.id,
+                    region.label,
+                    region.index,
+                    region.box,
+                    region.mask,
+                )
+                for place, region in enumerate(self.regions)
+                if place not in descriptions
+            ),
+            activation=self.frame.activation,
+            sequence=self.sequence,
+            error=self.error or error,
+            settings=self.settings,
+        )
+
+    def _describe(
+        self, region: Region, kept: KeptCaption | None, fresh: Caption | None, draft: bool
+    ) -> RegionDescription | None:
+        header = self.frame.image.header
+        if kept is None:
+            return description(region, fresh, header, draft) if fresh else None
+        described = description(region, kept.caption, header, kept.draft)
+        sec, nanosec = divmod(kept.stamp_ns, 1_000_000_000)
+        described.caption_stamp = Time(sec=sec, nanosec=nanosec)
+        if not kept.draft and kept.stamp_ns != self.tracked.stamp_ns:
+            described.source = RegionDescription.REUSED
+        return described
+
+
+def description(
+    region: Region, caption: Caption, header: Header, draft: bool = False
+) -> RegionDescription:
+    """The message for a region captioned on the image with this header."""
+    source = RegionDescription.DRAFT if draft else RegionDescription.FRESH
+    return RegionDescription(source=source, **description_values(region, caption, header.stamp))
+
+
+class FramePreparer:
+    """Decodes and tracks the frames in the order in which they come."""
+
+    def __init__(self, reuse: Reuse, monitor: Monitor, anew: Callable[[int], None]) -> None:
+        """anew: called with the number of a frame before which the clock was set back."""
+        self._reuse = reuse
+        self._monitor = monitor
+        self._anew = anew
+        self._sequence = 0  # of the last frame
+        self._last_ns = 0
+        self._late = 0  # frames in a row
+        self._activation = 0
+        self._prompt: str | None = None
+
+    def prepare(self, frame: Frame, settings: Settings) -> PreparedFrame | None:
+        """What there is to caption; None for a frame that comes after a newer one."""
+        stamp_ns = nanoseconds(frame.image.header.stamp)
+        if self._comes_late(stamp_ns, frame.activation):
+            return None
+        self._sequence += 1
+        if settings.prompt != self._prompt:
+            self._prompt = settings.prompt
+            self._reuse.lose_captions()
+        total = len(frame.detections.detections)
+        try:
+            decoded = decode_image(frame.image, settings.image.significant_bits)
+        except InputError as error:
+            self._monitor.failed("image", str(error))
+            self._monitor.count_dropped({"unreadable image": total})
+            nothing = TrackedFrame(stamp_ns, settings.reuse, ())
+            return PreparedFrame(
+                frame, settings, self._sequence, None, (), nothing, error=str(error)
+            )
+        pixels = decoded.pixels
+        if decoded.low_bits:
+            self._monitor.count_low_bits(decoded.low_bits)
+        height, width = pixels.shape[:2]
+        regions = frame_regions(frame, width, height, settings.region_settings)
+        self._tell_dropped(regions, total)
+        level = brightness(pixels)
+        measured = [
+            Measurement(r.detection.id, r.label, r.box, appearance(pixels, r.box, level))
+            for r in regions.kept
+        ]
+        tracked = self._reuse.track(stamp_ns, measured, settings.reuse)
+        return PreparedFrame(frame, settings, self._sequence, pixels, tuple(regions.kept), tracked)
+
+    def _comes_late(self, stamp_ns: int, activation: int) -> bool:
+        """Whether a newer frame came before; a new stream or a clock set back begins anew."""
+        behind = self._last_ns - stamp_ns if stamp_ns != _UNSET else 0
+        if activation != self._activation:
+            self._activation = activation
+            self._reuse.clear()
+        elif behind > CLOCK_JUMP_NS or (behind > 0 and self._late == _MOST_LATE):
+            self._reuse.clear()
+            self._anew(self._sequence + 1)
+        elif behind > 0:
+            self._late += 1
+            return True
+        self._late = 0
+        self._last_ns = stamp_ns or self._last_ns
+        return False
+
+    def _tell_dropped(self, regions: Regions, total: int) -> None:
+        if regions.masks_problem:
+            self._monitor.warn("masks", regions.masks_problem)
+        # A filter may leave out more than was meant, so what it does is counted, if not told.
+        self._monitor.count_dropped(regions.dropped + regions.unwanted)
+        if regions.dropped:
+            told = ", ".join(f"{number} {reason}" for reason, number in regions.dropped.items())
+            self._monitor.warn(
+                "regions", f"{regions.dropped.total()} of {total} detections dropped: {told}"
+            )
