@@ -178,7 +178,7 @@ class Matcher(Generic[Image, Detections, Masks]):
     def add_detections(
         self, stamp: int, detections: Detections, limits: MatchLimits, now: float
     ) -> Outcome[Image, Detections, Masks]:
-        """now: a monotonic clock, in seconds."""
+        """Add detections that come at `now`, by a monotonic clock in seconds."""
         outcome = self._watch_clock("detections", stamp)
         self._waiting.append(_Waiting(stamp, detections, now))
         self._decide(outcome, limits)

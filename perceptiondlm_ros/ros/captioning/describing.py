@@ -45,7 +45,7 @@ class DescribeService:
     """Takes requests while the node is active, whether its stream is enabled or not."""
 
     def __init__(self, node: Node, monitor: Monitor, settings: Callable[[], Settings]) -> None:
-        """settings: gives the present ones."""
+        """Offer the service; it refuses until `open`. settings: gives the present ones."""
         self._node = node
         self._monitor = monitor
         self._settings = settings

@@ -126,7 +126,10 @@ class FramePreparer:
     """Decodes and tracks the frames in the order in which they come."""
 
     def __init__(self, reuse: Reuse, monitor: Monitor, anew: Callable[[int], None]) -> None:
-        """anew: called with the number of a frame before which the clock was set back."""
+        """Start before the first frame.
+
+        anew: called with the number of a frame before which the clock was set back.
+        """
         self._reuse = reuse
         self._monitor = monitor
         self._anew = anew

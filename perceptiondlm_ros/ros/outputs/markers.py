@@ -56,7 +56,10 @@ class Markers(Output):
     """
 
     def __init__(self, node: LifecycleNode, monitor: Monitor, always: Callable[[], bool]) -> None:
-        """always: whether camera_info and depth are taken also while nobody subscribes."""
+        """Make the publisher, silent yet.
+
+        always: whether camera_info and depth are taken also while nobody subscribes.
+        """
         self._node = node
         self._always = always
         self._monitor = monitor
