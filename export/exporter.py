@@ -32,6 +32,7 @@ from perceptiondlm_ros.model.manifest import (
     record_of,
 )
 from perceptiondlm_ros.model.perceptiondlm import PerceptionDLM
+from perceptiondlm_ros.processing.boundary import check_options
 from perceptiondlm_ros.processing.sequence import DEFAULT_PROMPT
 from perceptiondlm_ros.processing.tokenizer import CaptionTokenizer
 
@@ -42,11 +43,17 @@ _LIBRARIES = ("perceptiondlm_ros", "torch", "onnx", "onnxscript", "onnxruntime")
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """Attributes:
-    precision: `fp32`, `fp16`, `bf16`, or `int8`, which runs on CPUs alone.
-    steps, caption_tokens: None is what the checkpoint is meant for.
-    prompt: the user's words when no others are given; None is the usual prompt.
-    overwrite: whether an export that is there already is replaced.
+    """What to make of a checkpoint.
+
+    Attributes:
+        precision: `fp32`, `fp16`, `bf16`, or `int8`, which runs on CPUs alone.
+        steps, caption_tokens: None is what the checkpoint is meant for.
+        prompt: the user's words when no others are given; None is the usual prompt.
+        overwrite: whether an export that is there already is replaced.
+
+    Raises:
+        ExportError: there is no such precision.
+        InputError: steps or caption_tokens are out of their range.
     """
 
     precision: str = "fp32"
@@ -54,6 +61,13 @@ class ExportOptions:
     caption_tokens: int | None = None
     prompt: str | None = None
     overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        check_options(self.steps, self.caption_tokens)
+        if self.precision not in PRECISIONS:
+            raise ExportError(
+                f"precision is {self.precision!r}, expected one of {', '.join(PRECISIONS)}"
+            )
 
 
 def export(
@@ -77,10 +91,6 @@ def export(
         CheckpointError: the checkpoint's files are missing, damaged or don't fit each other.
         InputError: the prompt contains a special token.
     """
-    if options.precision not in PRECISIONS:
-        raise ExportError(
-            f"precision is {options.precision!r}, expected one of {', '.join(PRECISIONS)}"
-        )
     if is_exported(checkpoint):
         raise ExportError(f"{checkpoint} is an exported model already, expected a checkpoint")
     config = _config(checkpoint, options)

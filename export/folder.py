@@ -13,6 +13,7 @@ from pathlib import Path
 
 from perceptiondlm_ros.errors import ExportError
 from perceptiondlm_ros.model.manifest import is_exported
+from perceptiondlm_ros.text import gigabytes
 
 
 @contextmanager
@@ -89,8 +90,8 @@ def _check_space(output: Path, needed: int) -> None:
     free = shutil.disk_usage(output.parent).free
     if free < needed:
         raise ExportError(
-            f"the disk of {output} has {free / 1e9:.1f} GB free, and the export takes up to "
-            f"{needed / 1e9:.1f} GB; free space there or choose another folder"
+            f"the disk of {output} has {gigabytes(free)} free, and the export takes up to "
+            f"{gigabytes(needed)}; free space there or choose another folder"
         )
 
 

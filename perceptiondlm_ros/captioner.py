@@ -14,8 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perceptiondlm_ros.errors import BackendError, InputError
-from perceptiondlm_ros.model.contract import MOST_GROUPS
-from perceptiondlm_ros.processing.boundary import check_count, check_image, region_masks
+from perceptiondlm_ros.model.contract import MOST_GROUPS, MOST_STEPS
+from perceptiondlm_ros.processing.boundary import (
+    check_count,
+    check_image,
+    check_options,
+    region_masks,
+)
 from perceptiondlm_ros.processing.inputs import group_regions, prepare_inputs
 from perceptiondlm_ros.processing.sequence import DEFAULT_PROMPT
 from perceptiondlm_ros.processing.tokenizer import CaptionTokenizer
@@ -29,9 +34,6 @@ Box = tuple[float, float, float, float]
 
 Region = Box | Sequence[float] | NDArray[np.bool_] | NDArray[np.float32]
 """A boolean mask [H, W], or a box of four numbers."""
-
-MOST_STEPS = 1024
-MOST_CAPTION_TOKENS = 512
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Captioner:
         self.description = backend.description
         self._backend, self._tokenizer = backend, tokenizer
         self._closed = False
-        check_options(steps, caption_tokens, cache)
+        check_options(steps, caption_tokens)
         tokenizer.check_fits(config)
         self._steps = config.denoising_steps if steps is None else int(steps)
         tokens = config.caption_tokens if caption_tokens is None else caption_tokens
@@ -118,7 +120,8 @@ class Captioner:
             BackendError: the backend or device isn't available, or has too little memory.
             InputError: an option is out of its range.
         """
-        check_options(steps, caption_tokens, cache)
+        check_options(steps, caption_tokens)
+        check_cache(cache)
         folder = locate_checkpoint(path)
         loaded = load_backend(folder, backend, device)
         return cls(
@@ -231,16 +234,3 @@ class Captioner:
                 text, length, truncated = self._tokenizer.decode_caption(ids.tolist())
                 confidence = float(of_ids[: max(length, 1)].mean())
                 yield index, Caption(text, min(confidence, 1.0), ids.tolist(), truncated)
-
-
-def check_options(steps: int | None, caption_tokens: int | None, cache: str = "auto") -> None:
-    """Refuse options out of their range, before minutes of loading.
-
-    Raises:
-        InputError: names the option.
-    """
-    if steps is not None:
-        check_count("steps", steps, MOST_STEPS)
-    if caption_tokens is not None:
-        check_count("caption_tokens", caption_tokens, MOST_CAPTION_TOKENS)
-    check_cache(cache)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_GIB, _MIB = 2**30, 2**20
+GIB, _MIB = 2**30, 2**20
 
 
 def one_line(text: str) -> str:
@@ -15,10 +15,10 @@ def one_line(text: str) -> str:
     return " ".join(shown.split())
 
 
-def gibibytes(size: int) -> str:
+def gibibytes(size: float) -> str:
     """Memory: 15.7 GiB; 12 MiB or 0.4 MiB where it is that small."""
-    if size >= 0.095 * _GIB:
-        return f"{size / _GIB:.1f} GiB"
+    if size >= 0.095 * GIB:
+        return f"{size / GIB:.1f} GiB"
     return f"{size / _MIB:.0f} MiB" if size >= 9.5 * _MIB else f"{size / _MIB:.1f} MiB"
 
 

@@ -12,8 +12,8 @@ DOES_NOT_FIT = 1
 
 _DESCRIPTION = """\
 Checks a checkpoint, or what `perceptiondlm export` wrote, against a device: files, checksums,
-operators and types against what TensorRT's parser takes, memory, and the libraries that are
-installed. Needs no GPU and no TensorRT, and loads no weights."""
+precision, memory, and the libraries that are installed. Needs no GPU and no TensorRT, and loads
+no weights."""
 
 _EPILOG = """\
 The exit status is 0 where everything fits, 1 where something would fail, and 2 where the check

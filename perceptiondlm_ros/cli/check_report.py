@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import TextIO
 
 from perceptiondlm_ros.preflight.devices import DEVICES, TargetDevice
-from perceptiondlm_ros.preflight.findings import Finding, Report
+from perceptiondlm_ros.preflight.findings import Finding, PreflightReport
 from perceptiondlm_ros.preflight.memory import MemoryNeed
 from perceptiondlm_ros.text import counted, gibibytes, one_line
 
@@ -19,12 +19,12 @@ _NARROWEST = 24  # columns of text below which wrapping helps nobody
 _MEMORY_HEADINGS = ("tiles", "positions", "weights", "cache", "activations", "together")
 
 
-def write_json(report: Report, stream: TextIO) -> None:
+def write_json(report: PreflightReport, stream: TextIO) -> None:
     """One object, in ASCII, which every locale can print."""
     stream.write(json.dumps(report.as_json(), indent=1) + "\n")
 
 
-def write_text(report: Report, stream: TextIO) -> None:
+def write_text(report: PreflightReport, stream: TextIO) -> None:
     """Findings by group, a table of the memory, and the verdict as the last line."""
     width = shutil.get_terminal_size(fallback=(0, 0)).columns
     lines = [*_heading(report), *_findings(report, width), "", _verdict(report)]
@@ -44,7 +44,7 @@ def _device_row(device: TargetDevice) -> tuple[str, str, str, str, str]:
     return device.name, device.title, f"{device.memory >> 30} GiB", compute, precisions
 
 
-def _heading(report: Report) -> Iterator[str]:
+def _heading(report: PreflightReport) -> Iterator[str]:
     device = report.device
     kind = "exported model" if report.kind == "exported" else "checkpoint"
     yield f"{kind:<15}{one_line(report.path)}"
@@ -57,7 +57,7 @@ def _heading(report: Report) -> Iterator[str]:
     yield f"{'precision':<15}{report.precision}"
 
 
-def _findings(report: Report, width: int) -> Iterator[str]:
+def _findings(report: PreflightReport, width: int) -> Iterator[str]:
     subjects = [len(one_line(finding.subject)) for finding in report.findings]
     column = max(subjects, default=0)
     for group, findings in groupby(report.findings, key=lambda finding: finding.group):
@@ -97,7 +97,7 @@ def _columns(rows: Sequence[Sequence[str]], right: bool = False) -> list[str]:
     ]
 
 
-def _verdict(report: Report) -> str:
+def _verdict(report: PreflightReport) -> str:
     """The last line."""
     counts = [(report.count("fail"), "failure"), (report.count("warn"), "warning")]
     told = ", ".join(counted(count, noun) for count, noun in counts if count)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from perceptiondlm_ros.cli.waiting import Waiting
+from perceptiondlm_ros.text import gigabytes
 
 _DESCRIPTION = """\
 Compiles a checkpoint's vision encoder and denoiser to ONNX, for ONNX Runtime and TensorRT, into a
@@ -61,12 +62,9 @@ def run(arguments: argparse.Namespace) -> None:
         PerceptionDLMError: the checkpoint can't be exported, or the folder can't be written.
     """
     with Waiting("starting") as waiting:
-        from perceptiondlm_ros.captioner import check_options
         from perceptiondlm_ros.export.exporter import ExportOptions, export
         from perceptiondlm_ros.runtime.locate import checkpoint_name, locate_checkpoint
 
-        check_options(arguments.steps, arguments.caption_tokens)
-        folder = locate_checkpoint(arguments.checkpoint)
         options = ExportOptions(
             precision=arguments.precision,
             steps=arguments.steps,
@@ -74,9 +72,10 @@ def run(arguments: argparse.Namespace) -> None:
             prompt=arguments.prompt,
             overwrite=arguments.overwrite,
         )
+        folder = locate_checkpoint(arguments.checkpoint)
         name = checkpoint_name(arguments.checkpoint)
         manifest = export(folder, arguments.output, options, name=name, progress=waiting.now)
     total = sum(record.bytes for record in manifest.files.values())
-    print(f"{arguments.output}: {name} in {manifest.precision}, {total / 1e6:.1f} MB")
+    print(f"{arguments.output}: {name} in {manifest.precision}, {gigabytes(total)}")
     for file, record in sorted(manifest.files.items()):
         print(f"  {record.bytes / 1e6:9.1f} MB  {file}")

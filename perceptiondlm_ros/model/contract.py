@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 MOST_GROUPS = 8
 """Groups that run as one batch; more run one batch after the other, to bound the memory."""
 
+MOST_STEPS, MOST_CAPTION_TOKENS = 1024, 512
+"""The most denoising steps of a pass, and tokens of a caption, that can be asked for."""
+
 BoolArray = NDArray[np.bool_]
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from perceptiondlm_ros.errors import InputError
-
-GIB = 2**30
+from perceptiondlm_ros.text import GIB
 
 PRECISIONS = ("fp32", "fp16", "bf16", "int8", "fp8")
 """Every precision that a device may compute in; a model is exported in one of the first four."""

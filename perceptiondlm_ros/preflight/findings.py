@@ -34,7 +34,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Report:
+class PreflightReport:
     """Everything that a preflight found out about a folder and a device.
 
     Attributes:

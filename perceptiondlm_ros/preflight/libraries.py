@@ -30,11 +30,9 @@ _LISTED = {
 }
 """Names in the report, and the distributions that may bring each, the most capable first."""
 
-_PROVIDERS = {
-    "libonnxruntime_providers_tensorrt.so": "TensorRT",
-    "libonnxruntime_providers_cuda.so": "CUDA",
-}
-"""Files of onnxruntime's wheels that hold an execution provider; the CPU's is in every wheel."""
+_CUDA_PROVIDER = "libonnxruntime_providers_cuda.so"
+"""The file of onnxruntime's wheels for GPUs that holds the execution provider which is used there;
+the CPU's is in every wheel."""
 
 Version = Callable[[str], str | None]
 Files = Callable[[str], list[str]]
@@ -42,8 +40,10 @@ Files = Callable[[str], list[str]]
 
 @dataclass(frozen=True)
 class Library:
-    """Attributes:
-    distribution: what was installed under which name.
+    """A library that is installed.
+
+    Attributes:
+        distribution: what was installed under which name.
     """
 
     name: str
@@ -110,8 +110,8 @@ def find_installed(version: Version | None = None, files: Files | None = None) -
                 break
     runtimes = [name for name in _LISTED["onnxruntime"] if version(name) is not None]
     held = {Path(file).name for name in runtimes for file in files(name)}
-    providers = [provider for file, provider in _PROVIDERS.items() if file in held]
-    return Installed(libraries, (*providers, "CPU") if runtimes else (), doubled=len(runtimes) > 1)
+    providers = ("CUDA", "CPU") if _CUDA_PROVIDER in held else ("CPU",)
+    return Installed(libraries, providers if runtimes else (), doubled=len(runtimes) > 1)
 
 
 def _version(distribution: str) -> str | None:

@@ -12,7 +12,6 @@ from pathlib import Path
 from perceptiondlm_ros.errors import CheckpointError, InputError
 from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.model.manifest import MANIFEST, is_exported
-from perceptiondlm_ros.preflight.checkpoint_checks import check_checkpoint
 from perceptiondlm_ros.preflight.device_checks import (
     check_disk,
     check_jetpack,
@@ -21,8 +20,8 @@ from perceptiondlm_ros.preflight.device_checks import (
     check_precision,
 )
 from perceptiondlm_ros.preflight.devices import HERE, TargetDevice, find_device
-from perceptiondlm_ros.preflight.exported_checks import check_exported
-from perceptiondlm_ros.preflight.findings import Finding, Kind, Report
+from perceptiondlm_ros.preflight.file_checks import check_checkpoint, check_exported
+from perceptiondlm_ros.preflight.findings import Finding, Kind, PreflightReport
 from perceptiondlm_ros.preflight.libraries import Installed, find_installed
 from perceptiondlm_ros.preflight.memory import (
     BYTES,
@@ -55,7 +54,7 @@ def preflight(
     device: str | TargetDevice = HERE,
     precision: str | None = None,
     installed: Installed | None = None,
-) -> Report:
+) -> PreflightReport:
     """Check a folder against a device.
 
     Args:
@@ -87,7 +86,7 @@ def preflight(
     if kind == "exported" and build and here:
         findings.append(check_disk(folder, sum(model.weights)))
     findings += check_libraries(libraries, kind, target, here=here)
-    return Report(
+    return PreflightReport(
         path=str(folder),
         kind=kind,
         device=target,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perceptiondlm_ros.errors import InputError
-from perceptiondlm_ros.model.contract import BoolArray
+from perceptiondlm_ros.model.contract import MOST_CAPTION_TOKENS, MOST_STEPS, BoolArray
 from perceptiondlm_ros.processing.regions import box_mask
 
 MOST_PIXELS = 2**27
@@ -95,6 +95,18 @@ def _box(box: NDArray[np.float64], index: int, height: int, width: int) -> BoolA
             f"regions[{index}] is {values}, expected (x0, y0, x1, y1) with x0 < x1 and y0 < y1"
         )
     return box_mask((x0, y0, x1, y1), height, width)
+
+
+def check_options(steps: int | None, caption_tokens: int | None) -> None:
+    """Refuse denoising steps and caption tokens out of their range, before minutes of loading.
+
+    Raises:
+        InputError: names the option.
+    """
+    if steps is not None:
+        check_count("steps", steps, MOST_STEPS)
+    if caption_tokens is not None:
+        check_count("caption_tokens", caption_tokens, MOST_CAPTION_TOKENS)
 
 
 def check_count(name: str, value: Any, most: int) -> int:

@@ -12,6 +12,7 @@ from perceptiondlm_ros.messages.bit_depth import ALL_BITS, FEWEST_BITS
 from perceptiondlm_ros.messages.boxes import FITS
 from perceptiondlm_ros.messages.matching import MatchLimits
 from perceptiondlm_ros.messages.regions import RegionSettings
+from perceptiondlm_ros.model.contract import MOST_CAPTION_TOKENS, MOST_STEPS
 from perceptiondlm_ros.ros.parameter_specs import at_configure, at_start, live, specs
 
 
@@ -226,10 +227,10 @@ class Settings:
         "auto", "Where the model runs: auto, cpu, cuda, or one of several such as cuda:1."
     )
     steps: int = at_configure(
-        0, "Denoising steps of a pass; 0 is the checkpoint's own number.", bounds=(0, 1024)
+        0, "Denoising steps of a pass; 0 is the checkpoint's own number.", bounds=(0, MOST_STEPS)
     )
     caption_tokens: int = at_configure(
-        0, "Tokens of a caption; 0 is the checkpoint's own number.", bounds=(0, 512)
+        0, "Tokens of a caption; 0 is the checkpoint's own number.", bounds=(0, MOST_CAPTION_TOKENS)
     )
     cache: str = at_configure(
         "auto",
@@ -249,7 +250,7 @@ class Settings:
         0,
         "Denoising steps after which regions without a caption get a draft, marked DRAFT; 0 "
         "waits for the final captions.",
-        bounds=(0, 1024),
+        bounds=(0, MOST_STEPS),
     )
     max_regions: int = live(
         24,

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,7 +30,6 @@ from perceptiondlm_ros.runtime.feeds import (
 )
 from perceptiondlm_ros.runtime.onnx_devices import OnnxDevice, compute_thread, session_options
 from perceptiondlm_ros.runtime.onnx_weights import WEIGHTS, from_memory_helps, held_in_memory
-from perceptiondlm_ros.runtime.tensorrt.engine_spec import engine_specs, engines_folder
 
 _STATE = ("caption_ids", "masked", "confidence", "step")
 
@@ -44,9 +42,7 @@ class Graphs(NamedTuple):
     device: OnnxDevice
 
     @classmethod
-    def open(
-        cls, folder: Path, manifest: Manifest, config: ModelConfig, device: OnnxDevice
-    ) -> Graphs:
+    def open(cls, folder: Path, manifest: Manifest, device: OnnxDevice) -> Graphs:
         """Raises:
         BackendError: the device can't run the export's precision, or has too little memory.
         """
@@ -56,14 +52,9 @@ class Graphs(NamedTuple):
                 "export with precision fp32 or int8, or use a CUDA device"
             )
         files = {name: _file(folder, manifest.graphs[name], device) for name in GRAPHS}
-        providers = dict.fromkeys(GRAPHS, device.providers())
-        if device.kind != "cpu" and find_spec("tensorrt") is not None:
-            place = engines_folder(folder)
-            for name, spec in engine_specs(folder, manifest, config).items():
-                providers[name] = [device.tensorrt(place, spec.profiles), *providers[name]]
         weights = [folder / name for name in manifest.files if name.endswith(WEIGHTS)]
         vision_encoder, denoiser = (
-            _session(folder / files[name], weights, providers[name], device) for name in GRAPHS
+            _session(folder / files[name], weights, device) for name in GRAPHS
         )
         return cls(vision_encoder, denoiser, device)
 
@@ -91,7 +82,7 @@ class OnnxBackend:
             CheckpointError: files are missing, damaged or not as exported.
         """
         manifest, config = open_exported(folder)
-        graphs = Graphs.open(folder, manifest, config, OnnxDevice.resolve(device))
+        graphs = Graphs.open(folder, manifest, OnnxDevice.resolve(device))
         provider = graphs.denoiser.get_providers()[0].removesuffix("ExecutionProvider")
         library = f"onnxruntime {onnxruntime.__version__} ({provider})"
         return cls(config, graphs, f"{library} on {graphs.device}, {manifest.precision}")
@@ -229,13 +220,13 @@ def _file(folder: Path, graph: GraphRecord, device: OnnxDevice) -> str:
     return file
 
 
-def _session(path: Path, weights: list[Path], providers: list[Any], device: OnnxDevice) -> Any:
+def _session(path: Path, weights: list[Path], device: OnnxDevice) -> Any:
     """Args:
     weights: the files beside it that may hold its weights.
     """
 
     def make(options: onnxruntime.SessionOptions) -> Any:
-        return onnxruntime.InferenceSession(str(path), options, providers=providers)
+        return onnxruntime.InferenceSession(str(path), options, providers=device.providers())
 
     try:
         try:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
 
 from perceptiondlm_ros.errors import BackendError
-from perceptiondlm_ros.runtime.tensorrt.profiles import Profile
 
 _DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 _BFLOAT16 = 16  # onnx.TensorProto.BFLOAT16, written as a number so that onnx isn't needed
@@ -61,26 +58,11 @@ class OnnxDevice:
         return cls("cuda", int(number or 0))
 
     def providers(self) -> list[Any]:
-        """Providers in order of preference."""
+        """Execution providers in order of preference; TensorRT's is not among them, since that is a
+        backend of its own."""
         if self.kind == "cpu":
             return ["CPUExecutionProvider"]
         return [("CUDAExecutionProvider", {"device_id": self.index}), "CPUExecutionProvider"]
-
-    def tensorrt(self, engines: Path, profiles: Sequence[Profile]) -> tuple[str, dict[str, Any]]:
-        """The provider that builds engines.
-
-        Args:
-            engines: where it keeps what it builds.
-            profiles: the shapes that it builds for.
-        """
-        options = {
-            "device_id": self.index,
-            "trt_engine_cache_enable": True,
-            "trt_engine_cache_path": str(engines),
-            "trt_timing_cache_enable": True,
-            "trt_timing_cache_path": str(engines),
-        }
-        return "TensorrtExecutionProvider", {**options, **_profile_options(profiles)}
 
     def put(self, array: np.ndarray) -> Any:
         """A copy of the array in the device's memory, as an OrtValue."""
@@ -94,23 +76,6 @@ class OnnxDevice:
                 np.zeros(shape, dtype=np.uint16), _BFLOAT16
             )
         return self.put(np.zeros(shape, dtype=_DTYPES[kind]))
-
-
-def _profile_options(profiles: Sequence[Profile]) -> dict[str, str]:
-    """One range of shapes that holds all profiles, as the TensorRT provider takes it."""
-    options = {}
-    for place, key in enumerate(("min", "opt", "max")):
-        choose = min if key == "min" else max
-        shapes = {
-            name: tuple(
-                choose(sizes) for sizes in zip(*(p[name][place] for p in profiles), strict=True)
-            )
-            for name in profiles[0]
-        }
-        options[f"trt_profile_{key}_shapes"] = ",".join(
-            f"{name}:{'x'.join(map(str, shape))}" for name, shape in shapes.items()
-        )
-    return options
 
 
 @cache

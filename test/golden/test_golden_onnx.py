@@ -29,7 +29,7 @@ def graphs(checkpoint: Path, variant: str) -> Graphs:
     if variant == "portable":
         plain = {name: replace(graph, cpu_file=None) for name, graph in manifest.graphs.items()}
         manifest = replace(manifest, graphs=plain)
-    return Graphs.open(folder, manifest, ModelConfig.from_folder(folder), OnnxDevice.resolve("cpu"))
+    return Graphs.open(folder, manifest, OnnxDevice.resolve("cpu"))
 
 
 def backend(checkpoint: Path, variant: str) -> OnnxBackend:

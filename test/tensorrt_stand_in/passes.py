@@ -39,7 +39,7 @@ def on_onnx_runtime() -> OnnxBackend:
     manifest, config = open_exported(exported_tiny())
     plain = {name: replace(graph, cpu_file=None) for name, graph in manifest.graphs.items()}
     portable = replace(manifest, graphs=plain)
-    graphs = Graphs.open(exported_tiny(), portable, config, OnnxDevice.resolve("cpu"))
+    graphs = Graphs.open(exported_tiny(), portable, OnnxDevice.resolve("cpu"))
     return OnnxBackend(config, graphs, "")
 
 

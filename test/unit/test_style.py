@@ -26,8 +26,8 @@ CLASSES_OF_ONE_NAME = {
 DOCSTRINGS_WITHOUT_A_SENTENCE = {
     *("announcer.Announcer.look", "bag.Bag.__init__", "denoiser.Denoiser"),
     *("diagnostics.Diagnostics.__init__", "diagnostics.status_message"),
-    *("engine_store.EngineStore", "exporter.ExportOptions", "feeds.VisionFeed"),
-    *("figures.figures", "figures.measure", "libraries.Library"),
+    *("engine_store.EngineStore", "feeds.VisionFeed"),
+    *("figures.figures", "figures.measure"),
     *("manifest.FileRecord", "manifest.GraphRecord", "manifest.Manifest"),
     *("objective.Loss", "onnx_backend.Graphs.open", "onnx_backend.OnnxBackend"),
     *("onnx_backend.OnnxBackend.load", "onnx_devices.OnnxDevice", "options.Options"),

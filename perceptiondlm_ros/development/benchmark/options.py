@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn, TypeVar, get_args
 
 from perceptiondlm_ros.development.benchmark.sizes import Like
+from perceptiondlm_ros.model.contract import MOST_STEPS
 
 BACKENDS = ("torch", "onnx", "tensorrt")
 CACHES = ("exact", "prefix")
@@ -16,7 +17,7 @@ PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 
 _Value = TypeVar("_Value", int, str)
 
-_MOST_REGIONS, _MOST_TILES, _MOST_REPETITIONS, _MOST_STEPS = 64, 65, 1000, 1024
+_MOST_REGIONS, _MOST_TILES, _MOST_REPETITIONS = 64, 65, 1000
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--steps",
-        type=_whole(_MOST_STEPS),
+        type=_whole(MOST_STEPS),
         metavar="S",
         help="denoising steps (default what the checkpoint is meant for)",
     )

@@ -80,7 +80,7 @@ def _parse(trt: Any, log: Any, network: Any, spec: EngineSpec) -> None:
     details = "; ".join(f"{error.node_operator()}: {error.desc()}" for error in errors[:3])
     raise BackendError(
         f"TensorRT {trt.__version__} can't parse {spec.onnx} ({details or reasons(log)}); "
-        "`perceptiondlm check` says which operators are not supported"
+        "export the checkpoint again with this version of the package"
     )
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from perceptiondlm_ros.errors import BackendError
 from perceptiondlm_ros.runtime.tensorrt.engine_spec import EngineSpec
 from perceptiondlm_ros.runtime.tensorrt.gpu import GpuInfo
+from perceptiondlm_ros.text import gibibytes
 
-GIB = 2**30
 LEAST, SAFE = 2.0, 2.5
 """A build takes between two and two and a half times the weights."""
 
@@ -36,14 +36,15 @@ def check_memory(spec: EngineSpec, gpu: GpuInfo, free: int) -> str | None:
     weights = spec.weight_bytes
     if free >= SAFE * weights:
         return None
+    least, most = gibibytes(LEAST * weights), gibibytes(SAFE * weights)
     facts = (
-        f"building {spec.name} for {gpu.name} takes {_gib(LEAST * weights)} to "
-        f"{_gib(SAFE * weights)} of memory ({spec.precision}, {_gib(weights)} of weights), and "
-        f"{_gib(free)} of {_gib(gpu.memory)} are free"
+        f"building {spec.name} for {gpu.name} takes {least} to {most} of memory "
+        f"({spec.precision}, {gibibytes(weights)} of weights), and {_free(free, gpu)}"
     )
     if free >= LEAST * weights:
         return f"{facts}; it may fail for lack of memory"
-    raise BackendError(f"{facts}; weights of up to {_gib(free / LEAST)} fit: {_advice(spec, free)}")
+    fits = gibibytes(free / LEAST)
+    raise BackendError(f"{facts}; weights of up to {fits} fit: {_advice(spec, free)}")
 
 
 def check_load(name: str, size: int, gpu: GpuInfo) -> None:
@@ -55,8 +56,8 @@ def check_load(name: str, size: int, gpu: GpuInfo) -> None:
     free = free_memory(gpu)
     if free < size:
         raise BackendError(
-            f"the engine of {name} takes {_gib(size)}, and {_gib(free)} of {_gib(gpu.memory)} are "
-            f"free on {gpu.name}; close other programs, or export a smaller checkpoint or precision"
+            f"the engine of {name} takes {gibibytes(size)}, and {_free(free, gpu)} on {gpu.name}; "
+            "close other programs, or export a smaller checkpoint or precision"
         )
 
 
@@ -69,9 +70,9 @@ def check_disk(spec: EngineSpec, folder: Path) -> None:
     needed, free = int(ENGINE * spec.weight_bytes), shutil.disk_usage(folder).free
     if free < needed:
         raise BackendError(
-            f"the engine of {spec.name} takes about {_gib(needed)} on disk, and {folder} has "
-            f"{_gib(free)} free; free space there, or set PERCEPTIONDLM_ENGINES to a folder on a "
-            "larger disk"
+            f"the engine of {spec.name} takes about {gibibytes(needed)} on disk, and {folder} has "
+            f"{gibibytes(free)} free; free space there, or set PERCEPTIONDLM_ENGINES to a folder "
+            "on a larger disk"
         )
 
 
@@ -84,6 +85,10 @@ def _advice(spec: EngineSpec, free: int) -> str:
     return f"{close}, or export a smaller checkpoint"
 
 
+def _free(free: int, gpu: GpuInfo) -> str:
+    return f"{gibibytes(free)} of {gibibytes(gpu.memory)} are free"
+
+
 def _available(meminfo: Path) -> int:
     """Bytes that the system could give to a program, 0 where it doesn't say."""
     try:
@@ -94,7 +99,3 @@ def _available(meminfo: Path) -> int:
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024
     return 0
-
-
-def _gib(count: float) -> str:
-    return f"{count / GIB:.1f} GiB" if count >= 0.1 * GIB else f"{count / 2**20:.0f} MiB"

@@ -36,7 +36,7 @@ class BuildProgress:
         return f"building {self.graph} for {self.seconds:.0f} s ({self.phase}{share})"
 
 
-Report = Callable[[BuildProgress], None]
+OnProgress = Callable[[BuildProgress], None]
 """Called from several threads; may raise to have the build given up."""
 
 
@@ -47,7 +47,7 @@ class BuildClock:
         report: None reports to nobody.
     """
 
-    def __init__(self, graph: str, report: Report | None) -> None:
+    def __init__(self, graph: str, report: OnProgress | None) -> None:
         self._graph, self._report = graph, report
         self._start = time.monotonic()
         self._lock = threading.Lock()
@@ -65,7 +65,7 @@ class BuildClock:
         return self.tell()
 
     def tell(self) -> bool:
-        """Report once; False when the build is to be given up."""
+        """OnProgress once; False when the build is to be given up."""
         if self.failure is not None:
             return False
         if self._report is None:
@@ -91,7 +91,7 @@ class BuildClock:
 
     @contextmanager
     def ticking(self, every: float = _TICK) -> Iterator[None]:
-        """Report regularly from a thread, also during phases in which TensorRT says nothing."""
+        """OnProgress regularly from a thread, also during phases in which TensorRT says nothing."""
         done = threading.Event()
 
         def tick() -> None:
@@ -107,7 +107,7 @@ class BuildClock:
             thread.join()
 
 
-def log_progress(every: float = 10.0) -> Report:
+def log_progress(every: float = 10.0) -> OnProgress:
     """A report that logs at most one line in `every` seconds."""
     last = [-every]
 

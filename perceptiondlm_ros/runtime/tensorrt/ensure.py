@@ -10,7 +10,7 @@ from typing import Any
 from perceptiondlm_ros.errors import BackendError
 from perceptiondlm_ros.runtime.tensorrt.build import Built, build
 from perceptiondlm_ros.runtime.tensorrt.build_memory import check_disk, check_memory, free_memory
-from perceptiondlm_ros.runtime.tensorrt.build_progress import BuildClock, Report
+from perceptiondlm_ros.runtime.tensorrt.build_progress import BuildClock, OnProgress
 from perceptiondlm_ros.runtime.tensorrt.engine_key import EngineKey
 from perceptiondlm_ros.runtime.tensorrt.engine_spec import EngineSpec
 from perceptiondlm_ros.runtime.tensorrt.engine_store import EngineStore, StoredEngine
@@ -35,7 +35,7 @@ class Workshop:
     trt: Any
     log: Any
     store: EngineStore
-    report: Report | None = None
+    report: OnProgress | None = None
     poll: float = 0.5
 
 

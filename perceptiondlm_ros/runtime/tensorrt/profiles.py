@@ -10,12 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from perceptiondlm_ros.model.config import ModelConfig
-from perceptiondlm_ros.model.contract import MOST_GROUPS, Buckets
+from perceptiondlm_ros.model.contract import MOST_GROUPS, MOST_STEPS, Buckets
 
 Shape = tuple[int, ...]
 Profile = dict[str, tuple[Shape, Shape, Shape]]
-
-MOST_STEPS = 1024
 
 _TEXT_TOKENS = (1, 48, 512)
 """Tokens of the turns and the prompt: no fewer, as usual, no more."""

@@ -20,7 +20,7 @@ from perceptiondlm_ros.model.manifest import Manifest
 from perceptiondlm_ros.runtime.backend import CacheMode
 from perceptiondlm_ros.runtime.exported import open_exported
 from perceptiondlm_ros.runtime.tensorrt.build_memory import check_load
-from perceptiondlm_ros.runtime.tensorrt.build_progress import Report, log_progress
+from perceptiondlm_ros.runtime.tensorrt.build_progress import OnProgress, log_progress
 from perceptiondlm_ros.runtime.tensorrt.engine_key import EngineKey
 from perceptiondlm_ros.runtime.tensorrt.engine_spec import (
     EngineSpec,
@@ -72,7 +72,7 @@ class TensorRTBackend:
         device: str | Gpu = "auto",
         *,
         trt: Any = None,
-        report: Report | None = None,
+        report: OnProgress | None = None,
     ) -> TensorRTBackend:
         """Load an exported folder. Engines that aren't there yet are built, which takes minutes.
 

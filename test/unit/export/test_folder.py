@@ -89,7 +89,7 @@ def test_two_at_once_are_kept_apart(tmp_path: Path) -> None:
 
 def test_too_little_space_is_told_before_the_work(tmp_path: Path) -> None:
     free = shutil.disk_usage(tmp_path).free
-    with pytest.raises(ExportError, match=r"GB free, and the export takes up to"):
+    with pytest.raises(ExportError, match=r"B free, and the export takes up to"):
         make(tmp_path / "out", needed=2 * free)
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from perceptiondlm_ros.errors import InputError
-from perceptiondlm_ros.preflight.devices import DEVICES, GIB, device_at_hand, find_device
+from perceptiondlm_ros.preflight.devices import DEVICES, device_at_hand, find_device
+from perceptiondlm_ros.text import GIB
 
 MEMINFO = "MemTotal:       15656676 kB\nMemFree:  100 kB\nMemAvailable:   9000000 kB\n"
 

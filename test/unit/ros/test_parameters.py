@@ -13,7 +13,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from ros_support import ros_context
 
-from perceptiondlm_ros.captioner import MOST_CAPTION_TOKENS, MOST_STEPS
+from perceptiondlm_ros.model.contract import MOST_CAPTION_TOKENS, MOST_STEPS
 from perceptiondlm_ros.ros import parameters
 from perceptiondlm_ros.ros.parameter_specs import Applies
 from perceptiondlm_ros.ros.settings import SPECS, Settings

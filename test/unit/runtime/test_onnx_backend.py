@@ -8,11 +8,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import exported_folder
 import numpy as np
 import onnxruntime
 import pytest
 from exported_models import exported, tiny
-from tiny_checkpoint import picture, rectangles, tiny_config, tiny_tokenizer
+from tiny_checkpoint import picture, rectangles, tiny_tokenizer
 
 from perceptiondlm_ros.captioner import Captioner
 from perceptiondlm_ros.development.scenes.render import render
@@ -23,9 +24,8 @@ from perceptiondlm_ros.processing.inputs import prepare_inputs
 from perceptiondlm_ros.runtime.backend import CacheMode
 from perceptiondlm_ros.runtime.denoising import denoise
 from perceptiondlm_ros.runtime.locate import DEFAULT_CHECKPOINT
-from perceptiondlm_ros.runtime.onnx_backend import OnnxBackend
+from perceptiondlm_ros.runtime.onnx_backend import Graphs, OnnxBackend
 from perceptiondlm_ros.runtime.onnx_devices import OnnxDevice, session_options
-from perceptiondlm_ros.runtime.tensorrt.profiles import Sizes, denoiser_profiles
 from perceptiondlm_ros.runtime.torch_backend import TorchBackend
 
 HEIGHT, WIDTH, STEPS = 60, 80, 6
@@ -187,19 +187,20 @@ class TestDevices:
         monkeypatch.setenv("OMP_NUM_THREADS", limit)
         assert session_options().intra_op_num_threads == count
 
-    def test_tensorrt_is_given_every_shape_that_may_come(self, tmp_path: Path) -> None:
-        config = tiny_config()
-        sizes = Sizes(config, Buckets((1, 3), (2, 6)), caption_tokens=6)
-        profiles = denoiser_profiles(sizes)
-        name, options = OnnxDevice("cuda", 1).tensorrt(tmp_path, profiles)
-        assert name == "TensorrtExecutionProvider" and options["device_id"] == 1
-        for place, key in enumerate(("min", "opt", "max")):
-            text = options[f"trt_profile_{key}_shapes"]
-            given = dict(part.split(":") for part in text.split(","))
-            choose = min if key == "min" else max
-            rows = choose(profile["token_ids"][place][1] for profile in profiles)
-            assert given["token_ids"].endswith(f"x{rows}")
-            assert set(given) == set(profiles[0])
+    def test_tensorrt_is_never_asked_for(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It is a backend of its own; here it would build engines that nobody keeps."""
+        asked: list[str] = []
+
+        def session(path: str, options: Any, providers: list[Any]) -> None:
+            asked.extend(p if isinstance(p, str) else p[0] for p in providers)
+
+        there = [f"{name}ExecutionProvider" for name in ("Tensorrt", "CUDA", "CPU")]
+        monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: there)
+        monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+        Graphs.open(tmp_path, exported_folder.save_exported(tmp_path), OnnxDevice.resolve("auto"))
+        assert asked == ["CUDAExecutionProvider", "CPUExecutionProvider"] * 2
 
 
 class TestFailures:

@@ -9,7 +9,6 @@ import pytest
 
 from perceptiondlm_ros.errors import BackendError
 from perceptiondlm_ros.runtime.tensorrt.build_memory import (
-    GIB,
     check_disk,
     check_load,
     check_memory,
@@ -17,6 +16,7 @@ from perceptiondlm_ros.runtime.tensorrt.build_memory import (
 )
 from perceptiondlm_ros.runtime.tensorrt.engine_spec import EngineSpec
 from perceptiondlm_ros.runtime.tensorrt.gpu import GpuInfo
+from perceptiondlm_ros.text import GIB
 
 ORIN = GpuInfo("Orin", (8, 7), "12.6", 64 * GIB, 3 * GIB, shared=True)
 SPEC = EngineSpec("denoiser", Path("denoiser.onnx"), "0", 16 * GIB, "bf16", ())
@@ -46,7 +46,7 @@ def test_half_precision_is_advised_where_it_would_fit() -> None:
 
 
 def test_small_numbers_are_told_in_smaller_units() -> None:
-    with pytest.raises(BackendError, match=r"10 MiB of weights.* 5 MiB fit"):
+    with pytest.raises(BackendError, match=r"10 MiB of weights.* 5\.0 MiB fit"):
         check_memory(replace(SPEC, weight_bytes=10 * 2**20), ORIN, 10 * 2**20)
 
 

@@ -13,7 +13,7 @@ import pytest
 from patience import PATIENCE
 
 from perceptiondlm_ros.errors import BackendError, CheckpointError
-from perceptiondlm_ros.runtime.tensorrt.build_progress import BuildProgress, Report
+from perceptiondlm_ros.runtime.tensorrt.build_progress import BuildProgress, OnProgress
 from perceptiondlm_ros.runtime.tensorrt.engine_spec import EngineSpec
 from perceptiondlm_ros.runtime.tensorrt.engine_store import EngineStore, StoredEngine
 from perceptiondlm_ros.runtime.tensorrt.ensure import Workshop, ensure_engine
@@ -53,7 +53,7 @@ def ensure(
     spec: EngineSpec,
     folder: Path,
     gpu: GpuInfo = GPU,
-    report: Report | None = None,
+    report: OnProgress | None = None,
     verify: Callable[[], None] = lambda: None,
 ) -> StoredEngine:
     workshop = Workshop(trt, make_log(trt), EngineStore(folder), report, poll=0.01)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from perceptiondlm_ros.model.manifest import MANIFEST, GraphRecord, Manifest
 from perceptiondlm_ros.preflight.devices import TargetDevice, find_device
-from perceptiondlm_ros.preflight.exported_checks import check_exported
+from perceptiondlm_ros.preflight.file_checks import check_exported
 from perceptiondlm_ros.preflight.findings import Finding
 
 CPU, ORIN = find_device("cpu"), find_device("orin-nx-16")
@@ -30,11 +30,6 @@ FILES = (
 def failures(folder: Path, device: TargetDevice = ORIN) -> list[Finding]:
     _, findings = check_exported(folder, device)
     return [finding for finding in findings if finding.status == "fail"]
-
-
-def warnings(folder: Path, device: TargetDevice = ORIN) -> list[Finding]:
-    _, findings = check_exported(folder, device)
-    return [finding for finding in findings if finding.status == "warn"]
 
 
 def subjects(folder: Path, device: TargetDevice = ORIN) -> set[str]:
@@ -63,7 +58,9 @@ def test_a_whole_folder_has_no_failure(exported: Path) -> None:
     model, findings = check_exported(exported, ORIN)
     assert {finding.status for finding in findings} == {"ok"}
     assert model is not None and model.config is not None
-    assert (model.precision, model.weights) == ("fp32", (64, 64))
+    sizes = {path.name: path.stat().st_size for path in exported.iterdir()}
+    denoiser = sizes["denoiser.onnx"] + sizes[exported_folder.DATA]
+    assert (model.precision, model.weights) == ("fp32", (sizes["vision_encoder.onnx"], denoiser))
     assert {path.name for path in exported.iterdir()} == set(FILES)
 
 
@@ -153,60 +150,7 @@ def test_what_was_exported_counts_not_what_the_checkpoint_says(damaged: Path) ->
     assert any("5 caption tokens, 3 steps" in finding.text for finding in findings)
 
 
-def test_graphs_that_take_something_else_than_the_manifest_says_are_told(damaged: Path) -> None:
-    manifest = Manifest.read(damaged)
-    record = manifest.graphs["denoiser"]
-    wrong = replace(record, inputs={"z": record.inputs["x"]})
-    exported_folder.rewrite(
-        damaged, replace(manifest, graphs=manifest.graphs | {"denoiser": wrong})
-    )
-    texts = [finding.text for finding in failures(damaged)]
-    assert texts == [
-        "input x is not in the manifest; export again",
-        "input z is not in the graph; export again",
-    ]
-
-
-def test_weights_that_the_manifest_does_not_name_are_told(damaged: Path) -> None:
-    manifest = Manifest.read(damaged)
-    files = {name: f for name, f in manifest.files.items() if name != exported_folder.DATA}
-    replace(manifest, files=files).write(damaged)
-    assert not failures(damaged)
-    (finding,) = warnings(damaged)
-    assert "weights lie in denoiser.onnx.data, which the manifest doesn't name" in finding.text
-    (damaged / exported_folder.DATA).unlink()
-    (finding,) = failures(damaged)
-    assert "denoiser.onnx.data is missing" in finding.text
-
-
-def test_operators_that_tensorrt_lacks_fail_where_it_would_run_them(damaged: Path) -> None:
-    exported_folder.save_graph(damaged / "vision_encoder.onnx", operator="Bernoulli")
-    exported_folder.rewrite(damaged, Manifest.read(damaged))
-    (finding,) = failures(damaged, ORIN)
-    assert "operator Bernoulli is not taken" in finding.text
-    assert not failures(damaged, CPU)
-    (finding,) = warnings(damaged, CPU)
-    assert "operator Bernoulli is not taken" in finding.text
-
-
-@pytest.mark.parametrize(("device", "run"), [(CPU, "cpu_file"), (ORIN, "file")])
-def test_a_graph_that_the_device_does_not_run_is_no_reason_to_fail(
-    device: TargetDevice, run: str, damaged: Path
-) -> None:
-    manifest = Manifest.read(damaged)
-    other = "cpu_file" if run == "file" else "file"
-    (damaged / "other.onnx").write_bytes(b"no ONNX at all")
-    record = manifest.graphs["vision_encoder"]
-    files = {run: "vision_encoder.onnx", other: "other.onnx"}
-    graphs = manifest.graphs | {"vision_encoder": replace(record, **files)}
-    exported_folder.rewrite(damaged, replace(manifest, graphs=graphs))
-    assert not failures(damaged, device)
-    (finding,) = warnings(damaged, device)
-    assert finding.subject == "other.onnx" and "can't be read as ONNX" in finding.text
-
-
-def test_an_export_for_cpus_needs_no_operator_of_tensorrts(damaged: Path) -> None:
-    exported_folder.save_graph(damaged / "vision_encoder.onnx", operator="Bernoulli")
+def test_an_export_for_cpus_runs_on_no_gpu(damaged: Path) -> None:
     manifest = Manifest.read(damaged)
     graphs = {
         name: GraphRecord(None, record.file, record.inputs, record.outputs)
