@@ -15,8 +15,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from perceptiondlm_ros.errors import InputError
-from perceptiondlm_ros.ros.parameter_specs import Applies, Spec, with_values
-from perceptiondlm_ros.ros.settings import SPECS, Settings
+from perceptiondlm_ros.ros.settings import SPECS, Applies, Settings, Spec, with_values
 
 _KINDS: dict[type, str] = {
     bool: "true or false",

@@ -18,7 +18,7 @@ from vision_msgs.msg import Detection2D
 from visualization_msgs.msg import Marker, MarkerArray
 
 from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
-from perceptiondlm_ros.ros.parameter_specs import SPECS
+from perceptiondlm_ros.ros.settings import SPECS
 from perceptiondlm_ros.srv import DescribeRegions
 
 if TYPE_CHECKING:

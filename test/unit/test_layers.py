@@ -13,9 +13,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGE = "perceptiondlm_ros"
 
 # What the rooms of the node share.
-_SHARED_IN_ROS = (
-    *("ros.parameters", "ros.parameter_specs", "ros.settings", "ros.qos", "ros.threads"),
-)
+_SHARED_IN_ROS = (*("ros.parameters", "ros.settings", "ros.qos", "ros.threads"),)
 # For each layer, the parts of the package that it may import besides itself and `errors`.
 MAY_IMPORT = {
     "development.demo": {

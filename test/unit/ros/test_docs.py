@@ -13,8 +13,7 @@ import pytest
 from ros_robot import Robot
 from ros_support import ros_context
 
-from perceptiondlm_ros.ros.parameter_specs import Applies, Spec
-from perceptiondlm_ros.ros.settings import SPECS
+from perceptiondlm_ros.ros.settings import SPECS, Applies, Spec
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 WHEN = {

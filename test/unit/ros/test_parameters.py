@@ -15,8 +15,7 @@ from ros_support import ros_context
 
 from perceptiondlm_ros.model.contract import MOST_CAPTION_TOKENS, MOST_STEPS
 from perceptiondlm_ros.ros import parameters
-from perceptiondlm_ros.ros.parameter_specs import Applies
-from perceptiondlm_ros.ros.settings import SPECS, Settings
+from perceptiondlm_ros.ros.settings import SPECS, Applies, Settings
 from perceptiondlm_ros.runtime.loading import BACKENDS, CACHE_MODES
 
 CONFIG = Path(__file__).parents[3] / "config" / "region_captioner.yaml"
