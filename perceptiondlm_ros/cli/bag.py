@@ -16,7 +16,7 @@ from perceptiondlm_ros.cli.model_arguments import (
     count,
     load_captioner,
 )
-from perceptiondlm_ros.cli.waiting import Waiting
+from perceptiondlm_ros.terminal import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,7 +140,7 @@ def run(arguments: argparse.Namespace) -> None:
     from perceptiondlm_ros.offline.caption_bag import caption_bag
 
     def load() -> Captioner:
-        with Waiting("loading"):
+        with Progress("loading"):
             return load_captioner(arguments)
 
     try:

@@ -13,8 +13,8 @@ from perceptiondlm_ros.cli.model_arguments import (
     load_captioner,
 )
 from perceptiondlm_ros.cli.region_arguments import BoxArgument, MaskArgument, box, mask
-from perceptiondlm_ros.cli.waiting import Waiting
 from perceptiondlm_ros.errors import InputError
+from perceptiondlm_ros.terminal import Progress
 from perceptiondlm_ros.text import one_line
 
 if TYPE_CHECKING:
@@ -89,9 +89,9 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError(
             "no region was given; expected at least one --box x0,y0,x1,y1 or --mask FILE"
         )
-    with Waiting("loading") as waiting:
+    with Progress("loading") as waiting:
         # Here and not above, so that the help needs none of the libraries.
-        from perceptiondlm_ros.cli import pictures, report
+        from perceptiondlm_ros.cli import caption_report, pictures
 
         picture = pictures.read_picture(arguments.image, given, arguments.significant_bits)
         if arguments.annotate:
@@ -103,7 +103,7 @@ def run(arguments: argparse.Namespace) -> None:
         print("perceptiondlm:", one_line(doubt), file=sys.stderr)
     if arguments.annotate:
         pictures.write_annotated(arguments.annotate, picture, captions)
-    write = report.write_json if arguments.json else report.write_table
+    write = caption_report.write_json if arguments.json else caption_report.write_table
     write(picture.regions, captions, sys.stdout)
 
 

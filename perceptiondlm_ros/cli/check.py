@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from perceptiondlm_ros.cli.waiting import Waiting
+from perceptiondlm_ros.terminal import Progress
 
 DOES_NOT_FIT = 1
 
@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.devices:
         check_report.write_devices(sys.stdout)
         return 0
-    with Waiting("checking"):
+    with Progress("checking"):
         folder = locate_checkpoint(arguments.folder, fetch=False)
         report = preflight(folder, arguments.device, arguments.precision)
     write = check_report.write_json if arguments.json else check_report.write_text

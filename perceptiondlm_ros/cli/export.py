@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from perceptiondlm_ros.cli.waiting import Waiting
+from perceptiondlm_ros.terminal import Progress
 from perceptiondlm_ros.text import gigabytes
 
 _DESCRIPTION = """\
@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         PerceptionDLMError: the checkpoint can't be exported, or the folder can't be written.
     """
-    with Waiting("starting") as waiting:
+    with Progress("starting") as waiting:
         from perceptiondlm_ros.export.exporter import ExportOptions, export
         from perceptiondlm_ros.runtime.locate import checkpoint_name, locate_checkpoint
 

@@ -6,7 +6,7 @@ import shlex
 import sys
 from importlib.util import find_spec
 
-_ALWAYS = {"numpy": "numpy", "PIL": "pillow", "tokenizers": "tokenizers"}
+_ALWAYS = {"numpy": "numpy", "PIL": "pillow", "rich": "rich", "tokenizers": "tokenizers"}
 _FOR_TORCH = {"torch": "torch", "safetensors": "safetensors"}
 _FOR_EXPORT = {"onnx": "onnx", "onnx_ir": "onnxscript", "onnxscript": "onnxscript"}
 _FOR_BAGS = {

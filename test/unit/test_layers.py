@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "development.demo": {
         *("ros", "msg", "srv", "cli", "development.training", "development.scenes", "drawing"),
         *("captioner", "export", "runtime", "processing", "model", "text", "offline", "messages"),
+        "terminal",
     },
     # A frame goes from the inputs through captioning to the outputs, and everything is told to
     # health; the outputs also take the topics that place regions in space.
@@ -36,33 +37,38 @@ MAY_IMPORT = {
     "ros": {"captioner", "messages", "text"},
     "cli": {
         *("offline", "messages", "drawing", "captioner"),
-        *("export", "preflight", "runtime", "processing", "model", "text"),
+        *("export", "preflight", "runtime", "processing", "model", "terminal", "text"),
     },
     # Captions bags, with no ROS around.
-    "offline": {"messages", "captioner", "text"},
+    "offline": {"messages", "captioner", "terminal", "text"},
     # What messages hold. Read by the names of their fields, so that those of ROS and those of bags
     # are read by the same code.
     "messages": {"captioner", "text"},
     "development.benchmark": {
         *("captioner", "runtime", "processing", "model", "export", "development.scenes"),
+        "terminal",
     },
-    "development.training": {"development.scenes", "captioner", "processing", "model"},
+    "development.training": {
+        *("development.scenes", "captioner", "processing", "model", "terminal"),
+    },
     "development.scenes": {"captioner", "processing", "model"},
     "development": set(),
-    "preflight": {"runtime.tensorrt", "processing", "model", "text"},
-    "export": {"processing", "model", "text"},
+    "preflight": {"runtime.tensorrt", "processing", "model", "terminal", "text"},
+    "export": {"processing", "model", "terminal", "text"},
     "drawing": {"captioner", "text"},
     "captioner": {"runtime", "processing", "model.contract"},
     "runtime": {"model", "text"},
     "processing": {"model.contract", "model.config"},
     "model": set(),
+    # What people see of work that takes long.
+    "terminal": {"text"},
     "text": set(),
     "errors": set(),
 }
 ROS_LIBRARIES = {"rclpy", "launch", "launch_ros", "cv_bridge", "message_filters", "rcl_interfaces"}
 # Parts that run on an exported model, where torch is not installed.
 WITHOUT_TORCH = (
-    *("errors", "text", "model.contract", "model.config", "processing"),
+    *("errors", "terminal", "text", "model.contract", "model.config", "processing"),
     "development.scenes",
     *("model.published", "model.tensor_headers", "model.manifest", "preflight"),
     *("runtime.tensorrt", "runtime.exported"),

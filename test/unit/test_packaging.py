@@ -135,7 +135,12 @@ def imported(*folders: str) -> set[str]:
     return names - sys.stdlib_module_names - {PACKAGE}
 
 
-KEYS = {"PIL": "python3-pil", "cv2": "python3-opencv", "numpy": "python3-numpy"}
+KEYS = {
+    "PIL": "python3-pil",
+    "cv2": "python3-opencv",
+    "numpy": "python3-numpy",
+    "rich": "python3-rich",
+}
 """Names in rosdep of what ROS doesn't build itself."""
 
 

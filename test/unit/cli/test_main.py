@@ -13,7 +13,10 @@ import pytest
 from perceptiondlm_ros.captioner import Captioner
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-HEAVY = {"numpy", "PIL", "tokenizers", "safetensors", "torch", "onnx", "onnxruntime", "rclpy"}
+HEAVY = {
+    *("numpy", "PIL", "rich", "tokenizers", "safetensors"),
+    *("torch", "onnx", "onnxruntime", "rclpy"),
+}
 
 
 def python(program: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perceptiondlm_ros.captioner import Caption
+from perceptiondlm_ros.cli.caption_report import write_json, write_table
 from perceptiondlm_ros.cli.pictures import Region
 from perceptiondlm_ros.cli.region_arguments import BoxArgument, MaskArgument
-from perceptiondlm_ros.cli.report import table, write_json, write_table
 
 BOX = (1.0, 2.0, 3.0, 4.0)
 cells = st.text(st.characters(), max_size=120)
@@ -25,28 +25,6 @@ def printed(captions: list[Caption]) -> str:
     stream = io.StringIO()
     write_table(regions(len(captions)), captions, stream)
     return stream.getvalue()
-
-
-@given(st.lists(st.tuples(cells, st.just("0.12"), cells), min_size=1), st.integers(50, 200))
-def test_no_line_is_wider_than_the_terminal_and_no_letter_is_lost(
-    rows: list[tuple[str, str, str]], width: int
-) -> None:
-    text = table(rows, width)
-    lines = text.splitlines()
-    assert len(lines) == text.count("\n"), "nothing in a cell ends a line"
-    assert max(map(len, lines)) <= width
-    letters = {c for row in rows for cell in row for c in cell if c.isalnum()}
-    assert letters <= set(text)
-
-
-@given(st.lists(st.tuples(cells, st.just("0.12"), cells), min_size=1))
-def test_without_a_terminal_each_region_has_one_line(rows: list[tuple[str, str, str]]) -> None:
-    assert table(rows, 0).count("\n") == len(rows)
-
-
-@pytest.mark.parametrize("width", range(1, 50))
-def test_narrow_terminals_end_the_program_nowhere(width: int) -> None:
-    assert "star" in table([("1 box 1,2,3,4", "0.50", "a small blue star")], width)
 
 
 def test_the_terminals_width_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
