@@ -18,6 +18,9 @@ from tiny_checkpoint import save_checkpoint
 from perceptiondlm_ros.export.exporter import ExportOptions, export
 from perceptiondlm_ros.model.manifest import Manifest
 
+INT8 = ExportOptions("int8", steps=3, caption_tokens=4, prompt="What?")
+"""One export has options of its own."""
+
 _KEPT: list[TemporaryDirectory[str]] = []
 
 
@@ -39,7 +42,8 @@ def exported(checkpoint: Path, precision: str = "fp32") -> Path:
     folder = place / checkpoint.name
     with FileLock(place / "lock"):
         if not folder.exists():  # what is there is whole
-            export(checkpoint, folder, ExportOptions(precision=precision), name=checkpoint.name)
+            options = INT8 if precision == INT8.precision else ExportOptions(precision)
+            export(checkpoint, folder, options, name=checkpoint.name)
     return folder
 
 

@@ -24,7 +24,7 @@ from perceptiondlm_ros.ros.outputs.conversions import rgb_to_image
 if TYPE_CHECKING:
     from conftest import Robot
 
-FRAMES, SEED, OBJECTS = 60, 21, 6
+FRAMES, SEED, OBJECTS = 40, 21, 6
 START = 1_000 * 10**9
 TICK = 10**8
 

@@ -61,7 +61,7 @@ def test_masks_say_the_same_as_boxes_most_of_the_time(captioner: Captioner) -> N
 
 
 def test_more_regions_than_slots_are_all_right(captioner: Captioner) -> None:
-    found = shares(row for index in SCENES[:6] for row in judge_scene(captioner, index, 12))
+    found = shares(row for index in SCENES[:4] for row in judge_scene(captioner, index, 12))
     assert min(found["colour"], found["pattern"], found["size"]) >= 0.9
 
 

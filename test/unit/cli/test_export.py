@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from exported_folder import save_exported
 from tiny_checkpoint import save_checkpoint
 
+from perceptiondlm_ros.export.exporter import ExportOptions
 from perceptiondlm_ros.model.manifest import Manifest
 
 
@@ -19,14 +21,22 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_it_exports_and_lists_what_it_wrote(run: Any, checkpoint: Path, tmp_path: Path) -> None:
+def test_it_exports_and_lists_what_it_wrote(
+    run: Any, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = []
+
+    def export(checkpoint: Path, output: Path, options: Any, **others: Any) -> Manifest:
+        given.append((checkpoint, options, others["name"]))
+        return save_exported(output, precision=options.precision, steps=options.steps)
+
+    monkeypatch.setattr("perceptiondlm_ros.export.exporter.export", export)
     output = tmp_path / "out"
     status, out, err = run("export", checkpoint, output, "--precision", "int8", "--steps", "3")
     assert (status, err) == (0, "")
-    manifest = Manifest.read(output)
-    assert (manifest.name, manifest.precision, manifest.steps) == ("tiny", "int8", 3)
+    assert given == [(checkpoint, ExportOptions("int8", steps=3), "tiny")]
     assert out.startswith(f"{output}: tiny in int8, ")
-    assert all(file in out for file in manifest.files)
+    assert all(file in out for file in Manifest.read(output).files)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,27 @@ def test_a_failure_keeps_the_old_export(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         fail(tmp_path / "out", ZeroDivisionError(), overwrite=True)
     assert (tmp_path / "out" / "manifest.json").exists()
+
+
+def test_one_that_is_killed_leaves_nothing_that_loads_and_is_not_in_the_way(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from perceptiondlm_ros.export.folder import new_folder\n"
+        "with new_folder(Path(sys.argv[1]), overwrite=False, needed=0) as folder:\n"
+        "    (folder / 'file').write_text('half')\n"
+        "    print(flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "out")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()
+        process.kill()
+    assert not (tmp_path / "out").exists()
+    assert list(tmp_path.glob(".out.partial-*")), "the test is about what a killed one leaves"
+    make(tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert (tmp_path / "out" / "file").read_text() == "new"
 
 
 def test_an_export_is_replaced_only_when_asked_to(tmp_path: Path) -> None:
