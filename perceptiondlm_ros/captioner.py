@@ -21,7 +21,7 @@ from perceptiondlm_ros.processing.boundary import (
     check_options,
     region_masks,
 )
-from perceptiondlm_ros.processing.inputs import group_regions, prepare_inputs
+from perceptiondlm_ros.processing.model_inputs import group_regions, prepare_inputs
 from perceptiondlm_ros.processing.sequence import DEFAULT_PROMPT
 from perceptiondlm_ros.processing.tokenizer import CaptionTokenizer
 from perceptiondlm_ros.runtime.backend import Backend, DenoisingState, Session
@@ -32,7 +32,7 @@ from perceptiondlm_ros.runtime.locate import checkpoint_name, locate_checkpoint
 Box = tuple[float, float, float, float]
 """x0, y0, x1, y1 in pixels, the right and lower edge exclusive."""
 
-Region = Box | Sequence[float] | NDArray[np.bool_] | NDArray[np.float32]
+RegionShape = Box | Sequence[float] | NDArray[np.bool_] | NDArray[np.float32]
 """A boolean mask [H, W], or a box of four numbers."""
 
 
@@ -137,7 +137,7 @@ class Captioner:
     def describe(
         self,
         image: NDArray[np.uint8],
-        regions: Sequence[Region],
+        regions: Sequence[RegionShape],
         prompt: str | None = None,
         *,
         draft_steps: int | None = None,

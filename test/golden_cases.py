@@ -14,7 +14,7 @@ from PIL import Image
 
 from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.model.contract import ModelInputs
-from perceptiondlm_ros.processing.inputs import group_regions, prepare_inputs
+from perceptiondlm_ros.processing.model_inputs import group_regions, prepare_inputs
 from perceptiondlm_ros.processing.tokenizer import CaptionTokenizer
 
 ROOT = Path(__file__).parents[1]

@@ -26,7 +26,7 @@ from perceptiondlm_ros.messages.masks import instance_ids, tight_box
 
 if TYPE_CHECKING:
     from perceptiondlm_ros.captioner import Box
-    from perceptiondlm_ros.captioner import Region as Shape
+    from perceptiondlm_ros.captioner import RegionShape as Shape
 
 
 TINY_BOXES = (

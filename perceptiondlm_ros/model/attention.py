@@ -22,7 +22,7 @@ class FactoredMask(NamedTuple):
     kinds: Tensor
     columns: Tensor
 
-    def rows(self, rows: Tensor) -> FactoredMask:
+    def of_rows(self, rows: Tensor) -> FactoredMask:
         """The mask of some query rows."""
         return FactoredMask(self.kinds.index_select(1, rows), self.columns)
 
@@ -80,5 +80,5 @@ def attend_written_out(
 def mask_of_rows(mask: FactoredMask | Tensor, rows: Tensor, count: int) -> FactoredMask | Tensor:
     """The mask of some query rows out of `count`, none of which sees everything."""
     if isinstance(mask, FactoredMask):
-        return mask.rows(rows)
+        return mask.of_rows(rows)
     return mask.index_select(2, rows - (count - mask.shape[2]))

@@ -46,7 +46,7 @@ class CaptionState(NamedTuple):
 
     Attributes:
         caption_ids: int64 [B, J], the mask token where a position is masked. The model can also
-            predict that token: then the position is settled with it, and not masked.
+            predict that token: then the position is unmasked with it.
         masked: bool [B, J], the positions that the step before masked again; all before the first.
         confidence: float32 [B, J], probability of each token at the step that set it.
         step: int64 [1], the number of the step.
@@ -77,10 +77,7 @@ class Prediction(NamedTuple):
 
 
 class Denoiser(nn.Module):
-    """Args:
-    language: the language model.
-    mask_id: the mask token.
-    """
+    """A denoising step on a language model and its mask token."""
 
     def __init__(self, language: LanguageModel, mask_id: int) -> None:
         super().__init__()
@@ -112,7 +109,7 @@ class Denoiser(nn.Module):
         embeddings = self.embed(rows, visual_rows, state.caption_ids)
         logits, keys_values = self.logits(rows, mask, embeddings, past)
         prediction = predict(logits)
-        state = settle(state, prediction, active, schedule, rows.caption_rows, self.mask_id)
+        state = unmask(state, prediction, active, schedule, rows.caption_rows, self.mask_id)
         return state, prediction, keys_values
 
     def embed(self, rows: QueryRows, visual_rows: Tensor, caption_ids: Tensor) -> Tensor:
@@ -150,7 +147,7 @@ def predict(logits: Tensor) -> Prediction:
     return Prediction(best_ids, torch.where(is_best, 0.0, weights).sum(dim=-1))
 
 
-def settle(
+def unmask(
     state: CaptionState,
     prediction: Prediction,
     active: Tensor,
@@ -158,7 +155,7 @@ def settle(
     order: Tensor,
     mask_id: int,
 ) -> CaptionState:
-    """Take the predictions where masked, then mask again what this step was least sure of.
+    """Unmask every position with its prediction, then mask again what this step was least sure of.
 
     Args:
         active, schedule: see `Denoiser.forward`.

@@ -23,8 +23,8 @@ KeysValues = tuple[Tensor, Tensor]
 class RMSNorm(nn.Module):
     """Normalises in fp32 whatever the dtype of its input, as LLaDA does.
 
-    normalise: fp32 and an epsilon to fp32, without the weight; may be replaced by another form of
-        the same, for an exporter.
+    An exporter may replace `normalise`, fp32 and an epsilon to fp32 without the weight, by another
+    form of the same.
     """
 
     def __init__(self, width: int, eps: float) -> None:
@@ -48,7 +48,7 @@ class Angles(NamedTuple):
     cos: Tensor
     sin: Tensor
 
-    def rows(self, rows: Tensor) -> Angles:
+    def of_rows(self, rows: Tensor) -> Angles:
         """Those of some query rows."""
         return Angles(self.cos.index_select(2, rows), self.sin.index_select(2, rows))
 
@@ -79,15 +79,16 @@ def project(linear: nn.Linear, x: Tensor, sizes: list[int]) -> Sequence[Tensor]:
 
 
 class Attention(nn.Module):
-    """attend, rotate, project: may be replaced by other forms of the same, for an exporter."""
+    """Attention with rotary positions and keys and values that neighbouring heads may share; an
+    exporter may replace `attend`, `rotate` and `project` by other forms of the same."""
 
     def __init__(self, config: LanguageConfig) -> None:
         super().__init__()
         self.heads = config.num_attention_heads
         self.kv_heads = config.num_key_value_heads
         self.head_dim = config.head_dim
-        rows = (self.heads + 2 * self.kv_heads) * self.head_dim
-        self.qkv = nn.Linear(config.hidden_size, rows, bias=config.attention_bias)
+        width = (self.heads + 2 * self.kv_heads) * self.head_dim
+        self.qkv = nn.Linear(config.hidden_size, width, bias=config.attention_bias)
         self.out = nn.Linear(config.hidden_size, config.hidden_size, bias=config.attention_bias)
         self.attend: Attend = attend
         self.rotate: Callable[[Tensor, Angles], Tensor] = rotate
@@ -104,7 +105,7 @@ class Attention(nn.Module):
         """See `LanguageLayer`; `mask` has the rows of the result."""
         q, k, v = self._queries_keys_values(x, rows)
         k = self.rotate(k, angles)
-        q = self.rotate(q, angles if rows is None else angles.rows(rows))
+        q = self.rotate(q, angles if rows is None else angles.of_rows(rows))
         keys, values = k, v
         if past is not None:
             keys, values = torch.cat((past[0], k), dim=2), torch.cat((past[1], v), dim=2)
@@ -135,7 +136,10 @@ class Attention(nn.Module):
 
 
 class LanguageLayer(nn.Module):
-    """project: may be replaced by another form of the same, for an exporter."""
+    """Attention, then a gated MLP, each after an RMS norm and added to what came in.
+
+    An exporter may replace `project` by another form of the same.
+    """
 
     def __init__(self, config: LanguageConfig) -> None:
         super().__init__()
@@ -164,6 +168,8 @@ class LanguageLayer(nn.Module):
 
 
 class LanguageModel(nn.Module):
+    """Token embeddings, layers, and a head, without positions of its own: rows come with theirs."""
+
     def __init__(self, config: LanguageConfig) -> None:
         super().__init__()
         self.config = config

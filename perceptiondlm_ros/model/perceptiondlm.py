@@ -28,6 +28,8 @@ class Projector(nn.Module):
 
 
 class PerceptionDLM(nn.Module):
+    """The vision side and the language model of a checkpoint."""
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config

@@ -14,7 +14,8 @@ from perceptiondlm_ros.model.config import VisionConfig
 
 
 class VisionAttention(nn.Module):
-    """attend: may be replaced by another form of the same, for an exporter."""
+    """Attention of each patch of a tile to all of them; an exporter may replace `attend` by another
+    form of the same."""
 
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
@@ -30,6 +31,8 @@ class VisionAttention(nn.Module):
 
 
 class VisionLayer(nn.Module):
+    """Attention, then a GELU MLP, each after a layer norm and added to what came in."""
+
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
@@ -45,7 +48,7 @@ class VisionLayer(nn.Module):
 
 
 class VisionTower(nn.Module):
-    """Layers after the selected one are never built: their output is not used."""
+    """SigLIP up to the selected layer: those after it are never built, since nothing uses them."""
 
     def __init__(self, config: VisionConfig, select_layer: int) -> None:
         super().__init__()

@@ -20,7 +20,7 @@ from perceptiondlm_ros.offline.journal import CaptionedFrame
 
 if TYPE_CHECKING:
     from perceptiondlm_ros.captioner import Caption
-    from perceptiondlm_ros.captioner import Region as Shape
+    from perceptiondlm_ros.captioner import RegionShape as Shape
 
 _FRESH: Final = 0  # RegionDescription.FRESH: no caption is used again here
 

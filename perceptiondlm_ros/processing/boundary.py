@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.model.contract import MOST_CAPTION_TOKENS, MOST_STEPS, BoolArray
-from perceptiondlm_ros.processing.regions import box_mask
+from perceptiondlm_ros.processing.region_tensors import box_mask
 
 MOST_PIXELS = 2**27
 """More is taken for a mistake: 134 megapixels."""

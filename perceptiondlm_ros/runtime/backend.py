@@ -41,8 +41,8 @@ class DenoisingState:
     best_confidence: FloatArray
 
     def filled(self) -> DenoisingState:
-        """What is masked takes its most probable token of this step, also where another one was
-        settled before; a pass that ends here would have kept that.
+        """What is masked takes its most probable token of this step, also where it was unmasked
+        with another one before; a pass that ends here would have kept that.
         """
         return replace(
             self,

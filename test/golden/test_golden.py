@@ -11,7 +11,7 @@ import torch
 from golden_cases import CASES, GOLDEN, REMASKING, GoldenCase
 
 from perceptiondlm_ros.model.attention_mask import allowed_attention
-from perceptiondlm_ros.processing.inputs import group_regions
+from perceptiondlm_ros.processing.model_inputs import group_regions
 from perceptiondlm_ros.processing.tiles import choose_grid
 from perceptiondlm_ros.runtime.backend import DenoisingState
 from perceptiondlm_ros.runtime.denoising import denoise

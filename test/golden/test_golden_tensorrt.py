@@ -11,7 +11,7 @@ from exported_models import exported
 from golden_cases import GoldenCase
 from tensorrt_stand_in.everywhere import EVERYWHERE, load, skip_where_missing
 
-from perceptiondlm_ros.processing.inputs import group_regions, prepare_inputs
+from perceptiondlm_ros.processing.model_inputs import group_regions, prepare_inputs
 from perceptiondlm_ros.runtime.backend import DenoisingState
 from perceptiondlm_ros.runtime.denoising import denoise
 from perceptiondlm_ros.runtime.tensorrt.tensorrt_backend import TensorRTBackend

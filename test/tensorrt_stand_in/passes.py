@@ -15,7 +15,7 @@ from tensorrt_stand_in.host_gpu import HostGpu
 from tiny_checkpoint import picture, rectangles, tiny_tokenizer
 
 from perceptiondlm_ros.model.contract import ModelInputs
-from perceptiondlm_ros.processing.inputs import prepare_inputs
+from perceptiondlm_ros.processing.model_inputs import prepare_inputs
 from perceptiondlm_ros.runtime.backend import CacheMode, DenoisingState
 from perceptiondlm_ros.runtime.denoising import denoise
 from perceptiondlm_ros.runtime.exported import open_exported

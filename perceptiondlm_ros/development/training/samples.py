@@ -17,8 +17,8 @@ from perceptiondlm_ros.development.scenes.scene import captions
 from perceptiondlm_ros.development.training.vision_task import vision_labels
 from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.model.contract import IntArray, SequenceLayout
-from perceptiondlm_ros.processing.inputs import prepare_inputs
-from perceptiondlm_ros.processing.regions import box_mask, order_by_area
+from perceptiondlm_ros.processing.model_inputs import prepare_inputs
+from perceptiondlm_ros.processing.region_tensors import box_mask, order_by_area
 from perceptiondlm_ros.processing.sequence import DEFAULT_PROMPT
 from perceptiondlm_ros.processing.tokenizer import CaptionTokenizer
 

@@ -15,7 +15,7 @@ from perceptiondlm_ros.ros.settings import Settings
 
 if TYPE_CHECKING:
     from perceptiondlm_ros.captioner import Caption
-    from perceptiondlm_ros.captioner import Region as Shape
+    from perceptiondlm_ros.captioner import RegionShape as Shape
 
 
 class Describes(Protocol):

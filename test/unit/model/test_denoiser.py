@@ -1,4 +1,4 @@
-"""A denoising step settles captions as published, on predictions that the test writes; and which
+"""A denoising step unmasks captions as published, on predictions that the test writes; and which
 predictions it is sure of, on logits."""
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch.export import Dim
 from perceptiondlm_ros.export import onnx_files
 from perceptiondlm_ros.export.graphs import Graph
 from perceptiondlm_ros.model.contract import FloatArray, IntArray
-from perceptiondlm_ros.model.denoiser import CaptionState, Prediction, predict, rank, settle
+from perceptiondlm_ros.model.denoiser import CaptionState, Prediction, predict, rank, unmask
 from perceptiondlm_ros.runtime.feeds import remasking_schedule
 
 MASK = 99
@@ -108,7 +108,7 @@ def run(
             torch.from_numpy(guess.token_ids).flatten(1), (1 - confidence) / confidence
         )
         order = torch.arange(slots * tokens)
-        state = settle(
+        state = unmask(
             state, best, torch.from_numpy(active), torch.from_numpy(schedule), order, MASK
         )
         if trace is not None:
@@ -160,7 +160,7 @@ class TestLoop:
         assert result.token_ids.reshape(-1).tolist() == [0, 101]
         np.testing.assert_allclose(result.confidence.reshape(-1), [0.9, 0.7], rtol=1e-6)
 
-    def test_a_position_settled_with_the_mask_token_is_not_masked(self) -> None:
+    def test_a_position_unmasked_with_the_mask_token_is_not_masked(self) -> None:
         confidence = [[0.9, 0.8, 0.1, 0.2], [0.9, 0.2, 0.3, 0.9], [0.9, 0.9, 0.1, 0.9], [0.9] * 4]
         session = Script(confidence, (1, 1, 4), [(0, 0), (1, 3)])
         result = run(session, (1, 1, 4), steps=4)

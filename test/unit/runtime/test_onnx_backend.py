@@ -20,7 +20,7 @@ from perceptiondlm_ros.development.scenes.render import render
 from perceptiondlm_ros.development.scenes.sample import sample_scene
 from perceptiondlm_ros.errors import BackendError, CheckpointError
 from perceptiondlm_ros.model.contract import Buckets, ModelInputs
-from perceptiondlm_ros.processing.inputs import prepare_inputs
+from perceptiondlm_ros.processing.model_inputs import prepare_inputs
 from perceptiondlm_ros.runtime.backend import CacheMode
 from perceptiondlm_ros.runtime.denoising import denoise
 from perceptiondlm_ros.runtime.locate import DEFAULT_CHECKPOINT

@@ -26,7 +26,7 @@ from perceptiondlm_ros.model.checkpoint import save_model
 from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.model.contract import BoolArray, FloatArray, IntArray, ModelInputs
 from perceptiondlm_ros.model.published import WEIGHTS
-from perceptiondlm_ros.processing.inputs import prepare_inputs
+from perceptiondlm_ros.processing.model_inputs import prepare_inputs
 from perceptiondlm_ros.runtime.backend import Backend, CacheMode, DenoisingState
 from perceptiondlm_ros.runtime.denoising import denoise
 from perceptiondlm_ros.runtime.onnx_backend import OnnxBackend
@@ -148,9 +148,9 @@ def test_a_draft_keeps_the_mask_token_where_it_was_predicted() -> None:
     session.step()
     state = session.state()
     draft = state.filled()
-    settled = ~state.masked
-    assert (state.token_ids[settled] == MASK).any(), "the case is about these"
-    np.testing.assert_array_equal(draft.token_ids[settled], state.token_ids[settled])
+    unmasked = ~state.masked
+    assert (state.token_ids[unmasked] == MASK).any(), "the case is about these"
+    np.testing.assert_array_equal(draft.token_ids[unmasked], state.token_ids[unmasked])
     np.testing.assert_array_equal(draft.token_ids[state.masked], state.best_ids[state.masked])
-    np.testing.assert_array_equal(draft.confidence[settled], state.confidence[settled])
+    np.testing.assert_array_equal(draft.confidence[unmasked], state.confidence[unmasked])
     assert not draft.masked.any()

@@ -26,7 +26,7 @@ from tiny_checkpoint import (
 from perceptiondlm_ros.errors import BackendError
 from perceptiondlm_ros.model.contract import BoolArray, IntArray, ModelInputs
 from perceptiondlm_ros.model.perceptiondlm import PerceptionDLM
-from perceptiondlm_ros.processing.inputs import group_regions, prepare_inputs
+from perceptiondlm_ros.processing.model_inputs import group_regions, prepare_inputs
 from perceptiondlm_ros.runtime.backend import CacheMode, DenoisingState
 from perceptiondlm_ros.runtime.denoising import denoise
 from perceptiondlm_ros.runtime.torch_backend import TorchBackend, resolve_device

@@ -7,7 +7,7 @@ from tiny_checkpoint import picture, random_model, rectangles, tiny_config, tiny
 from perceptiondlm_ros.captioner import Captioner
 from perceptiondlm_ros.development.benchmark import stopwatch
 from perceptiondlm_ros.development.benchmark.stopwatch import Laps, TimedBackend
-from perceptiondlm_ros.processing.inputs import prepare_inputs
+from perceptiondlm_ros.processing.model_inputs import prepare_inputs
 from perceptiondlm_ros.runtime.torch_backend import TorchBackend
 
 

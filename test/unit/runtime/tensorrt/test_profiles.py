@@ -9,7 +9,7 @@ from tiny_checkpoint import picture, rectangles, tiny_config, tiny_tokenizer
 
 from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.model.contract import MOST_GROUPS, MOST_STEPS, Buckets
-from perceptiondlm_ros.processing.inputs import prepare_inputs
+from perceptiondlm_ros.processing.model_inputs import prepare_inputs
 from perceptiondlm_ros.runtime.feeds import caption_rows, first_state, vision_feed, whole_rows
 from perceptiondlm_ros.runtime.tensorrt.profiles import (
     Profile,

@@ -8,7 +8,7 @@ import numpy as np
 
 from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.model.contract import BoolArray, Buckets, ModelInputs
-from perceptiondlm_ros.processing.regions import order_by_area, patch_mask, roi_matrix
+from perceptiondlm_ros.processing.region_tensors import order_by_area, patch_mask, roi_matrix
 from perceptiondlm_ros.processing.sequence import SequenceShape, build_sequence
 from perceptiondlm_ros.processing.tiles import Grid, choose_grid, image_tiles, tile_count
 from perceptiondlm_ros.processing.tokenizer import CaptionTokenizer

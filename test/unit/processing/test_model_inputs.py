@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from tiny_checkpoint import picture, rectangle, rectangles, tiny_config, tiny_tokenizer
 
 from perceptiondlm_ros.model.contract import ModelInputs
-from perceptiondlm_ros.processing.inputs import group_regions, prepare_inputs
-from perceptiondlm_ros.processing.regions import order_by_area, patch_mask, roi_matrix
+from perceptiondlm_ros.processing.model_inputs import group_regions, prepare_inputs
+from perceptiondlm_ros.processing.region_tensors import order_by_area, patch_mask, roi_matrix
 
 CONFIG = tiny_config()
 HEIGHT, WIDTH = 60, 120

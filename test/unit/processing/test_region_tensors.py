@@ -15,8 +15,13 @@ from PIL import Image
 from tiny_checkpoint import rectangle, tiny_config
 
 from perceptiondlm_ros.model.config import ModelConfig
-from perceptiondlm_ros.processing import regions
-from perceptiondlm_ros.processing.regions import box_mask, order_by_area, patch_mask, roi_matrix
+from perceptiondlm_ros.processing import region_tensors
+from perceptiondlm_ros.processing.region_tensors import (
+    box_mask,
+    order_by_area,
+    patch_mask,
+    roi_matrix,
+)
 from perceptiondlm_ros.processing.tiles import Grid, cut, tile_count
 
 CONFIG = tiny_config(image_size=256)  # 16 x 16 patches and 8 x 8 cells a tile
@@ -184,7 +189,7 @@ class TestRoiMatrix:
         self, grid: Grid, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         # A box that is scaled twice never reaches the thumbnail's cells, so it is scaled once here.
-        monkeypatch.setattr(regions, "_FEATURE_STRIDE", 1)
+        monkeypatch.setattr(region_tensors, "_FEATURE_STRIDE", 1)
         tiles = self.tokens(grid)
         features = self.lay_out(tiles if len(tiles) == 1 else tiles[1:], grid)
         whole = np.ones((HEIGHT, WIDTH), bool)
