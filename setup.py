@@ -48,7 +48,9 @@ setup(
         "": ["*.json", "*.msg", "*.safetensors", "*.yaml", "*.jinja", "*.txt", "py.typed"]
     },
     include_package_data=False,
-    install_requires=["numpy>=1.26", "pillow>=10.1", "rich>=11.2", "tokenizers>=0.19"],
+    install_requires=[
+        *("msgspec>=0.18", "numpy>=1.26", "pillow>=10.1", "rich>=11.2", "tokenizers>=0.19"),
+    ],
     extras_require={
         "bag": ["apsw>=3.42", "mcap>=1.2", "rosbags>=0.11", "tqdm>=4.66"],
         "development": [*TORCH, "matplotlib>=3.8", "tqdm>=4.66"],

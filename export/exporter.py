@@ -105,6 +105,7 @@ def export(
                 shutil.copyfile(checkpoint / file, folder / file)
         progress("computing checksums")
         files = {path.name: record_of(path) for path in sorted(folder.iterdir())}
+        buckets = buckets_of(config)
         manifest = Manifest(
             name=name,
             precision=options.precision,
@@ -113,7 +114,8 @@ def export(
             schedule="linear",
             caption_tokens=config.caption_tokens,
             slots=config.slots,
-            buckets=buckets_of(config),
+            tile_buckets=buckets.tiles,
+            slot_buckets=buckets.slots,
             prompt=prompt,
             token_ids={
                 "mask": tokenizer.mask_id,

@@ -15,7 +15,6 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from tiny_checkpoint import save_checkpoint
 
-from perceptiondlm_ros.model.contract import Buckets
 from perceptiondlm_ros.model.manifest import (
     FileRecord,
     GraphRecord,
@@ -72,7 +71,8 @@ def save_exported(folder: Path, **changes: Any) -> Manifest:
         schedule="linear",
         caption_tokens=config.caption_tokens,
         slots=config.slots,
-        buckets=Buckets((1, 3, 7), (config.slots,)),
+        tile_buckets=(1, 3, 7),
+        slot_buckets=(config.slots,),
         prompt="What is there?",
         token_ids={"mask": 256, "image": 257, "end_of_turn": 260},
         files={},

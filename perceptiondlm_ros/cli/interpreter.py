@@ -6,7 +6,10 @@ import shlex
 import sys
 from importlib.util import find_spec
 
-_ALWAYS = {"numpy": "numpy", "PIL": "pillow", "rich": "rich", "tokenizers": "tokenizers"}
+_ALWAYS = {
+    **{name: name for name in ("msgspec", "numpy", "rich", "tokenizers")},
+    "PIL": "pillow",
+}
 _FOR_TORCH = {"torch": "torch", "safetensors": "safetensors"}
 _FOR_EXPORT = {"onnx": "onnx", "onnx_ir": "onnxscript", "onnxscript": "onnxscript"}
 _FOR_BAGS = {

@@ -15,13 +15,8 @@ from torch import Tensor
 
 from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.model.perceptiondlm import PerceptionDLM
-from perceptiondlm_ros.model.published import published_names
-from perceptiondlm_ros.model.tensor_headers import (
-    TensorHeader,
-    check_headers,
-    read_headers,
-    reading,
-)
+from perceptiondlm_ros.model.published import Shape, published_parameters
+from perceptiondlm_ros.model.tensor_headers import check_headers, read_headers, reading
 
 
 def load_model(
@@ -41,9 +36,11 @@ def load_model(
         model = PerceptionDLM(config)
     headers = read_headers(folder)
     check_headers(folder, headers, config)
+    parts = published_parameters(config)
     for name, parameter in dict(model.named_parameters()).items():
         value = torch.empty(parameter.shape, dtype=dtype, device=device)
-        _fill(value, name, headers, config)
+        for part, place in _split(value, parts[name]).items():
+            place.copy_(_read(headers[part].path, part))
         owner, _, attribute = name.rpartition(".")
         module = model.get_submodule(owner)
         setattr(module, attribute, torch.nn.Parameter(value, requires_grad=False))
@@ -53,33 +50,19 @@ def load_model(
 def save_model(model: PerceptionDLM, path: Path, *, dtype: torch.dtype) -> None:
     """Write the weights as one safetensors file in the published layout."""
     tensors: dict[str, Tensor] = {}
-    patch = model.config.vision.patch_size
+    parts = published_parameters(model.config)
     for name, parameter in model.named_parameters():
-        names = published_names(name)
-        value = parameter.detach().to("cpu", dtype)
-        if name == "vision.patch_embedding.weight":
-            value = value.view(-1, 3, patch, patch)
-        sizes = _row_counts(name, model.config, len(value))
-        for target, part in zip(names, value.split(sizes), strict=True):
-            tensors[target] = part.contiguous().clone()
+        for part, value in _split(parameter.detach().to("cpu", dtype), parts[name]).items():
+            tensors[part] = value.contiguous().clone()
     save_file(tensors, str(path), metadata={"format": "pt"})
 
 
-def _row_counts(name: str, config: ModelConfig, rows: int) -> list[int]:
-    """Rows of each published tensor within ours."""
-    if name.startswith("language.") and ".attention.qkv." in name:
-        kv = config.language.num_key_value_heads * config.language.head_dim
-        return [rows - 2 * kv, kv, kv]
-    parts = len(published_names(name))
-    return [rows // parts] * parts
-
-
-def _fill(value: Tensor, name: str, headers: dict[str, TensorHeader], config: ModelConfig) -> None:
-    """Copy the published tensors that make up our parameter into its memory."""
-    parts = published_names(name)
-    sizes = _row_counts(name, config, len(value))
-    for part, rows in zip(parts, value.split(sizes), strict=True):
-        rows.copy_(_read(headers[part].path, part).view(rows.shape))
+def _split(value: Tensor, parts: dict[str, Shape]) -> dict[str, Tensor]:
+    """Views of our parameter as the published tensors that make it up."""
+    pieces = value.split([shape[0] for shape in parts.values()])
+    return {
+        name: piece.view(shape) for (name, shape), piece in zip(parts.items(), pieces, strict=True)
+    }
 
 
 def _read(path: Path, name: str) -> Tensor:

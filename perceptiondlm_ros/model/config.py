@@ -9,42 +9,60 @@ from __future__ import annotations
 from dataclasses import dataclass
 from os.path import lexists
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta, ValidationError, convert
 
 from perceptiondlm_ros.errors import CheckpointError
-from perceptiondlm_ros.model.json_values import MOST, flag, number, pair, read_json, section, whole
-from perceptiondlm_ros.model.rope import rope_base
+from perceptiondlm_ros.model.json_values import (
+    MOST,
+    Count,
+    Flag,
+    Positive,
+    TokenId,
+    decode,
+    read_json,
+    section,
+    wrong,
+)
+from perceptiondlm_ros.model.rope import DEFAULT_BASE, rope_base
 from perceptiondlm_ros.model.supported import LANGUAGE, VISION, faults
 
+Layer = Annotated[
+    int, Meta(ge=-MOST, le=MOST, description=f"a whole number from {-MOST} to {MOST}")
+]
+ImageToken = Annotated[TokenId | None, Meta(description=f"a whole number from 0 to {MOST}")]
+
 _OF_PROCESSOR = ("processor_config.json", "preprocessor_config.json")
+_TILE_LIMITS, _PIXELS = ("min_sub_img", "max_sub_img"), ("image_size", "patch_size")
 
 
 @dataclass(frozen=True)
 class VisionConfig:
     """A SigLIP vision tower. Sizes in elements, `image_size` and `patch_size` in pixels."""
 
-    hidden_size: int
-    intermediate_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    image_size: int
-    patch_size: int
-    layer_norm_eps: float
+    hidden_size: Count = 768
+    intermediate_size: Count = 3072
+    num_hidden_layers: Count = 12
+    num_attention_heads: Count = 12
+    image_size: Count = 512
+    patch_size: Count = 16
+    layer_norm_eps: Positive = 1e-6
 
 
 @dataclass(frozen=True)
 class LanguageConfig:
     """A LLaDA language model: bidirectional, RMSNorm, rotary positions, gated SiLU MLP."""
 
-    vocab_size: int
-    hidden_size: int
-    intermediate_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    num_key_value_heads: int
-    rms_norm_eps: float
-    rope_theta: float
-    attention_bias: bool
+    vocab_size: Count = 32000
+    hidden_size: Count = 4096
+    intermediate_size: Count = 11008
+    num_hidden_layers: Count = 32
+    num_attention_heads: Count = 32
+    num_key_value_heads: Count = 32
+    rms_norm_eps: Positive = 1e-6
+    rope_theta: Positive = DEFAULT_BASE
+    attention_bias: Flag = False
 
     @property
     def head_dim(self) -> int:
@@ -73,17 +91,17 @@ class ModelConfig:
 
     vision: VisionConfig
     language: LanguageConfig
-    downsample_ratio: float
-    vision_select_layer: int
-    slots: int
-    roi_output_size: tuple[int, int] | None
-    min_tiles: int
-    max_tiles: int
-    corrected_roi_replay: bool
-    prefix_sees_captions: bool
-    caption_tokens: int
-    denoising_steps: int
-    image_token_id: int | None = None
+    downsample_ratio: Positive = 0.5
+    vision_select_layer: Layer = -2
+    slots: Annotated[Count, Meta(title="prompt_numbers")] = 5
+    roi_output_size: tuple[int, int] | None = None
+    min_tiles: Annotated[Count, Meta(title="min_sub_img")] = 1
+    max_tiles: Annotated[Count, Meta(title="max_sub_img")] = 6
+    corrected_roi_replay: Flag = False
+    prefix_sees_captions: Flag = True
+    caption_tokens: Count = 32
+    denoising_steps: Count = 32
+    image_token_id: ImageToken = None
 
     @property
     def tile_size(self) -> int:
@@ -132,64 +150,49 @@ class ModelConfig:
             CheckpointError: a value can't be used, or the files describe a model that is computed
                 in another way.
         """
-        result = cls(
+        limits = {key: processor[key] for key in _TILE_LIMITS if key in processor}
+        values = {key: value for key, value in config.items() if key not in _TILE_LIMITS} | limits
+        result = decode(
+            values,
+            cls,
             vision=_vision(config),
             language=_language(config),
-            downsample_ratio=number(config, "downsample_ratio", 0.5),
-            vision_select_layer=whole(config, "vision_select_layer", -2, least=-MOST),
-            slots=whole(config, "prompt_numbers", 5),
-            roi_output_size=pair(config, "roi_output_size", None),
-            min_tiles=whole(processor, "min_sub_img", 1),
-            max_tiles=whole(processor, "max_sub_img", 6),
-            corrected_roi_replay=flag(config, "corrected_roi_replay", False),
-            prefix_sees_captions=flag(config, "prefix_sees_captions", True),
-            caption_tokens=whole(config, "caption_tokens", 32),
-            denoising_steps=whole(config, "denoising_steps", 32),
-            image_token_id=_token_id(config, "image_token_id"),
+            roi_output_size=_pair(config, "roi_output_size", None),
         )
         _check(result, config, processor, images or {})
         return result
 
 
-def _token_id(config: dict[str, Any], key: str) -> int | None:
-    return None if config.get(key) is None else whole(config, key, 0, least=0)
-
-
 def _vision(config: dict[str, Any]) -> VisionConfig:
-    vision = section(section(config, VISION), "vision_config")
-    return VisionConfig(
-        hidden_size=whole(vision, "hidden_size", 768),
-        intermediate_size=whole(vision, "intermediate_size", 3072),
-        num_hidden_layers=whole(vision, "num_hidden_layers", 12),
-        num_attention_heads=whole(vision, "num_attention_heads", 12),
-        image_size=whole(config, "image_size", 512),
-        patch_size=whole(config, "patch_size", 16),
-        layer_norm_eps=number(vision, "layer_norm_eps", 1e-6),
-    )
+    tower = section(section(config, VISION), "vision_config")
+    pixels = {key: config.get(key, getattr(VisionConfig, key)) for key in _PIXELS}
+    return decode({**tower, **pixels}, VisionConfig)
 
 
 def _language(config: dict[str, Any]) -> LanguageConfig:
     language = section(config, LANGUAGE)
-    heads = whole(language, "num_attention_heads", 32)
-    grouped = language.get("num_key_value_heads") is not None
-    return LanguageConfig(
-        vocab_size=whole(language, "vocab_size", 32000),
-        hidden_size=whole(language, "hidden_size", 4096),
-        intermediate_size=whole(language, "intermediate_size", 11008),
-        num_hidden_layers=whole(language, "num_hidden_layers", 32),
-        num_attention_heads=heads,
-        num_key_value_heads=whole(language, "num_key_value_heads", heads) if grouped else heads,
-        rms_norm_eps=number(language, "rms_norm_eps", 1e-6),
-        rope_theta=rope_base(config, language, LANGUAGE),
-        attention_bias=flag(language, "attention_bias", False),
-    )
+    if language.get("num_key_value_heads") is None:
+        heads = language.get("num_attention_heads", LanguageConfig.num_attention_heads)
+        language = {**language, "num_key_value_heads": heads}
+    return decode(language, LanguageConfig, rope_theta=rope_base(config, language, LANGUAGE))
+
+
+def _pair(values: dict[str, Any], key: str, default: int | None) -> tuple[int, int] | None:
+    """Two whole numbers, of which one may stand for both; None for null."""
+    value = values.get(key, default)
+    if value is None:
+        return None
+    try:
+        return convert(value if isinstance(value, list) else [value, value], tuple[Count, Count])
+    except ValidationError as error:
+        raise wrong(key, value, "one or two whole numbers from 1") from error
 
 
 def _check(
     config: ModelConfig, raw: dict[str, Any], processor: dict[str, Any], images: dict[str, Any]
 ) -> None:
     vision, language = config.vision, config.language
-    kernel = pair(raw, "kernel_size", 16)
+    kernel = _pair(raw, "kernel_size", 16)
     rules = [
         (vision.image_size % vision.patch_size == 0, "image_size must be a multiple of patch_size"),
         (config.downsample_ratio == 0.5, "downsample_ratio must be 0.5"),

@@ -1,15 +1,27 @@
-"""Values of a checkpoint's JSON files, each checked for its kind, so that a wrong one is named."""
+"""JSON files of a checkpoint: their values checked for their kind, so that a wrong one is named."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar, get_type_hints
+
+import msgspec
+from msgspec import Meta
 
 from perceptiondlm_ros.errors import CheckpointError
 
 MOST = 2**20
 """More is taken for a mistake, whatever it counts."""
+
+Count = Annotated[int, Meta(ge=1, le=MOST, description=f"a whole number from 1 to {MOST}")]
+TokenId = Annotated[int, Meta(ge=0, le=MOST, description=f"a whole number from 0 to {MOST}")]
+Positive = Annotated[float, Meta(gt=0, lt=1e30, description="a number above 0")]
+Flag = Annotated[bool, Meta(description="true or false")]
+Text = Annotated[str, Meta(description="text")]
+
+Decoded = TypeVar("Decoded")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -34,9 +46,19 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
+def wrong(key: str, value: Any, expected: str) -> CheckpointError:
+    """The error for a value of a configuration that can't be used."""
+    return CheckpointError(
+        f"the checkpoint's configuration says {key} is {value!r:.80}, expected {expected}, as in "
+        "the layout of the published PerceptionDLM"
+    )
+
+
 def section(values: dict[str, Any], key: str) -> dict[str, Any]:
-    """The JSON object at a key, empty where absent. This and the next raise a CheckpointError that
-    names the key where the value is of another kind.
+    """The JSON object at a key, empty where absent.
+
+    Raises:
+        CheckpointError: there is something else.
     """
     value = values.get(key, {})
     if not isinstance(value, dict):
@@ -44,43 +66,31 @@ def section(values: dict[str, Any], key: str) -> dict[str, Any]:
     return value
 
 
-def whole(values: dict[str, Any], key: str, default: int, least: int = 1) -> int:
-    """A whole number, `least` to `MOST`."""
-    value = values.get(key, default)
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= MOST:
-        raise wrong(key, value, f"a whole number from {least} to {MOST}")
-    return value
+def decode(
+    values: dict[str, Any],
+    kind: type[Decoded],
+    refusal: Callable[[str, Any, str], CheckpointError] = wrong,
+    **given: Any,
+) -> Decoded:
+    """The values of a JSON object as a dataclass; keys that it has no field for are let through.
 
+    Args:
+        kind: the dataclass. The type of each field says in words what is expected, and which key
+            the field is read from where that has another name.
+        refusal: makes the error of a key, its value, and what was expected.
+        given: fields that are not read.
 
-def number(values: dict[str, Any], key: str, default: float) -> float:
-    """A finite number above 0."""
-    value = values.get(key, default)
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < 1e30:
-        raise wrong(key, value, "a number above 0")
-    return float(value)
-
-
-def flag(values: dict[str, Any], key: str, default: bool) -> bool:
-    """true or false, nothing that only counts as one of them."""
-    value = values.get(key, default)
-    if not isinstance(value, bool):
-        raise wrong(key, value, "true or false")
-    return value
-
-
-def pair(values: dict[str, Any], key: str, default: int | None) -> tuple[int, int] | None:
-    """Two whole numbers, of which one may stand for both; None for null."""
-    value = values.get(key, default)
-    if value is None:
-        return None
-    sides = value if isinstance(value, list) and len(value) == 2 else [value, value]
-    rows, columns = (whole({key: side}, key, 1) for side in sides)
-    return rows, columns
-
-
-def wrong(key: str, value: Any, expected: str) -> CheckpointError:
-    """The error for a value that can't be used."""
-    return CheckpointError(
-        f"the checkpoint's configuration says {key} is {value!r:.80}, expected {expected}, as in "
-        "the layout of the published PerceptionDLM"
-    )
+    Raises:
+        CheckpointError: a value is missing, of another kind or out of range.
+    """
+    for name, hint in get_type_hints(kind, include_extras=True).items():
+        says = getattr(hint, "__metadata__", ())
+        key = next((meta.title for meta in says if meta.title), name)
+        if name in given or (key not in values and hasattr(kind, name)):
+            continue  # the rest have defaults
+        try:
+            given[name] = msgspec.convert(values.get(key), hint)
+        except (msgspec.ValidationError, UnicodeError) as error:
+            expected = next(meta.description for meta in says if meta.description)
+            raise refusal(key, values.get(key), expected) from error
+    return kind(**given)

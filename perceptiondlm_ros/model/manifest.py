@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from os.path import lexists
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
 
 from perceptiondlm_ros.errors import CheckpointError
 from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.model.contract import Buckets
-from perceptiondlm_ros.model.json_values import MOST, read_json, section
+from perceptiondlm_ros.model.json_values import Count, Text, TokenId, decode, read_json
 
 MANIFEST = "manifest.json"
 FORMAT = "perceptiondlm_ros exported model"
@@ -28,19 +30,29 @@ FORMAT_VERSION = 2
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 SCHEDULES = ("linear",)
 GRAPHS = ("vision_encoder", "denoiser")
+TOKENS = ("mask", "image", "end_of_turn")
 
-_OPTIONAL = "processor_config.json"
+_ALWAYS, _OPTIONAL = ("config.json", "tokenizer.json"), "processor_config.json"
 _BLOCK = 1 << 20  # bytes
+
+_Precision = Annotated[
+    str,
+    Meta(pattern=rf"\A({'|'.join(PRECISIONS)})\Z", description=f"one of {', '.join(PRECISIONS)}"),
+]
+_Schedule = Annotated[
+    str,
+    Meta(pattern=rf"\A({'|'.join(SCHEDULES)})\Z", description=f"one of {', '.join(SCHEDULES)}"),
+]
+_Sizes = Annotated[
+    tuple[Count, ...], Meta(min_length=1, description="a list of whole numbers from 1")
+]
 
 
 @dataclass(frozen=True)
 class FileRecord:
-    """Attributes:
-    bytes: size.
-    sha256: hexadecimal.
-    """
+    """Size in bytes and SHA-256, in hexadecimal, of a file."""
 
-    bytes: int
+    bytes: Annotated[int, Meta(ge=0, le=1 << 50)]
     sha256: str
 
 
@@ -59,16 +71,27 @@ class TensorRecord:
 
 @dataclass(frozen=True)
 class GraphRecord:
-    """Attributes:
-    file: ONNX with standard operators only; None in an export that runs on CPUs alone.
-    cpu_file: the same function with operators of ONNX Runtime's CPU provider, where exported.
-    inputs, outputs: by name, in the graph's order.
+    """The files of a graph, and what it takes and gives.
+
+    Attributes:
+        file: ONNX with standard operators only; None in an export that runs on CPUs alone.
+        cpu_file: the same function with operators of ONNX Runtime's CPU provider, where exported.
+        inputs, outputs: by name, in the graph's order.
     """
 
     file: str | None
     cpu_file: str | None
     inputs: dict[str, TensorRecord]
     outputs: dict[str, TensorRecord]
+
+    def __post_init__(self) -> None:
+        if not self.files:
+            raise ValueError("a graph has neither file nor cpu_file, expected at least one")
+
+    @property
+    def files(self) -> list[str]:
+        """The files that there are."""
+        return [file for file in (self.file, self.cpu_file) if file is not None]
 
     def file_for(self, kind: str) -> str | None:
         """The file that ONNX Runtime runs on a `cpu` or a `cuda` device; None where there is none
@@ -78,35 +101,47 @@ class GraphRecord:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Attributes:
-    name: the checkpoint's name.
-    precision: one of PRECISIONS; `int8` has 8-bit weights and activations in its products.
-    opset: of the standard operators.
-    steps: denoising steps.
-    schedule: how many positions are masked again after each step, see `runtime.denoising`.
-    caption_tokens: tokens of a caption.
-    slots: regions of a group.
-    buckets: sizes that engines are built for.
-    prompt: the user's words, when no others are given.
-    token_ids: `mask`, `image` and `end_of_turn`.
-    files: every file of the export but the manifest.
-    graphs: `vision_encoder` and `denoiser`.
-    made_with: versions of the libraries that wrote it.
+    """What an export says of itself.
+
+    Attributes:
+        name: the checkpoint's name.
+        precision: one of PRECISIONS; `int8` has 8-bit weights and activations in its products.
+        opset: of the standard operators.
+        steps: denoising steps.
+        schedule: how many positions are masked again after each step, see `runtime.denoising`.
+        caption_tokens: tokens of a caption.
+        slots: regions of a group.
+        tile_buckets, slot_buckets: sizes that engines are built for, see `Buckets`.
+        prompt: the user's words, when no others are given.
+        token_ids: `mask`, `image` and `end_of_turn`.
+        files: every file of the export but the manifest.
+        graphs: `vision_encoder` and `denoiser`.
+        made_with: versions of the libraries that wrote it.
     """
 
-    name: str
-    precision: str
-    opset: int
-    steps: int
-    schedule: str
-    caption_tokens: int
-    slots: int
-    buckets: Buckets
-    prompt: str
-    token_ids: dict[str, int]
-    files: dict[str, FileRecord]
-    graphs: dict[str, GraphRecord]
-    made_with: dict[str, str]
+    name: Text
+    precision: _Precision
+    opset: Count
+    steps: Count
+    schedule: _Schedule
+    caption_tokens: Count
+    slots: Count
+    tile_buckets: _Sizes
+    slot_buckets: _Sizes
+    prompt: Text
+    token_ids: Annotated[dict[str, TokenId], Meta(description="whole numbers by name")]
+    files: Annotated[dict[str, FileRecord], Meta(description="size and SHA-256 by name")]
+    graphs: Annotated[
+        dict[str, GraphRecord],
+        Meta(
+            description="files, at least one, and dtypes and shapes of inputs and outputs, by name"
+        ),
+    ]
+    made_with: Annotated[dict[str, str], Meta(description="versions by name")]
+
+    @property
+    def buckets(self) -> Buckets:
+        return Buckets(self.tile_buckets, self.slot_buckets)
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
@@ -124,66 +159,43 @@ class Manifest:
                 "says; copy it again or export the checkpoint again"
             )
         try:
-            return _parse(raw)
+            manifest = decode(raw, cls, _refusal)
+            _check_names(manifest)
         except CheckpointError as error:
             raise CheckpointError(f"{path}: {error}; export the checkpoint again") from error
+        return manifest
 
     def write(self, folder: Path) -> None:
         """Write `manifest.json`."""
-        files = {name: vars(record) for name, record in self.files.items()}
-        graphs = {
-            name: {
-                "file": graph.file,
-                "cpu_file": graph.cpu_file,
-                "inputs": {key: vars(tensor) for key, tensor in graph.inputs.items()},
-                "outputs": {key: vars(tensor) for key, tensor in graph.outputs.items()},
-            }
-            for name, graph in self.graphs.items()
-        }
-        document: dict[str, Any] = {
+        document = {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
-            "name": self.name,
-            "precision": self.precision,
-            "opset": self.opset,
-            "steps": self.steps,
-            "schedule": self.schedule,
-            "caption_tokens": self.caption_tokens,
-            "slots": self.slots,
-            "tile_buckets": self.buckets.tiles,
-            "slot_buckets": self.buckets.slots,
-            "prompt": self.prompt,
-            "token_ids": self.token_ids,
-            "files": files,
-            "graphs": graphs,
-            "made_with": self.made_with,
+            **msgspec.to_builtins(self),
         }
         document["checksum"] = _checksum(document)
         (folder / MANIFEST).write_text(json.dumps(document, indent=1) + "\n")
 
-    def verify(self, folder: Path, progress: Callable[[int], None] | None = None) -> None:
+    def verify(self, folder: Path) -> None:
         """Hold every file against its size and checksum.
-
-        Args:
-            progress: called with the number of bytes after each block read.
 
         Raises:
             CheckpointError: a file is missing or is not the one that was exported.
         """
-        for name, problem in self._problems(folder, progress):
+        for name, problem in self.problems(folder):
             raise CheckpointError(
                 f"{folder / name} {problem}; the folder is not as it was exported, copy it again "
                 "or export the checkpoint again"
             )
 
-    def problems(
-        self, folder: Path, progress: Callable[[int], None] | None = None
-    ) -> dict[str, str]:
+    def problems(self, folder: Path) -> Iterator[tuple[str, str]]:
         """Every file that is not the one that was exported, with what is wrong with it."""
-        return dict(self._problems(folder, progress))
+        for name, record in self.files.items():
+            problem = _problem(folder / name, record)
+            if problem:
+                yield name, problem
 
     def applied_to(self, config: ModelConfig) -> ModelConfig:
-        """The checkpoint's config with what was settled by the export."""
+        """The checkpoint's config with what the export decided."""
         return replace(config, denoising_steps=self.steps, caption_tokens=self.caption_tokens)
 
     def refuse_foreign(self, folder: Path) -> None:
@@ -198,39 +210,23 @@ class Manifest:
                 "sees; remove it, or export the checkpoint again"
             )
 
-    def _problems(
-        self, folder: Path, progress: Callable[[int], None] | None
-    ) -> Iterator[tuple[str, str]]:
-        for name, record in self.files.items():
-            problem = _problem(folder / name, record, progress)
-            if problem:
-                yield name, problem
-
 
 def is_exported(folder: Path) -> bool:
     """Whether the folder is an exported model rather than a checkpoint."""
     return lexists(folder / MANIFEST)
 
 
-def record_of(path: Path, progress: Callable[[int], None] | None = None) -> FileRecord:
+def record_of(path: Path) -> FileRecord:
     """Size and checksum of a file."""
-    state = hashlib.sha256()
-    size = 0
-    for block in _blocks(path):
-        state.update(block)
-        size += len(block)
-        if progress is not None:
-            progress(len(block))
+    state, size = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            state.update(block)
+            size += len(block)
     return FileRecord(size, state.hexdigest())
 
 
-def _blocks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            yield block
-
-
-def _problem(path: Path, record: FileRecord, progress: Callable[[int], None] | None) -> str:
+def _problem(path: Path, record: FileRecord) -> str:
     """What is wrong with the file, or nothing."""
     try:
         if not path.is_file():
@@ -238,7 +234,7 @@ def _problem(path: Path, record: FileRecord, progress: Callable[[int], None] | N
         size = path.stat().st_size
         if size != record.bytes:
             return f"has {size} bytes, expected {record.bytes}"
-        if record_of(path, progress).sha256 != record.sha256:
+        if record_of(path).sha256 != record.sha256:
             return "has another checksum than the manifest says"
     except OSError as error:
         return f"can't be read ({error})"
@@ -251,6 +247,10 @@ def _checksum(document: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _refusal(key: str, value: Any, expected: str) -> CheckpointError:
+    return CheckpointError(f"{key} is {value!r:.60}, expected {expected}")
+
+
 def _check_format(path: Path, raw: dict[str, Any]) -> None:
     if raw.get("format") != FORMAT:
         raise CheckpointError(
@@ -258,104 +258,37 @@ def _check_format(path: Path, raw: dict[str, Any]) -> None:
             "give a folder that `perceptiondlm export` wrote"
         )
     version = raw.get("format_version")
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+    if type(version) is not int or version < 1:
         raise CheckpointError(
             f"{path} has format_version {version!r:.60}, expected {FORMAT_VERSION}; export the "
             "checkpoint again"
         )
-    if version < FORMAT_VERSION:
-        raise CheckpointError(
-            f"{path} has format_version {version}, and this package runs {FORMAT_VERSION}: the "
-            "folder was exported by an older version of it, whose graphs compute other captions; "
-            "export the checkpoint again"
+    if version != FORMAT_VERSION:
+        reason = (
+            ": the folder was exported by an older version of it, whose graphs compute other "
+            "captions; export the checkpoint again"
+            if version < FORMAT_VERSION
+            else "; update the package, or export the checkpoint again with this one"
         )
-    if version > FORMAT_VERSION:
         raise CheckpointError(
-            f"{path} has format_version {version}, and this package runs {FORMAT_VERSION}; update "
-            "the package, or export the checkpoint again with this one"
+            f"{path} has format_version {version}, and this package runs {FORMAT_VERSION}{reason}"
         )
 
 
-def _parse(raw: dict[str, Any]) -> Manifest:
-    manifest = Manifest(
-        name=_text(raw, "name"),
-        precision=_one_of(raw, "precision", PRECISIONS),
-        opset=_whole(raw, "opset"),
-        steps=_whole(raw, "steps"),
-        schedule=_one_of(raw, "schedule", SCHEDULES),
-        caption_tokens=_whole(raw, "caption_tokens"),
-        slots=_whole(raw, "slots"),
-        buckets=Buckets(_ascending(raw, "tile_buckets"), _ascending(raw, "slot_buckets")),
-        prompt=_text(raw, "prompt"),
-        token_ids={
-            name: _whole(section(raw, "token_ids"), name, least=0)
-            for name in ("mask", "image", "end_of_turn")
-        },
-        files={name: _file(section(raw, "files"), name) for name in section(raw, "files")},
-        graphs={name: _graph(section(section(raw, "graphs"), name)) for name in GRAPHS},
-        made_with={key: str(value) for key, value in section(raw, "made_with").items()},
-    )
-    named = [f for g in manifest.graphs.values() for f in (g.file, g.cpu_file) if f is not None]
-    lacking = sorted({"config.json", "tokenizer.json", *named} - set(manifest.files))
-    if lacking:
-        raise CheckpointError(f"files lacks {lacking[0]}, expected every file of the export")
-    return manifest
-
-
-def _text(raw: dict[str, Any], key: str) -> str:
-    value = raw.get(key)
-    if not isinstance(value, str):
-        raise CheckpointError(f"{key} is {value!r:.60}, expected text")
-    return value
-
-
-def _whole(raw: dict[str, Any], key: str, least: int = 1, most: int = MOST) -> int:
-    value = raw.get(key)
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise CheckpointError(f"{key} is {value!r:.60}, expected a whole number from {least}")
-    return value
-
-
-def _one_of(raw: dict[str, Any], key: str, choices: tuple[str, ...]) -> str:
-    value = _text(raw, key)
-    if value not in choices:
-        raise CheckpointError(f"{key} is {value!r:.60}, expected one of {', '.join(choices)}")
-    return value
-
-
-def _ascending(raw: dict[str, Any], key: str) -> tuple[int, ...]:
-    value = raw.get(key)
-    if not isinstance(value, list) or not value or any(type(item) is not int for item in value):
-        raise CheckpointError(f"{key} is {value!r:.60}, expected a list of whole numbers")
-    if value[0] < 1 or any(a >= b for a, b in pairwise(value)):
-        raise CheckpointError(f"{key} is {value!r:.60}, expected ascending numbers from 1")
-    return tuple(value)
-
-
-def _file(files: dict[str, Any], name: str) -> FileRecord:
-    if Path(name).name != name or name in ("", ".", "..", MANIFEST):
-        raise CheckpointError(f"files names {name!r:.60}, expected a file of the same folder")
-    record = section(files, name)
-    return FileRecord(_whole(record, "bytes", least=0, most=1 << 50), _text(record, "sha256"))
-
-
-def _graph(raw: dict[str, Any]) -> GraphRecord:
-    file, cpu_file = (raw.get(key) for key in ("file", "cpu_file"))
-    for key, value in (("file", file), ("cpu_file", cpu_file)):
-        if value is not None and not isinstance(value, str):
-            raise CheckpointError(f"{key} of a graph is {value!r:.60}, expected a name or null")
-    if file is None and cpu_file is None:
-        raise CheckpointError("a graph has neither file nor cpu_file, expected at least one")
-    return GraphRecord(file, cpu_file, _tensors(raw, "inputs"), _tensors(raw, "outputs"))
-
-
-def _tensors(raw: dict[str, Any], key: str) -> dict[str, TensorRecord]:
-    tensors = section(raw, key)
-    return {name: _tensor(section(tensors, name)) for name in tensors}
-
-
-def _tensor(raw: dict[str, Any]) -> TensorRecord:
-    shape = raw.get("shape")
-    if not isinstance(shape, list) or any(type(item) not in (int, str) for item in shape):
-        raise CheckpointError(f"shape is {shape!r:.60}, expected a list of numbers and names")
-    return TensorRecord(_text(raw, "dtype"), tuple(shape))
+def _check_names(manifest: Manifest) -> None:
+    """Hold against each other what the manifest names."""
+    for key in ("tile_buckets", "slot_buckets"):
+        sizes = getattr(manifest, key)
+        if sizes != tuple(sorted(set(sizes))):
+            raise _refusal(key, list(sizes), "ascending numbers from 1")
+    for name in manifest.files:
+        if Path(name).name != name or name in ("", ".", "..", MANIFEST):
+            raise CheckpointError(f"files names {name!r:.60}, expected a file of the same folder")
+    used = {file for graph in manifest.graphs.values() for file in graph.files}
+    for key, has, needed, expected in (
+        ("token_ids", manifest.token_ids, TOKENS, "the special tokens of the sequence"),
+        ("graphs", manifest.graphs, GRAPHS, "both graphs"),
+        ("files", manifest.files, {*_ALWAYS, *used}, "every file of the export"),
+    ):
+        for lacking in sorted({*needed} - has.keys()):
+            raise CheckpointError(f"{key} lacks {lacking}, expected {expected}")

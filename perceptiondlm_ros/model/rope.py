@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from perceptiondlm_ros.errors import CheckpointError
-from perceptiondlm_ros.model.json_values import number, wrong
+from perceptiondlm_ros.model.json_values import wrong
 
 DEFAULT_BASE = 10000.0
 
@@ -57,7 +57,10 @@ def _bases(values: dict[str, Any], prefix: str) -> Iterator[tuple[str, float]]:
     given = {name: found for name, found in present.items() if found[_BASE] is not None}
     # Null counts as a mistake where nothing else gives the base.
     for name, found in (given or present).items():
-        yield name, number({name: found[_BASE]}, name, 0)
+        base = found[_BASE]
+        if isinstance(base, bool) or not isinstance(base, (int, float)) or not 0 < base < 1e30:
+            raise wrong(name, base, "a number above 0")
+        yield name, float(base)
 
 
 def _parameters(values: dict[str, Any], prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -53,7 +53,7 @@ def check_exported(
         return None, [_file(MANIFEST, "fail", str(error))]
     made_with = ", ".join(f"{name} {version}" for name, version in manifest.made_with.items())
     findings = [_file(MANIFEST, "ok", f"{manifest.name} in {manifest.precision}, by {made_with}")]
-    problems = manifest.problems(folder)
+    problems = dict(manifest.problems(folder))
     for name, problem in problems.items():
         findings.append(_file(name, "fail", f"{problem}; copy the folder again, or export again"))
     whole = [record.bytes for name, record in manifest.files.items() if name not in problems]

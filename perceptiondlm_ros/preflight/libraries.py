@@ -11,8 +11,9 @@ from pathlib import Path
 OLDEST_TENSORRT = (10, 3)
 """Of JetPack 6.1: older ones lack strongly typed networks in bf16."""
 
-_ALWAYS = ("numpy", "pillow", "tokenizers")
+_ALWAYS = ("msgspec", "numpy", "pillow", "tokenizers")
 _LISTED = {
+    "msgspec": ("msgspec",),
     "numpy": ("numpy",),
     "pillow": ("pillow",),
     "tokenizers": ("tokenizers",),

@@ -14,7 +14,7 @@ from perceptiondlm_ros.captioner import Captioner
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 HEAVY = {
-    *("numpy", "PIL", "rich", "tokenizers", "safetensors"),
+    *("msgspec", "numpy", "PIL", "rich", "tokenizers", "safetensors"),
     *("torch", "onnx", "onnxruntime", "rclpy"),
 }
 
@@ -88,7 +88,7 @@ def test_a_fault_of_our_own_is_not_hidden(
         run("caption", photo, "--box", "1,2,3,4")
 
 
-@pytest.mark.parametrize("library", ["numpy", "PIL", "tokenizers"])
+@pytest.mark.parametrize("library", ["msgspec", "numpy", "PIL", "tokenizers"])
 def test_missing_library_is_named_with_the_interpreter_that_lacks_it(
     library: str, photo: Path
 ) -> None:
@@ -106,14 +106,14 @@ def test_missing_library_is_named_with_the_interpreter_that_lacks_it(
 
 def test_a_bare_interpreter_is_told_all_that_it_lacks_at_once(photo: Path) -> None:
     program = (
-        "import sys; sys.modules.update(numpy=None, PIL=None, tokenizers=None)\n"
+        "import sys; sys.modules.update(msgspec=None, numpy=None, PIL=None, tokenizers=None)\n"
         "from perceptiondlm_ros.cli.main import main\n"
         "sys.exit(main(['caption', sys.argv[1], '--box', '1,2,3,4']))"
     )
     result = python(program, photo)
     assert result.returncode == 2
-    assert "lacks PIL, numpy, tokenizers; run `" in result.stderr
-    assert "-m pip install pillow numpy tokenizers`" in result.stderr
+    assert "lacks PIL, msgspec, numpy, tokenizers; run `" in result.stderr
+    assert "-m pip install pillow msgspec numpy tokenizers`" in result.stderr
 
 
 def test_missing_torch_is_the_backends_error_with_the_interpreter(

@@ -42,7 +42,7 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     written = exported_folder.save_exported(tmp_path, prompt="Käse ✓", steps=9)
     assert Manifest.read(tmp_path) == written
     written.verify(tmp_path)
-    assert written.problems(tmp_path) == {}
+    assert not [*written.problems(tmp_path)]
 
 
 def test_any_change_of_a_value_is_noticed(folder: Path) -> None:
@@ -154,7 +154,7 @@ def test_files_elsewhere_are_refused(name: str, folder: Path) -> None:
 def test_a_damaged_file_is_named(name: str, damage: Any, says: str, folder: Path) -> None:
     manifest = Manifest.read(folder)
     damage(folder / name)
-    assert says in manifest.problems(folder)[name]
+    assert says in dict(manifest.problems(folder))[name]
     with pytest.raises(CheckpointError, match=f"{name} .*{says}.*copy it again"):
         manifest.verify(folder)
 
@@ -165,11 +165,4 @@ def test_swapped_files_are_both_named(folder: Path) -> None:
     contents = first.read_bytes(), second.read_bytes()
     first.write_bytes(contents[1])
     second.write_bytes(contents[0])
-    assert manifest.problems(folder).keys() == {first.name, second.name}
-
-
-def test_progress_counts_every_byte(folder: Path) -> None:
-    manifest = Manifest.read(folder)
-    counted: list[int] = []
-    manifest.verify(folder, counted.append)
-    assert sum(counted) == sum(record.bytes for record in manifest.files.values())
+    assert dict(manifest.problems(folder)).keys() == {first.name, second.name}

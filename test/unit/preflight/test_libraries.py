@@ -11,7 +11,7 @@ import pytest
 from perceptiondlm_ros.preflight.jetpack import JETPACKS, jetpack_at_hand
 from perceptiondlm_ros.preflight.libraries import Installed, find_installed, release
 
-ALWAYS = {"numpy": "2.2.6", "pillow": "12.0", "tokenizers": "0.21"}
+ALWAYS = {"msgspec": "0.22.0", "numpy": "2.2.6", "pillow": "12.0", "tokenizers": "0.21"}
 
 
 def installed(files: tuple[str, ...] = (), **versions: str) -> Installed:

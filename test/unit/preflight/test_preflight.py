@@ -26,6 +26,7 @@ ALL = {
     "numpy": "2.2",
     "pillow": "12.0",
     "tokenizers": "0.21",
+    "msgspec": "0.22.0",
     "torch": "2.8.0+cu128",
     "safetensors": "0.6",
     "onnx": "1.19",
