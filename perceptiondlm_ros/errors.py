@@ -20,5 +20,9 @@ class BackendError(PerceptionDLMError):
     """A backend or device that isn't available on this machine, or failed while running."""
 
 
+class OutOfMemoryError(BackendError):
+    """A model, an engine, its build or a pass that needs more memory than the device has free."""
+
+
 class ExportError(PerceptionDLMError):
     """A model that can't be exported, or an export that can't be written."""

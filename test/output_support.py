@@ -8,14 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from log_support import Log
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.node import Node
 from ros_support import Spinner, detection, header, ros_context, stamp
 
 from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
 from perceptiondlm_ros.ros import parameters
-from perceptiondlm_ros.ros.health.status import Status
-from perceptiondlm_ros.ros.health.throttle import Throttle
+from perceptiondlm_ros.ros.health.monitor import Monitor
 from perceptiondlm_ros.ros.outputs.outputs import Output, Outputs
 from perceptiondlm_ros.ros.outputs.results import Result
 
@@ -71,17 +71,17 @@ class Stage:
     def __init__(
         self,
         context: Any,
-        make: Callable[[LifecycleNode, Throttle], Output],
+        make: Callable[[LifecycleNode, Monitor], Output],
         drawn: bool,
         **node_options: Any,
     ) -> None:
-        self.warnings: list[str] = []
+        log = Log()
+        self.warnings, monitor = log.warnings, Monitor(log)
         self.node = LifecycleNode("region_captioner", context=context, **node_options)
         parameters.declare(self.node)
-        warn = Throttle(self.warnings.append)
-        self.output = make(self.node, warn)
+        self.output = make(self.node, monitor)
         several = ([], [self.output]) if drawn else ([self.output], [])
-        self.outputs = Outputs(*several, Status(), lambda: 2 * SECOND, warn)
+        self.outputs = Outputs(*several, monitor, lambda: 2 * SECOND)
         assert self.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
         assert self.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
         self.activation = self.outputs.open()
@@ -101,7 +101,7 @@ class Stage:
 
 @contextmanager
 def stage(
-    make: Callable[[LifecycleNode, Throttle], Output], drawn: bool = True, **node_options: Any
+    make: Callable[[LifecycleNode, Monitor], Output], drawn: bool = True, **node_options: Any
 ) -> Iterator[Stage]:
     with ros_context() as context:
         found = Stage(context, make, drawn, **node_options)

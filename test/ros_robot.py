@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from log_support import Log
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
 from ros_support import (
@@ -36,10 +37,11 @@ class Robot:
         self.load: Callable[[Settings], Any] = lambda settings: self.captioner
         self.settings: list[Settings] = []
         self.node = RegionCaptioner(load=self._load, context=context, **node_options)
-        self.warnings: list[str] = []
-        self.node._warn._write = self.warnings.append
-        self.losses: list[str] = []
-        self.node._losses._write = self.losses.append
+        self.log = Log()
+        self.node.monitor._logger = self.log
+        assert self.node.diagnostics
+        self.node.diagnostics._announcer._write = lambda level, line: None
+        self.warnings, self.losses = self.log.warnings, self.log.infos
         self.peer = Node("peer", context=context)
         self.images = self.peer.create_publisher(Image, "image", 10)
         self.found = self.peer.create_publisher(Detection2DArray, "detections", 10)

@@ -23,15 +23,13 @@ from perceptiondlm_ros.ros.captioning.captioning import Captioning
 from perceptiondlm_ros.ros.captioning.describing import DescribeService
 from perceptiondlm_ros.ros.captioning.loading import Describes, load_and_warm_up, load_captioner
 from perceptiondlm_ros.ros.ending import interruptible, leave_if_told, run_node
-from perceptiondlm_ros.ros.health.counters import Counters, LossLog
 from perceptiondlm_ros.ros.health.diagnostics import Diagnostics
+from perceptiondlm_ros.ros.health.faults import FailedTransition
 from perceptiondlm_ros.ros.health.library_log import library_log
 from perceptiondlm_ros.ros.health.monitor import Monitor
-from perceptiondlm_ros.ros.health.status import Activity, Status
-from perceptiondlm_ros.ros.health.throttle import Throttle
+from perceptiondlm_ros.ros.health.status import Activity
 from perceptiondlm_ros.ros.inputs.inputs import Inputs
-from perceptiondlm_ros.ros.outputs.all_outputs import drawn_outputs, prompt_outputs
-from perceptiondlm_ros.ros.outputs.outputs import Outputs
+from perceptiondlm_ros.ros.outputs.all_outputs import make_outputs
 from perceptiondlm_ros.ros.qos import check_overrides
 from perceptiondlm_ros.ros.settings import Settings
 
@@ -54,29 +52,17 @@ class RegionCaptioner(LifecycleNode):
         self._captioning: Captioning | None = None
         parameters.declare(self)
         self.settings = parameters.read(self)
-        self.counters = Counters()
-        self.status = Status()
+        self.monitor = Monitor(self.get_logger())
+        self.counters, self.status = self.monitor.counters, self.monitor.status
         self._load = load
-        self._warn = Throttle(self.get_logger().warning)
-        self._losses = LossLog(self.counters, self.get_logger().info)
-        self._monitor = Monitor(self.counters, self.status, self._warn)
-        self.inputs = Inputs(self, lambda: self.settings, self.counters, self._losses, self._warn)
-        self.outputs = Outputs(
-            prompt_outputs(self, self.settings.publish),
-            drawn_outputs(self, self._monitor, lambda: self.settings.markers.always),
-            self.status,
-            self._now_ns,
-            self._warn,
-            alive=self.context.ok,
-        )
+        self.inputs = Inputs(self, lambda: self.settings, self.monitor)
+        self.outputs = make_outputs(self, lambda: self.settings, self.monitor)
         check_overrides(self, self.get_logger().warning)
-        self._describing = DescribeService(self, self._monitor, lambda: self.settings)
+        self._describing = DescribeService(self, self.monitor, lambda: self.settings)
         self._enabling = self.create_service(SetBool, "~/enable", self._on_enable)
         self.add_on_set_parameters_callback(self._check_parameters)
         topics = self.inputs.images, self.inputs.detections, self.inputs.masks
-        self.diagnostics = Diagnostics(
-            self, self.counters, self.status, topics, lambda: self.settings
-        )
+        self.diagnostics = Diagnostics(self, self.monitor, topics, lambda: self.settings)
 
     # ---- lifecycle: rclpy swallows what these raise, so each failure is told here ----
 
@@ -125,10 +111,8 @@ class RegionCaptioner(LifecycleNode):
         try:
             act()
         except Exception as error:  # noqa: BLE001  (a backend may raise anything)
-            line = f"{name} failed: {type(error).__name__}: {' '.join(str(error).split())}"
-            self.get_logger().error(line)
             self.status.enter(otherwise or self.status.snapshot().activity)
-            self.status.failed(line)
+            self.monitor.report(FailedTransition(name, error))
             known = otherwise is not None
             return TransitionCallbackReturn.FAILURE if known else TransitionCallbackReturn.ERROR
         return TransitionCallbackReturn.SUCCESS
@@ -136,10 +120,10 @@ class RegionCaptioner(LifecycleNode):
     def _configure(self) -> None:
         settings, started = self.settings, time.monotonic()
         self.get_logger().info(f"loading {settings.checkpoint or 'the packaged checkpoint'}")
-        with library_log(self.get_logger(), self.status), interruptible():
+        with library_log(self.monitor), interruptible():
             leave_if_told()
             captioner = load_and_warm_up(self._load, settings, self.status)
-        self._captioning = Captioning(captioner, self.outputs, self._monitor, lambda: self.settings)
+        self._captioning = Captioning(captioner, self.outputs, self.monitor, lambda: self.settings)
         took = time.monotonic() - started
         self.get_logger().info(f"{captioner.name} is loaded and warmed up after {took:.1f} s")
         self.status.enter(Activity.INACTIVE, captioner.name)
@@ -161,7 +145,7 @@ class RegionCaptioner(LifecycleNode):
         self._stop_taking()
         super().on_deactivate(state)
         self.status.enter(Activity.INACTIVE)
-        self._losses.at_the_end()
+        self.monitor.tell_losses(at_the_end=True)
 
     def _clean_up(self) -> None:
         self._free()
@@ -169,9 +153,11 @@ class RegionCaptioner(LifecycleNode):
 
     def _recover(self) -> None:
         """After a transition that failed halfway: back to `unconfigured`, its reason still told."""
+        failure = self.status.snapshot().failure
         self.close()
         self.status.enter(Activity.UNCONFIGURED)
-        self.status.failed(self.status.snapshot().last_error)
+        if failure:
+            self.status.failed(failure)
 
     # ---- taking frames ----
 
@@ -220,7 +206,7 @@ class RegionCaptioner(LifecycleNode):
                 f"the running pass takes longer than {_STOP_TIMEOUT:.0f} s; "
                 "its memory is freed when it ends"
             )
-        self._losses.at_the_end()
+        self.monitor.tell_losses(at_the_end=True)
 
     # ---- parameters: rclpy's two ways to set them, and what follows ----
 
@@ -248,9 +234,6 @@ class RegionCaptioner(LifecycleNode):
     def _check_parameters(self, changes: list[Parameter[Any]]) -> SetParametersResult:
         model = self._captioning
         return parameters.check(changes, model.check_prompt if model else None)
-
-    def _now_ns(self) -> int:
-        return int(self.get_clock().now().nanoseconds)
 
 
 def main(args: list[str] | None = None) -> int:

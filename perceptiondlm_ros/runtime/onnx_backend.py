@@ -6,6 +6,7 @@ first step's keys and values are the past of the later ones, in the very same me
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 
 import onnxruntime
 
-from perceptiondlm_ros.errors import BackendError
+from perceptiondlm_ros.errors import BackendError, OutOfMemoryError
 from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.model.contract import Buckets, ModelInputs
 from perceptiondlm_ros.model.manifest import GRAPHS, GraphRecord, Manifest
@@ -237,7 +238,8 @@ def _session(path: Path, weights: list[Path], device: OnnxDevice) -> Any:
         with held_in_memory(weights) as options:
             return compute_thread().submit(make, options).result()
     except Exception as error:  # onnxruntime's errors have no common base
-        raise BackendError(
+        kind = OutOfMemoryError if _is_about_memory(error) else BackendError
+        raise kind(
             f"{device} can't load {path} with onnxruntime {onnxruntime.__version__}: {error}"
         ) from error
 
@@ -249,13 +251,16 @@ def _failures_reported(device: OnnxDevice) -> Iterator[None]:
         yield
     except BackendError:
         raise
-    except MemoryError as error:
-        raise BackendError(_out_of_memory(device)) from error
     except Exception as error:  # onnxruntime's errors have no common base
-        if "alloc" in str(error).lower() or "out of memory" in str(error).lower():
-            raise BackendError(_out_of_memory(device)) from error
+        if _is_about_memory(error):
+            raise OutOfMemoryError(
+                f"{device} ran out of memory; use fewer regions a frame, a smaller image or "
+                "checkpoint"
+            ) from error
         raise BackendError(f"{device} failed while running: {error}") from error
 
 
-def _out_of_memory(device: OnnxDevice) -> str:
-    return f"{device} ran out of memory; use fewer regions a frame, a smaller image or checkpoint"
+def _is_about_memory(error: Exception) -> bool:
+    """Whether memory ran out, for which onnxruntime has no error of its own."""
+    told = re.search("bad_alloc|allocat|alloc_failed|out of memory", str(error).lower())
+    return isinstance(error, MemoryError) or told is not None

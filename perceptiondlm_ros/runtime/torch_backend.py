@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from perceptiondlm_ros.errors import BackendError
+from perceptiondlm_ros.errors import BackendError, OutOfMemoryError
 from perceptiondlm_ros.model.attention import FactoredMask
 from perceptiondlm_ros.model.checkpoint import load_model
 from perceptiondlm_ros.model.config import ModelConfig
@@ -21,6 +22,9 @@ from perceptiondlm_ros.model.language import KeysValues
 from perceptiondlm_ros.model.perceptiondlm import PerceptionDLM
 from perceptiondlm_ros.runtime.backend import CacheMode, DenoisingState
 from perceptiondlm_ros.runtime.feeds import RowsFeed, caption_rows, first_state, whole_rows
+
+# On a CPU, and in CUDA's libraries, torch has no error of its own for too little memory.
+_ALLOCATION_FAILED = re.compile("can't allocate memory|ALLOC_FAILED|out of memory")
 
 
 class TorchBackend:
@@ -55,7 +59,7 @@ class TorchBackend:
         try:
             return cls(load_model(folder, config, dtype=dtype, device=target))
         except (RuntimeError, MemoryError) as error:  # on a CPU, torch has no error of its own
-            raise BackendError(
+            raise OutOfMemoryError(
                 f"{target} can't hold {folder} in {_name(dtype)} ({error}); "
                 "free memory or use a smaller checkpoint"
             ) from error
@@ -207,11 +211,12 @@ def _failures_reported(device: torch.device) -> Iterator[None]:
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
-        raise BackendError(
+        raise OutOfMemoryError(
             f"{device} ran out of memory; use fewer regions a frame, a smaller image or checkpoint"
         ) from error
     except RuntimeError as error:
-        raise BackendError(f"{device} failed while running: {error}") from error
+        kind = OutOfMemoryError if _ALLOCATION_FAILED.search(str(error)) else BackendError
+        raise kind(f"{device} failed while running: {error}") from error
 
 
 def _name(dtype: torch.dtype) -> str:

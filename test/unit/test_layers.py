@@ -200,7 +200,7 @@ def test_top_package_file_is_left_to_the_message_generator() -> None:
         ("ros.inputs.inputs", "from perceptiondlm_ros.ros.captioning.captioning import Captioning"),
         ("ros.outputs.markers", "from perceptiondlm_ros.ros.captioning.reuse import Reuse"),
         ("ros.health.watch", "from perceptiondlm_ros.ros.inputs.inputs import Inputs"),
-        ("ros.qos", "from perceptiondlm_ros.ros.health.throttle import Throttle"),
+        ("ros.qos", "from perceptiondlm_ros.ros.health.monitor import Monitor"),
         ("development.scenes.render", "from perceptiondlm_ros.development.training import train"),
         ("cli.main", "from perceptiondlm_ros.development.scenes.render import render"),
         ("errors", "from perceptiondlm_ros import model"),

@@ -40,9 +40,7 @@ CLASSES_OF_ONE_NAME = {
     "Worker",
 }
 DOCSTRINGS_WITHOUT_A_SENTENCE = {
-    "Announcer.look",
     "Bag.__init__",
-    "Diagnostics.__init__",
     "EngineStore",
     "Engines",
     "Graphs.open",
@@ -55,8 +53,6 @@ DOCSTRINGS_WITHOUT_A_SENTENCE = {
     "Processes.__init__",
     "Processes.start",
     "Program",
-    "Rates.__init__",
-    "Rates.look",
     "Size",
     "TorchBackend",
     "TorchBackend.load",
@@ -64,7 +60,6 @@ DOCSTRINGS_WITHOUT_A_SENTENCE = {
     "VisionTask",
     "figures",
     "measure",
-    "status_message",
 }
 LONG_FILES = {
     "test_captioner.py",

@@ -16,6 +16,7 @@ from perceptiondlm_ros.msg import RegionDescription
 from perceptiondlm_ros.ros.captioning.loading import Describes
 from perceptiondlm_ros.ros.captioning.prepared_frame import FramePreparer, PreparedFrame
 from perceptiondlm_ros.ros.captioning.reuse import Plan, Reuse
+from perceptiondlm_ros.ros.health.faults import FailedPass, FailedWorker
 from perceptiondlm_ros.ros.health.monitor import Monitor
 from perceptiondlm_ros.ros.inputs.inputs import Frame
 from perceptiondlm_ros.ros.outputs.outputs import Outputs
@@ -178,10 +179,9 @@ class Captioning:
                     **drafts,
                 )
         except Exception as error:  # noqa: BLE001  (a backend may raise anything)
-            line = f"captioning failed: {type(error).__name__}: {error}"
-            self._monitor.failed("inference", line)
-            self._monitor.count_dropped({"in a failed pass": len(plan.wanted)})
-            return {}, line
+            fault = FailedPass(error, len(plan.wanted))
+            self._monitor.report(fault)
+            return {}, str(fault)
         return dict(zip(plan.wanted, captions, strict=True)), ""
 
     def _publish_drafts(self, frame: PreparedFrame, drafts: Mapping[int, Caption]) -> None:
@@ -213,9 +213,7 @@ class Captioning:
         self._monitor.count(**{counter: 1}, regions_reused=_reused(result))
 
     def _report(self, error: Exception) -> None:
-        line = f"{type(error).__name__}: {error}"
-        self._monitor.status.failed(line)
-        self._monitor.failed("worker", f"worker failed: {line}")
+        self._monitor.report(FailedWorker(error))
 
 
 def _reused(result: Result) -> int:

@@ -29,6 +29,7 @@ from perceptiondlm_ros.messages.regions import (
 from perceptiondlm_ros.msg import RegionDescriptionArray
 from perceptiondlm_ros.ros.captioning.loading import Describes
 from perceptiondlm_ros.ros.captioning.prepared_frame import description
+from perceptiondlm_ros.ros.health.faults import RefusedRequest
 from perceptiondlm_ros.ros.health.monitor import Monitor
 from perceptiondlm_ros.ros.outputs.outputs import latency
 from perceptiondlm_ros.ros.settings import Settings
@@ -130,8 +131,7 @@ class DescribeRequest:
 
     def refuse(self, reason: str) -> None:
         """Answer without captions."""
-        self.monitor.count(requests_refused=1)
-        self.monitor.warn("describe", f"~/describe refused: {reason}")
+        self.monitor.report(RefusedRequest(reason))
         dropped = len(self.request.detections.detections)
         nothing = RegionDescriptionArray(header=self.request.image.header, dropped=dropped)
         self._answer(False, reason, nothing)

@@ -15,10 +15,11 @@ from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.messages.descriptions import description_values, nanoseconds
 from perceptiondlm_ros.messages.images import decode_image
 from perceptiondlm_ros.messages.matching import CLOCK_JUMP_NS
-from perceptiondlm_ros.messages.regions import Region, Regions, frame_regions
+from perceptiondlm_ros.messages.regions import Region, frame_regions
 from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
 from perceptiondlm_ros.ros.captioning.reuse import Reuse, TrackedFrame
 from perceptiondlm_ros.ros.captioning.tracks import KeptCaption, Measurement, appearance, brightness
+from perceptiondlm_ros.ros.health.faults import DroppedRegions, UnreadableImage, UnusableMasks
 from perceptiondlm_ros.ros.health.monitor import Monitor
 from perceptiondlm_ros.ros.inputs.inputs import Frame
 from perceptiondlm_ros.ros.outputs.results import Result, Waiting
@@ -152,8 +153,7 @@ class FramePreparer:
         try:
             decoded = decode_image(frame.image, settings.image.significant_bits)
         except InputError as error:
-            self._monitor.failed("image", str(error))
-            self._monitor.count_dropped({"unreadable image": total})
+            self._monitor.report(UnreadableImage(error, total))
             nothing = TrackedFrame(stamp_ns, settings.reuse, ())
             return PreparedFrame(
                 frame, settings, self._sequence, None, (), nothing, error=str(error)
@@ -163,7 +163,9 @@ class FramePreparer:
             self._monitor.count_low_bits(decoded.low_bits)
         height, width = pixels.shape[:2]
         regions = frame_regions(frame, width, height, settings.region_settings)
-        self._tell_dropped(regions, total)
+        if regions.masks_problem:
+            self._monitor.report(UnusableMasks(regions.masks_problem))
+        self._monitor.report(DroppedRegions(regions.dropped, regions.unwanted, total))
         level = brightness(pixels)
         measured = [
             Measurement(r.detection.id, r.label, r.box, appearance(pixels, r.box, level))
@@ -187,14 +189,3 @@ class FramePreparer:
         self._late = 0
         self._last_ns = stamp_ns or self._last_ns
         return False
-
-    def _tell_dropped(self, regions: Regions, total: int) -> None:
-        if regions.masks_problem:
-            self._monitor.warn("masks", regions.masks_problem)
-        # A filter may leave out more than was meant, so what it does is counted, if not told.
-        self._monitor.count_dropped(regions.dropped + regions.unwanted)
-        if regions.dropped:
-            told = ", ".join(f"{number} {reason}" for reason, number in regions.dropped.items())
-            self._monitor.warn(
-                "regions", f"{regions.dropped.total()} of {total} detections dropped: {told}"
-            )

@@ -1,14 +1,17 @@
-"""Counts of everything that went through the node or got lost in it, and the line that tells it."""
+"""Counts of everything that went through the node or got lost in it."""
 
-import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+# Reasons hold sizes, and a camera may send any number of those.
+_REASONS_KEPT = 20
+_OTHER_REASON = "for other reasons"
 
 
 @dataclass
 class Counters:
-    """Each field is written by the executor's thread, or, where it says so, by workers in turn.
+    """Written by `Monitor` alone.
 
     What is lost is counted by its cause, so that `detections` equals the sum of all that became of
     them once nothing is pending or in work.
@@ -22,8 +25,8 @@ class Counters:
     unmatched: int = 0
     images_forgotten: int = 0  # of the unmatched: those that came when their image was gone
     masks_missing: int = 0  # frames that waited for theirs in vain
-    images_of_low_bits: int = 0  # workers; nearly black ones, see messages/bit_depth.py
-    low_bits: int = 0  # workers; of the last of these
+    images_of_low_bits: int = 0  # nearly black ones, see messages/bit_depth.py
+    low_bits: int = 0  # of the last of these
     replaced: int = 0
     withdrawn: int = 0
     unset_stamps: int = 0
@@ -31,26 +34,26 @@ class Counters:
     clock_jumps: int = 0  # backward by more than the streams can be out of order
     last_gap: float | None = None  # seconds from the last unmatched detections to the nearest image
 
-    frames_captioned: int = 0  # workers; those that had a pass of the model
-    frames_reused: int = 0  # workers; those published with captions of earlier frames alone
-    frames_failed: int = 0  # workers
-    frames_discarded: int = 0  # workers
-    frames_skipped: int = 0  # workers; waited for the model when a newer one came
-    frames_late: int = 0  # workers; older than one before them
+    frames_captioned: int = 0  # those that had a pass of the model
+    frames_reused: int = 0  # those published with captions of earlier frames alone
+    frames_failed: int = 0
+    frames_discarded: int = 0
+    frames_skipped: int = 0  # waited for the model when a newer one came
+    frames_late: int = 0  # older than one before them
     requests_served: int = 0
     requests_refused: int = 0
-    regions_captioned: int = 0  # workers
-    regions_reused: int = 0  # workers
-    regions_dropped: int = 0  # workers
-    regions_unplaced: int = 0  # workers; captioned or waiting, but without a marker
-    drop_reasons: Counter[str] = field(default_factory=Counter)  # workers; in words → regions
-    last_error: str = ""  # workers
+    regions_captioned: int = 0
+    regions_reused: int = 0
+    regions_dropped: int = 0
+    regions_unplaced: int = 0  # captioned or waiting, but without a marker
+    drop_reasons: Counter[str] = field(default_factory=Counter)  # in words → regions
 
-    def tell_drops(self, reasons: Mapping[str, int]) -> None:
-        """Add to the reasons, in words, for which regions were dropped."""
+    def add_dropped(self, reasons: Mapping[str, int]) -> None:
+        """Count regions that get no caption, by the reason in words."""
         for reason, regions in reasons.items():
             known = reason in self.drop_reasons or len(self.drop_reasons) < _REASONS_KEPT
             self.drop_reasons[reason if known else _OTHER_REASON] += regions
+            self.regions_dropped += regions
 
     def by_cause(self) -> dict[str, int]:
         """How often each cause, in words, lost something or put it out of order; 0 where never."""
@@ -60,10 +63,6 @@ class Counters:
         """Every cause by which something was lost or out of order, in words; empty if none."""
         return ", ".join(f"{count} {words}" for words, count in self.by_cause().items() if count)
 
-
-# Reasons hold sizes, and a camera may send any number of those.
-_REASONS_KEPT = 20
-_OTHER_REASON = "for other reasons"
 
 _CAUSES = {
     "unmatched": "detections without an image within the tolerance",
@@ -80,39 +79,3 @@ _CAUSES = {
     "unset_stamps": "messages without a stamp",
     "backward_stamps": "messages older than the one before",
 }
-
-
-class LossLog:
-    """Writes what was lost so far, in one line, and only if it is more than was last written."""
-
-    def __init__(
-        self,
-        counters: Counters,
-        write: Callable[[str], object],
-        period: float = 10.0,
-        now: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._counters = counters
-        self._write = write
-        self._period = period
-        self._now = now
-        self._next = now()
-        self._told = self._summed = ""
-
-    def on_the_way(self) -> None:
-        """At most one line a `period` of seconds."""
-        losses = self._counters.losses()
-        if losses != self._told and self._now() >= self._next:
-            self._tell(losses)
-
-    def at_the_end(self) -> None:
-        """A line at once, also if it was written on the way, but not twice."""
-        losses = self._counters.losses()
-        if losses != self._summed:
-            self._summed = losses
-            self._tell(losses)
-
-    def _tell(self, losses: str) -> None:
-        self._told = losses
-        self._next = self._now() + self._period
-        self._write(f"lost or out of order so far: {losses}")

@@ -5,13 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
-from perceptiondlm_ros.ros.health.status import Activity, Status
+from perceptiondlm_ros.ros.health.faults import Level
+from perceptiondlm_ros.ros.health.monitor import Monitor
+from perceptiondlm_ros.ros.health.status import Activity
 from perceptiondlm_ros.text import one_line
-
-if TYPE_CHECKING:
-    from rclpy.impl.rcutils_logger import RcutilsLogger
 
 _PACKAGE = "perceptiondlm_ros"
 _ENGINES = "perceptiondlm_ros.runtime.tensorrt"
@@ -20,9 +18,9 @@ _BUILDING = f"{_ENGINES}.build_progress"
 
 
 @contextmanager
-def library_log(logger: RcutilsLogger, status: Status) -> Iterator[None]:
+def library_log(monitor: Monitor) -> Iterator[None]:
     """Within it nothing that the package logs is lost, and a build shows as the node's activity."""
-    package, handler = logging.getLogger(_PACKAGE), _Handler(logger, status)
+    package, handler = logging.getLogger(_PACKAGE), _Handler(monitor)
     before = package.level
     package.addHandler(handler)
     package.setLevel(logging.INFO)
@@ -34,24 +32,19 @@ def library_log(logger: RcutilsLogger, status: Status) -> Iterator[None]:
 
 
 class _Handler(logging.Handler):
-    def __init__(self, logger: RcutilsLogger, status: Status) -> None:
+    def __init__(self, monitor: Monitor) -> None:
         super().__init__(logging.INFO)
-        self._logger = logger
-        self._status = status
+        self._monitor = monitor
 
     def emit(self, record: logging.LogRecord) -> None:
-        line = one_line(record.getMessage())
-        # rclpy refuses one severity after another from the same line of code.
-        if record.levelno >= logging.ERROR:
-            self._logger.error(line)
-        elif record.levelno >= logging.WARNING:
-            self._logger.warning(line)
-        else:
-            self._logger.info(line)
+        level = Level.OK
+        if record.levelno >= logging.WARNING:
+            level = Level.ERROR if record.levelno >= logging.ERROR else Level.WARN
+        self._monitor.tell(level, one_line(record.getMessage()))
         if record.name == _BUILDING:
-            self._status.enter(Activity.BUILDING, _graph(record))
+            self._monitor.status.enter(Activity.BUILDING, _graph(record))
         elif record.name.startswith(_ENGINES):  # a build is about to begin, or has ended
-            self._status.enter(Activity.LOADING)
+            self._monitor.status.enter(Activity.LOADING)
 
 
 def _graph(record: logging.LogRecord) -> str:

@@ -1,46 +1,124 @@
-"""Where everything that happens in the node is told."""
+"""Where everything that happens in the node is told: counts, its state, and lines of the log."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable
 from threading import Lock
+from typing import Protocol
 
 from perceptiondlm_ros.ros.health.counters import Counters
+from perceptiondlm_ros.ros.health.faults import (
+    FailedTransition,
+    FailedWorker,
+    Failure,
+    Fault,
+    Level,
+    NoImage,
+    UnreadableImage,
+)
 from perceptiondlm_ros.ros.health.status import Status
-from perceptiondlm_ros.ros.health.throttle import Throttle
+
+_LOSSES_PERIOD = 10.0
+"""Seconds between lines about what was lost."""
 
 
-@dataclass(frozen=True)
+class Logger(Protocol):
+    """What is needed of rclpy's."""
+
+    def info(self, message: str) -> object: ...
+    def warning(self, message: str) -> object: ...
+    def error(self, message: str) -> object: ...
+
+
+class Throttle:
+    """Lets one line through in a `period` of seconds for each cause, with how many it held back."""
+
+    def __init__(self, period: float = 5.0, now: Callable[[], float] = time.monotonic) -> None:
+        self._period = period
+        self._now = now
+        self._causes: dict[str, tuple[float, int]] = {}  # cause → last written, held back since
+
+    def __call__(self, cause: str, line: str) -> str:
+        """The line to be written; empty if one of this `cause` was written just before."""
+        now = self._now()
+        written, held = self._causes.get(cause, (None, 0))
+        if written is not None and now - written < self._period:
+            self._causes[cause] = (written, held + 1)
+            return ""
+        self._causes[cause] = (now, 0)
+        return f"{line} ({held} more like it before)" if held else line
+
+
 class Monitor:
-    """Counts, the node's state, and the log."""
+    """Every method may be called from any thread and returns at once."""
 
-    counters: Counters
-    status: Status
-    warn: Throttle
-    # Workers count in turn, and one that did not end in time counts beside its successor.
-    lock: Lock = field(default_factory=Lock)
+    def __init__(self, logger: Logger, now: Callable[[], float] = time.monotonic) -> None:
+        self.counters = Counters()
+        self.status = Status(now)
+        self._logger = logger
+        self._now = now
+        self._throttle = Throttle(now=now)
+        self._lock = Lock()  # a worker that did not end in time counts beside its successor
+        self._losses_due = now()
+        self._losses_told = self._losses_summed = ""
 
     def count(self, **more: int) -> None:
-        """Add to counters, by their names, from a worker."""
-        with self.lock:
+        """Add to counters, by their names."""
+        with self._lock:
             for name, number in more.items():
                 setattr(self.counters, name, getattr(self.counters, name) + number)
 
-    def count_dropped(self, reasons: Mapping[str, int]) -> None:
-        """Add regions that get no caption, by the reason."""
-        with self.lock:
-            self.counters.regions_dropped += sum(reasons.values())
-            self.counters.tell_drops(reasons)
-
     def count_low_bits(self, bits: int) -> None:
-        """Add an image of 16 bits that uses so many of the lowest ones alone."""
-        with self.lock:
-            self.counters.images_of_low_bits += 1
-            self.counters.low_bits = bits
+        """Count an image of 16 bits that uses so many of the lowest ones alone."""
+        self.count(images_of_low_bits=1)
+        self.counters.low_bits = bits
 
-    def failed(self, cause: str, line: str) -> None:
-        """Tell and remember an error."""
-        with self.lock:
-            self.counters.last_error = line
-        self.warn(cause, line)
+    def report(self, fault: Fault) -> None:
+        """Count what is lost by it, keep it for diagnostics, and tell the log."""
+        self.count(**fault.counts)
+        with self._lock:
+            self.counters.add_dropped(fault.dropped)
+        line = str(fault)
+        if isinstance(fault, NoImage):
+            self.counters.last_gap = fault.gap
+        elif isinstance(fault, UnreadableImage):
+            self.status.unreadable(Failure.of(fault.error, line))
+        elif isinstance(fault, FailedWorker):
+            self.status.failed(Failure.of(fault.error))
+        elif isinstance(fault, FailedTransition):
+            self.status.failed(Failure.of(fault.error, line))
+        if fault.level is Level.WARN:
+            self.warn(type(fault).__name__, line)
+        else:
+            self.tell(fault.level, line)
+
+    def warn(self, cause: str, line: str) -> None:
+        """Write a line, unless one of this `cause` (a fixed word) was written just before."""
+        if line and (told := self._throttle(cause, line)):
+            self.tell(Level.WARN, told)
+
+    def tell(self, level: Level, line: str) -> None:
+        """Write a line."""
+        # rclpy refuses one severity after another from the same line of code.
+        if level is Level.OK:
+            self._logger.info(line)
+        elif level is Level.ERROR:
+            self._logger.error(line)
+        else:
+            self._logger.warning(line)
+
+    def tell_losses(self, at_the_end: bool = False) -> None:
+        """Write what was lost so far in one line, only if it is more than was last written.
+
+        On the way at most one line in ten seconds; at the end the sum at once, but not twice.
+        """
+        losses = self.counters.losses()
+        if at_the_end:
+            due = losses != self._losses_summed
+            self._losses_summed = losses
+        else:
+            due = losses != self._losses_told and self._now() >= self._losses_due
+        if due:
+            self._losses_told, self._losses_due = losses, self._now() + _LOSSES_PERIOD
+            self.tell(Level.OK, f"lost or out of order so far: {losses}")

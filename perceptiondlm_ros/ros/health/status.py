@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
 
-_LATENCIES_KEPT = 512
+from perceptiondlm_ros.ros.health.faults import Failure
+
+_TIMES_KEPT = 512
 
 
 class Activity(Enum):
@@ -32,9 +34,13 @@ class Snapshot:
 
     since: start of the activity. detail: more about it, such as the model's name or a percentage.
     pass_since: start of the pass that runs; None where none runs.
-    failures: passes that failed one after the other, up to now; 0 after one that went well.
-    last_error: of the last failure, of a transition or a pass; empty where there was none yet.
+    failures: transitions or passes that failed one after the other, up to now; 0 after one that
+        went well.
+    failure: the last of them, unreadable: the last image that could not be read; None where there
+        was none yet.
     last_published: when descriptions were published last; None where never.
+    latencies: the latest, from an image's stamp to its publication. pass_times: how long the latest
+        passes took. draft_times: when drafts were there, from the start of their pass.
     """
 
     activity: Activity
@@ -42,8 +48,12 @@ class Snapshot:
     detail: str = ""
     pass_since: float | None = None
     failures: int = 0
-    last_error: str = ""
+    failure: Failure | None = None
+    unreadable: Failure | None = None
     last_published: float | None = None
+    latencies: tuple[float, ...] = ()
+    pass_times: tuple[float, ...] = ()
+    draft_times: tuple[float, ...] = ()
 
 
 class Status:
@@ -51,73 +61,67 @@ class Status:
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
-        self._lock = threading.Lock()
-        self._snapshot = Snapshot(Activity.UNCONFIGURED, now())
-        self._latencies: deque[float] = deque(maxlen=_LATENCIES_KEPT)
-        self._pass_times: deque[float] = deque(maxlen=_LATENCIES_KEPT)
-        self._draft_times: deque[float] = deque(maxlen=_LATENCIES_KEPT)
+        self._lock = threading.RLock()
+        self._state = Snapshot(Activity.UNCONFIGURED, now())
+        self._latencies: deque[float] = deque(maxlen=_TIMES_KEPT)
+        self._pass_times: deque[float] = deque(maxlen=_TIMES_KEPT)
+        self._draft_times: deque[float] = deque(maxlen=_TIMES_KEPT)
 
     def snapshot(self) -> Snapshot:
-        return self._snapshot
-
-    def latencies(self) -> list[float]:
-        """The latest latencies in seconds, from an image's stamp to its publication."""
         with self._lock:
-            return list(self._latencies)
-
-    def pass_times(self) -> list[float]:
-        """How long the latest passes took, in seconds."""
-        with self._lock:
-            return list(self._pass_times)
-
-    def draft_times(self) -> list[float]:
-        """When drafts were there, in seconds from the start of their pass."""
-        with self._lock:
-            return list(self._draft_times)
-
-    def drafted(self) -> None:
-        """The pass that runs has handed out drafts."""
-        with self._lock:
-            if self._snapshot.pass_since is not None:
-                self._draft_times.append(self._now() - self._snapshot.pass_since)
+            return replace(
+                self._state,
+                latencies=tuple(self._latencies),
+                pass_times=tuple(self._pass_times),
+                draft_times=tuple(self._draft_times),
+            )
 
     def enter(self, activity: Activity, detail: str = "") -> None:
         """Begin an activity, which ends earlier failures; the same one only changes its detail."""
         with self._lock:
-            self._snapshot = replace(self._snapshot, detail=detail)
-            if activity is not self._snapshot.activity:
-                self._snapshot = replace(
-                    self._snapshot, activity=activity, since=self._now(), failures=0
-                )
+            if activity is not self._state.activity:
+                self._set(activity=activity, since=self._now(), failures=0)
+            self._set(detail=detail)
 
     @contextmanager
     def passing(self) -> Iterator[None]:
         """Around a pass of the model; an exception counts as a failure and goes on."""
         started = self._now()
-        with self._lock:
-            self._snapshot = replace(self._snapshot, pass_since=started)
+        self._set(pass_since=started)
         try:
             yield
         except BaseException as error:
-            self.failed(f"{type(error).__name__}: {error}")
+            self.failed(Failure.of(error))
             raise
         else:
             with self._lock:
                 self._pass_times.append(self._now() - started)
-                self._snapshot = replace(self._snapshot, failures=0)
+                self._set(failures=0)
         finally:
-            with self._lock:
-                self._snapshot = replace(self._snapshot, pass_since=None)
+            self._set(pass_since=None)
 
-    def failed(self, error: str) -> None:
-        """Count a failure."""
+    def drafted(self) -> None:
+        """The pass that runs has handed out drafts."""
         with self._lock:
-            failures = self._snapshot.failures + 1
-            self._snapshot = replace(self._snapshot, failures=failures, last_error=error)
+            if self._state.pass_since is not None:
+                self._draft_times.append(self._now() - self._state.pass_since)
+
+    def failed(self, failure: Failure) -> None:
+        """A transition or a pass failed."""
+        with self._lock:
+            self._set(failures=self._state.failures + 1, failure=failure)
+
+    def unreadable(self, failure: Failure) -> None:
+        """An image could not be read."""
+        self._set(unreadable=failure)
 
     def published(self, latency: float | None) -> None:
         """Descriptions went out; latency in seconds, None where the image had no stamp."""
         with self._lock:
-            self._snapshot = replace(self._snapshot, last_published=self._now())
+            self._set(last_published=self._now())
             if latency is not None:
                 self._latencies.append(latency)
+
+    def _set(self, **changes: object) -> None:
+        with self._lock:
+            self._state = replace(self._state, **changes)  # type: ignore[arg-type]

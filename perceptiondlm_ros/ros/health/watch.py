@@ -1,19 +1,25 @@
-"""Looks at the node's parts now and then, and tells what can be seen of them."""
+"""Looks at the node's parts now and then, and works out what can be seen of them.
+
+Callbacks and workers only count, so none of them pays for rates and ages. Nothing here knows ROS.
+"""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from perceptiondlm_ros.ros.health.counters import Counters
-from perceptiondlm_ros.ros.health.situation import Input, Situation
-from perceptiondlm_ros.ros.health.statistics import Rates, quantile
-from perceptiondlm_ros.ros.health.status import Snapshot, Status
+from perceptiondlm_ros.ros.health.faults import Failure, Fault, TurnedDown
+from perceptiondlm_ros.ros.health.judging import Input, Situation
+from perceptiondlm_ros.ros.health.monitor import Monitor
+from perceptiondlm_ros.ros.health.status import Snapshot
 from perceptiondlm_ros.ros.settings import Settings
-from perceptiondlm_ros.text import one_line
 
 _DROP = "dropped "  # before a reason, among the counts
 _REASONS_TOLD = 3
@@ -32,29 +38,68 @@ class WatchedTopic(Protocol):
 
     def publishers(self) -> int: ...
 
-    def mismatches(self) -> tuple[str, ...]: ...
+    def mismatches(self) -> tuple[Fault, ...]: ...
 
     def elsewhere(self) -> tuple[str, ...]: ...
 
 
+class Rates:
+    """How fast counts grow, and when each last grew, from looks at them now and then."""
+
+    def __init__(self, span: float = 10.0) -> None:
+        """Begin without any look. span: seconds over which a rate is averaged."""
+        self._span = span
+        self._looks: deque[tuple[float, dict[str, int]]] = deque()
+        self._grew: dict[str, float] = {}
+
+    def look(self, now: float, counts: Mapping[str, int]) -> None:
+        """Take note of the counts. now: a monotonic clock, in seconds."""
+        before = self._looks[-1][1] if self._looks else {}
+        for name, count in counts.items():
+            if name in before and count > before[name]:
+                self._grew[name] = now
+        self._looks.append((now, dict(counts)))
+        while len(self._looks) > 2 and now - self._looks[1][0] >= self._span:
+            self._looks.popleft()
+
+    def forget(self) -> None:
+        """Begin anew: only what grows after the last look counts from now on."""
+        while len(self._looks) > 1:
+            self._looks.popleft()
+        self._grew.clear()
+
+    def grown(self, name: str) -> int:
+        """What was added within the span."""
+        if not self._looks:
+            return 0
+        return self._looks[-1][1].get(name, 0) - self._looks[0][1].get(name, 0)
+
+    def rate(self, name: str) -> float:
+        """Per second; 0 before the second look."""
+        seconds = self._looks[-1][0] - self._looks[0][0] if self._looks else 0.0
+        return self.grown(name) / seconds if seconds > 0 else 0.0
+
+    def age(self, name: str) -> float | None:
+        """Seconds from the look that saw it grow to the last look; None if it never grew."""
+        return self._looks[-1][0] - self._grew[name] if name in self._grew else None
+
+
 class Watch:
-    """Callbacks and workers only count; everything else about rates and ages is worked out here.
+    """Follows one node. images, detections, masks: its topics.
 
     settings: gives the present ones. now: a monotonic clock, in seconds.
     """
 
     def __init__(
         self,
-        counters: Counters,
-        status: Status,
+        monitor: Monitor,
         images: WatchedTopic,
         detections: WatchedTopic,
         masks: WatchedTopic,
         settings: Callable[[], Settings],
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._counters = counters
-        self._status = status
+        self._monitor = monitor
         self._images = images
         self._detections = detections
         self._masks = masks
@@ -65,17 +110,17 @@ class Watch:
 
     def look(self) -> tuple[Situation, dict[str, str]]:
         """The situation, and everything worth knowing of it by name, units in brackets."""
-        now, snapshot = self._now(), self._status.snapshot()
+        now, snapshot = self._now(), self._monitor.status.snapshot()
         if snapshot.since != self._since:
             self._since = snapshot.since
             self._rates.forget()
-        self._rates.look(now, _counts(self._counters))
+        self._rates.look(now, _counts(self._monitor.counters))
         situation = self._situation(now, snapshot)
         return situation, self._values(situation, snapshot)
 
     def _situation(self, now: float, snapshot: Snapshot) -> Situation:
         rates, settings = self._rates, self._settings()
-        published = snapshot.last_published
+        counters, published = self._monitor.counters, snapshot.last_published
         return Situation(
             activity=snapshot.activity,
             images=self._input(self._images, "images"),
@@ -83,18 +128,18 @@ class Watch:
             masks=self._input(self._masks, "masks") if self._masks.is_open else None,
             activity_for=now - snapshot.since,
             detail=snapshot.detail,
-            error=self._error(snapshot),
+            failure=self._failure(snapshot),
             failures=snapshot.failures,
             pass_for=now - snapshot.pass_since if snapshot.pass_since is not None else 0.0,
-            pass_usual=quantile(self._status.pass_times(), 0.5) or 0.0,
+            pass_usual=quantile(snapshot.pass_times, 0.5) or 0.0,
             matched=rates.grown("matched"),
             unmatched=rates.grown("unmatched"),
             forgotten=rates.grown("images_forgotten"),
             masks_missing=rates.grown("masks_missing"),
-            gap=self._counters.last_gap,
+            gap=counters.last_gap,
             tolerance=settings.matching.tolerance,
             dropped=self._why_nothing_is_captioned(),
-            low_bits=self._counters.low_bits if rates.grown("images_of_low_bits") else 0,
+            low_bits=counters.low_bits if rates.grown("images_of_low_bits") else 0,
             published_rate=rates.rate("published"),
             published_age=now - published if published is not None else None,
             stale_after=settings.diagnostics.stale_after,
@@ -104,35 +149,32 @@ class Watch:
         publishers, mismatches = stream.publishers(), stream.mismatches()
         age = self._rates.age(name)
         if publishers and age is None and not mismatches and stream.turned_down:
-            mismatches = (
-                f"QoS of {stream.topic} incompatible ({', '.join(stream.turned_down)}): the "
-                f"middleware turned a publisher down; see ros2 topic info -v {stream.topic}",
-            )
+            mismatches = (TurnedDown(stream.topic, tuple(stream.turned_down)),)
         elsewhere = () if publishers or age is not None else stream.elsewhere()
         return Input(stream.topic, publishers, mismatches, age, elsewhere)
 
-    def _error(self, snapshot: Snapshot) -> str:
+    def _failure(self, snapshot: Snapshot) -> Failure | None:
         if snapshot.failures:
-            return one_line(snapshot.last_error)
-        rates = self._rates
-        only_failed = rates.grown("frames_failed") and not rates.grown("published")
-        return one_line(self._counters.last_error) if only_failed else ""
+            return snapshot.failure
+        only_failed = self._rates.grown("frames_failed") and not self._rates.grown("published")
+        return snapshot.unreadable or snapshot.failure if only_failed else None
 
     def _why_nothing_is_captioned(self) -> str:
         rates = self._rates
         some = rates.grown("regions_captioned") or rates.grown("regions_reused")
         if some or not rates.grown("regions_dropped"):
             return ""
-        lately = {why: rates.grown(_DROP + why) for why in list(self._counters.drop_reasons)}
+        reasons = list(self._monitor.counters.drop_reasons)
+        lately = {why: rates.grown(_DROP + why) for why in reasons}
         most = sorted(lately.items(), key=lambda item: -item[1])[:_REASONS_TOLD]
         told = ", ".join(f"{count} {why}" for why, count in most if count)
         return f"{rates.grown('regions_dropped')} dropped lately{told and f': {told}'}"
 
     def _values(self, seen: Situation, snapshot: Snapshot) -> dict[str, str]:
-        rates, counters = self._rates, self._counters
-        latencies, passes = self._status.latencies(), self._status.pass_times()
+        rates, counters = self._rates, self._monitor.counters
         regions = rates.grown("regions_captioned") + rates.grown("regions_reused")
         reused = 100 * rates.grown("regions_reused") / regions if regions else None
+        last = snapshot.failure or snapshot.unreadable
         return {
             "activity": seen.activity.value,
             "activity for [s]": _number(seen.activity_for, 1),
@@ -146,17 +188,17 @@ class Watch:
             "masks rate [Hz]": _number(rates.rate("masks"), 1),
             "published frames rate [Hz]": _number(seen.published_rate, 2),
             "captioned frames rate [Hz]": _number(rates.rate("frames_captioned"), 2),
-            "latency p50 [s]": _number(quantile(latencies, 0.5), 3),
-            "latency p95 [s]": _number(quantile(latencies, 0.95), 3),
-            "pass p50 [s]": _number(quantile(passes, 0.5), 3),
-            "pass p95 [s]": _number(quantile(passes, 0.95), 3),
-            "draft p50 [s]": _number(quantile(self._status.draft_times(), 0.5), 3),
+            "latency p50 [s]": _number(quantile(snapshot.latencies, 0.5), 3),
+            "latency p95 [s]": _number(quantile(snapshot.latencies, 0.95), 3),
+            "pass p50 [s]": _number(quantile(snapshot.pass_times, 0.5), 3),
+            "pass p95 [s]": _number(quantile(snapshot.pass_times, 0.95), 3),
+            "draft p50 [s]": _number(quantile(snapshot.draft_times, 0.5), 3),
             "reused captions [%]": _number(reused, 1),
             "age of the last descriptions [s]": _number(seen.published_age, 1),
             "last stamp gap [s]": _number(counters.last_gap, 3),
             "memory of the process [MB]": _number(_resident_mb(), 0),
             "failures in a row": str(seen.failures),
-            "last error": one_line(snapshot.last_error or counters.last_error),
+            "last error": last.reason if last else "",
             "images that use few of 16 bits": str(counters.images_of_low_bits),
             "frames captioned": str(counters.frames_captioned),
             "frames with reused captions alone": str(counters.frames_reused),
@@ -169,17 +211,17 @@ class Watch:
 
 
 def _counts(counters: Counters) -> dict[str, int]:
-    names = (
-        *("images", "detections", "masks", "unmatched", "images_forgotten", "masks_missing"),
-        *("images_of_low_bits", "frames_captioned", "frames_failed"),
-        *("regions_captioned", "regions_reused", "regions_dropped"),
-    )
     return {
         "matched": counters.matched_exact + counters.matched_nearest,
         "published": counters.frames_captioned + counters.frames_reused,
-        **{name: getattr(counters, name) for name in names},
+        **{name: count for name, count in vars(counters).items() if isinstance(count, int)},
         **{_DROP + why: count for why, count in list(counters.drop_reasons.items())},
     }
+
+
+def quantile(values: Sequence[float], share: float) -> float | None:
+    """The value below which `share` (0 to 1) of them lie; None if there are none."""
+    return float(np.quantile(values, share)) if values else None
 
 
 def _resident_mb() -> float | None:

@@ -13,7 +13,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.messages.descriptions import nanoseconds
 from perceptiondlm_ros.messages.matching import CLOCK_JUMP_NS, StampBuffer
-from perceptiondlm_ros.ros.health.throttle import Throttle
+from perceptiondlm_ros.ros.health.monitor import Monitor
 from perceptiondlm_ros.ros.inputs.depth import Depth, depth_of
 from perceptiondlm_ros.ros.inputs.subscription import AdaptiveSubscription
 
@@ -31,9 +31,9 @@ class CameraTopics:
     Each depth is tied to its frame: an image of another frame is not registered to it.
     """
 
-    def __init__(self, node: Node, wanted: Callable[[], bool], warn: Throttle) -> None:
+    def __init__(self, node: Node, wanted: Callable[[], bool], monitor: Monitor) -> None:
         self._wanted = wanted
-        self._warn = warn
+        self._warn = monitor.warn
         self.info: CameraInfo | None = None
         self._depths: StampBuffer[tuple[str, Depth]] = StampBuffer()
         self._lock = Lock()  # depths are looked up in another thread than they come in
@@ -58,7 +58,7 @@ class CameraTopics:
         since = self._since
         if self.info is None and since is not None and time.monotonic() - since > _PATIENCE:
             topic = self._info_topic
-            reasons = filter(None, (topic.untaken_history(), *topic.mismatches()))
+            reasons = filter(None, (topic.untaken_history(), *map(str, topic.mismatches())))
             why = next((f"; {reason}" for reason in reasons), "")
             self._warn("camera_info", f"no markers: nothing came on {topic.topic}{why}")
         return self.info

@@ -16,8 +16,8 @@ from vision_msgs.msg import Detection2DArray
 
 from perceptiondlm_ros.messages.descriptions import nanoseconds
 from perceptiondlm_ros.messages.matching import Matcher, Outcome, Unmatched
-from perceptiondlm_ros.ros.health.counters import Counters, LossLog
-from perceptiondlm_ros.ros.health.throttle import Throttle
+from perceptiondlm_ros.ros.health.faults import ClockSetBack, NoImage, NoMasks
+from perceptiondlm_ros.ros.health.monitor import Monitor
 from perceptiondlm_ros.ros.inputs.subscription import AdaptiveSubscription
 from perceptiondlm_ros.ros.settings import Settings
 from perceptiondlm_ros.ros.threads import Mailbox
@@ -48,18 +48,9 @@ class Inputs:
     settings: gives the present ones.
     """
 
-    def __init__(
-        self,
-        node: Node,
-        settings: Callable[[], Settings],
-        counters: Counters,
-        losses: LossLog,
-        warn: Throttle,
-    ) -> None:
+    def __init__(self, node: Node, settings: Callable[[], Settings], monitor: Monitor) -> None:
         self._settings = settings
-        self._counters = counters
-        self._losses = losses
-        self._warn = warn
+        self._monitor = monitor
         self._activation = 0
         self._mailbox: Mailbox[Frame] = Mailbox()
         self.images = _image_subscription(node, settings().image_transport, self._on_image)
@@ -89,20 +80,20 @@ class Inputs:
         for topic in (self.images, self.detections, self.masks):
             topic.close()
         withdrawn = self._matcher.clear() + (self._mailbox.put(None) is not None)
-        self._counters.withdrawn += withdrawn
+        self._monitor.count(withdrawn=withdrawn)
 
     def _on_image(self, message: Image | CompressedImage) -> None:
-        self._counters.images += 1
+        self._monitor.count(images=1)
         stamp = nanoseconds(message.header.stamp)
         self._follow(self._matcher.add_image(stamp, message, self._settings().match_limits))
 
     def _on_masks(self, message: Image) -> None:
-        self._counters.masks += 1
+        self._monitor.count(masks=1)
         stamp = nanoseconds(message.header.stamp)
         self._follow(self._matcher.add_masks(stamp, message, self._settings().match_limits))
 
     def _on_detections(self, message: Detection2DArray) -> None:
-        self._counters.detections += 1
+        self._monitor.count(detections=1)
         stamp, limits = nanoseconds(message.header.stamp), self._settings().match_limits
         self._follow(self._matcher.add_detections(stamp, message, limits, time.monotonic()))
 
@@ -111,7 +102,7 @@ class Inputs:
             topic.adapt()
         self._open_masks_if_wanted()
         self._follow(self._matcher.expire(self._settings().match_limits, time.monotonic()))
-        self._losses.on_the_way()
+        self._monitor.tell_losses()
 
     def _open_masks_if_wanted(self) -> None:
         if not self._settings().masks.enabled:
@@ -121,55 +112,38 @@ class Inputs:
 
     def _follow(self, outcome: Outcome[Image | CompressedImage, Detection2DArray, Image]) -> None:
         """Hand on what was matched; count and tell everything else."""
-        counters = self._counters
-        counters.unset_stamps += outcome.unset
-        counters.backward_stamps += outcome.backward
-        counters.clock_jumps += outcome.clock_jump
-        counters.withdrawn += outcome.withdrawn
-        if outcome.clock_jump:
-            self._warn("clock", "stamps jumped backward; what was buffered is forgotten")
-        for match in outcome.matches:
-            counters.matched_exact += match.exact
-            counters.matched_nearest += not match.exact
-            if match.masks is None and self._settings().masks.enabled:
-                self._tell_masks_missing()
-            frame = Frame(match.image, match.detections, self._activation, match.masks)
-            counters.replaced += self._mailbox.put(frame) is not None
-        for lost in outcome.unmatched:
-            self._tell_unmatched(lost)
-
-    def _tell_masks_missing(self) -> None:
-        self._counters.masks_missing += 1
-        self._warn(
-            "masks",
-            f"no masks within matching.tolerance of the detections came on {self.masks.topic}; "
-            f"boxes are captioned, {self._counters.masks_missing} frames so far. Set "
-            "masks.enabled to false where there are none",
+        self._monitor.count(
+            unset_stamps=outcome.unset,
+            backward_stamps=outcome.backward,
+            withdrawn=outcome.withdrawn,
         )
+        if outcome.clock_jump:
+            self._monitor.report(ClockSetBack())
+        for match in outcome.matches:
+            if match.masks is None and self._settings().masks.enabled:
+                so_far = self._monitor.counters.masks_missing + 1
+                self._monitor.report(NoMasks(self.masks.topic, so_far))
+            frame = Frame(match.image, match.detections, self._activation, match.masks)
+            self._monitor.count(
+                matched_exact=match.exact,
+                matched_nearest=not match.exact,
+                replaced=self._mailbox.put(frame) is not None,
+            )
+        for lost in outcome.unmatched:
+            self._report_unmatched(lost)
 
-    def _tell_unmatched(self, lost: Unmatched) -> None:
-        counters = self._counters
-        counters.unmatched += 1
-        counters.images_forgotten += lost.forgotten
-        counters.last_gap = lost.gap
-        if lost.forgotten:
-            line = (
-                "detections came so late that their image was forgotten; raise "
-                "matching.images_kept or matching.memory, or use a faster detector"
+    def _report_unmatched(self, lost: Unmatched) -> None:
+        self._monitor.report(
+            NoImage(
+                self.images.topic,
+                self.detections.topic,
+                gap=lost.gap,
+                forgotten=lost.forgotten,
+                unset=lost.stamp == 0,
+                tolerance=self._settings().matching.tolerance,
+                so_far=self._monitor.counters.unmatched + 1,
             )
-        elif lost.gap is not None:
-            line = (
-                f"the image nearest to the detections is {lost.gap:.3f} s away, above "
-                f"matching.tolerance {self._settings().matching.tolerance:.3f} s"
-            )
-        elif lost.stamp == 0:
-            line = f"detections on {self.detections.topic} have no stamp, and no such image came"
-        else:
-            line = (
-                f"detections came on {self.detections.topic}, "
-                f"but no image with a stamp on {self.images.topic}"
-            )
-        self._warn("unmatched", f"{line}; {counters.unmatched} unmatched so far")
+        )
 
 
 def _image_subscription(

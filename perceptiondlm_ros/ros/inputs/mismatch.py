@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
 
-from perceptiondlm_ros.ros.qos import AUTO, SUBSCRIPTION, override_name
+from perceptiondlm_ros.ros.health.faults import Fault, OtherQos, OtherType
 
 if TYPE_CHECKING:
     from rclpy.topic_endpoint_info import TopicEndpointInfo
@@ -22,19 +22,14 @@ _POLICIES = {
     "deadline": "deadline",
     "liveliness": "liveliness",
 }
-# Policies that a subscription takes from its publishers unless the user fixed them.
-_FOLLOWING = {"reliability", "durability"}
 
 
 def mismatches(
     topic: str, kind: type[Any], requested: QoSProfile, publishers: Sequence[TopicEndpointInfo]
-) -> tuple[str, ...]:
-    """One line for each publisher of `topic` that a subscription of this kind and QoS can't hear.
-
-    Names the topic, the publisher, what both want, and what to do.
-    """
-    lines = (_mismatch(topic, type_name(kind), requested, publisher) for publisher in publishers)
-    return tuple(line for line in lines if line)
+) -> tuple[Fault, ...]:
+    """For each publisher of `topic` that a subscription of this kind and QoS can't hear, why."""
+    found = (_mismatch(topic, type_name(kind), requested, publisher) for publisher in publishers)
+    return tuple(mismatch for mismatch in found if mismatch)
 
 
 def type_name(kind: type[Any]) -> str:
@@ -42,24 +37,16 @@ def type_name(kind: type[Any]) -> str:
     return f"{kind.__module__.partition('.')[0]}/msg/{kind.__name__}"
 
 
-def _mismatch(topic: str, expected: str, requested: QoSProfile, publisher: Any) -> str:
+def _mismatch(topic: str, expected: str, requested: QoSProfile, publisher: Any) -> Fault | None:
     who = _node_of(publisher)
     if publisher.topic_type != expected:
-        return (
-            f"type of {topic} differs: {who} publishes {publisher.topic_type}, this node takes "
-            f"{expected}; remap one of them"
-        )
+        return OtherType(topic, who, publisher.topic_type, expected)
     verdict, why = qos_check_compatible(publisher.qos_profile, requested)
     if verdict != QoSCompatibility.ERROR:
-        return ""
+        return None
     why = " and ".join(part for part in why.lower().replace("error: ", "").split(";") if part)
-    policies = [name for words, name in _POLICIES.items() if words in why]
-    if policies and set(policies) <= _FOLLOWING:
-        names = (override_name(topic, SUBSCRIPTION, policy) for policy in policies)
-        cure = f"set {' and '.join(names)} to {AUTO}"
-    else:
-        cure = "let the publisher offer what is asked for"
-    return f"QoS of {topic} incompatible ({', '.join(policies)}): {who} has {why}; {cure}"
+    policies = tuple(name for words, name in _POLICIES.items() if words in why)
+    return OtherQos(topic, who, policies, offered=why)
 
 
 def _node_of(publisher: Any) -> str:

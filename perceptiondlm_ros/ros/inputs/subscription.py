@@ -25,6 +25,7 @@ try:
 except ImportError:  # Humble
     from rclpy.qos_event import SubscriptionEventCallbacks
 
+from perceptiondlm_ros.ros.health.faults import Fault
 from perceptiondlm_ros.ros.inputs.mismatch import mismatches, type_name
 from perceptiondlm_ros.ros.qos import SUBSCRIPTION, fixed_policies, override_name
 
@@ -102,7 +103,7 @@ class AdaptiveSubscription:
             if self._node.count_publishers(name)
         )
 
-    def mismatches(self) -> tuple[str, ...]:
+    def mismatches(self) -> tuple[Fault, ...]:
         """For each publisher that can't be heard while open, why and what to do about it."""
         subscription = self._subscription
         if subscription is None:

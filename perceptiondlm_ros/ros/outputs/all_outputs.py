@@ -12,12 +12,25 @@ from perceptiondlm_ros.ros.outputs.detections import CaptionedDetections
 from perceptiondlm_ros.ros.outputs.image_annotations import ImageAnnotations, foxglove_messages
 from perceptiondlm_ros.ros.outputs.json_text import JsonDescriptions
 from perceptiondlm_ros.ros.outputs.markers import Markers
-from perceptiondlm_ros.ros.outputs.outputs import Output
+from perceptiondlm_ros.ros.outputs.outputs import Output, Outputs
 from perceptiondlm_ros.ros.outputs.pictures import AnnotatedImage
-from perceptiondlm_ros.ros.settings import PublishSettings
+from perceptiondlm_ros.ros.settings import PublishSettings, Settings
 
 
-def prompt_outputs(node: LifecycleNode, publish: PublishSettings) -> list[Output]:
+def make_outputs(
+    node: LifecycleNode, settings: Callable[[], Settings], monitor: Monitor
+) -> Outputs:
+    """All outputs that the settings ask for. settings: gives the present ones."""
+
+    def now_ns() -> int:
+        return int(node.get_clock().now().nanoseconds)
+
+    prompt = _prompt_outputs(node, settings().publish)
+    drawn = _drawn_outputs(node, monitor, lambda: settings().markers.always)
+    return Outputs(prompt, drawn, monitor, now_ns, alive=node.context.ok)
+
+
+def _prompt_outputs(node: LifecycleNode, publish: PublishSettings) -> list[Output]:
     """For machines: made at once with the captions, each in well under a millisecond a region."""
     outputs: list[Output] = [Descriptions(node)]
     if publish.detections:
@@ -27,7 +40,7 @@ def prompt_outputs(node: LifecycleNode, publish: PublishSettings) -> list[Output
     return outputs
 
 
-def drawn_outputs(
+def _drawn_outputs(
     node: LifecycleNode, monitor: Monitor, markers_always: Callable[[], bool]
 ) -> list[Output]:
     """For people: made in a thread of their own, the quick ones first.

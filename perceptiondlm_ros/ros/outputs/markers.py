@@ -19,6 +19,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.messages.descriptions import nanoseconds
+from perceptiondlm_ros.ros.health.faults import UnplacedRegions
 from perceptiondlm_ros.ros.health.monitor import Monitor
 from perceptiondlm_ros.ros.inputs.camera_topics import CameraTopics
 from perceptiondlm_ros.ros.inputs.depth import Depth, region_depth
@@ -66,9 +67,7 @@ class Markers(Output):
         self._warn = monitor.warn
         # More than the last, so that a viewer that is busy misses no DELETE.
         self.publisher = publisher(node, MarkerArray, "~/markers", QoSProfile(depth=10))
-        self._camera_topics = CameraTopics(
-            node, lambda: self.wanted() or self._always(), monitor.warn
-        )
+        self._camera_topics = CameraTopics(node, lambda: self.wanted() or self._always(), monitor)
         self._ids = MarkerIds()
         self._pace = Pace()
 
@@ -123,7 +122,8 @@ class Markers(Output):
             if np.isfinite(corners).all()
         ]
         if len(placed) < len(shown):
-            self._tell_unplaced(len(shown) - len(placed), len(shown))
+            number = len(shown) - len(placed)
+            self._monitor.report(UnplacedRegions(number, len(shown), WIDEST))
         return placed
 
     def _camera(self, width: int, height: int, rectified: bool) -> Camera | None:
@@ -143,15 +143,6 @@ class Markers(Output):
                 "distortion is taken out once more, and markers stand beside their objects; set it",
             )
         return camera
-
-    def _tell_unplaced(self, number: int, total: int) -> None:
-        self._monitor.count(regions_unplaced=number)
-        self._warn(
-            "lens",
-            f"no marker for {number} of {total} regions: by camera_info a corner shows nothing "
-            f"within {WIDEST:g} degrees of the camera's axis; if the lens is not so wide, "
-            "calibrate it with points out to the corners of the image",
-        )
 
     def _measured(
         self, depth: Depth | None, item: ShownRegion, width: int, height: int

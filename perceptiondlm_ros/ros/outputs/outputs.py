@@ -16,8 +16,7 @@ from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from perceptiondlm_ros.messages.descriptions import nanoseconds
-from perceptiondlm_ros.ros.health.status import Status
-from perceptiondlm_ros.ros.health.throttle import Throttle
+from perceptiondlm_ros.ros.health.monitor import Monitor
 from perceptiondlm_ros.ros.outputs.results import Result
 from perceptiondlm_ros.ros.qos import PUBLISHER, fixed_policies
 from perceptiondlm_ros.ros.threads import Mailbox, Worker
@@ -68,17 +67,15 @@ class Outputs:
         self,
         prompt: Sequence[Output],
         drawn: Sequence[Output],
-        status: Status,
+        monitor: Monitor,
         now_ns: Callable[[], int],
-        warn: Throttle,
         alive: Callable[[], bool] = lambda: True,
     ) -> None:
         self.activation = 0
         self._activations = 0
         self._prompt, self._drawn = tuple(prompt), tuple(drawn)
-        self._status = status
+        self._monitor = monitor
         self._now_ns = now_ns
-        self._warn = warn
         self._alive = alive
         # Held while something goes out, so that nothing ends an activation in between.
         self._lock = threading.RLock()
@@ -141,7 +138,7 @@ class Outputs:
         header_stamp = result.message.header.stamp
         result.message.latency = latency(header_stamp, self._now_ns())
         elapsed = result.message.latency.sec + result.message.latency.nanosec / 1e9
-        self._status.published(elapsed if nanoseconds(header_stamp) else None)
+        self._monitor.status.published(elapsed if nanoseconds(header_stamp) else None)
 
     def _draw(self, result: Result) -> None:
         with self._pen:
@@ -175,7 +172,7 @@ class Outputs:
     def _report(self, error: Exception, name: str = "drawing") -> None:
         if self._alive():
             line = f"{name} failed: {type(error).__name__}: {error}"
-            self._warn(f"output {name}", line)
+            self._monitor.warn(f"output {name}", line)
 
 
 def publisher(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from perceptiondlm_ros.errors import BackendError
+from perceptiondlm_ros.errors import BackendError, OutOfMemoryError
 from perceptiondlm_ros.runtime.tensorrt.engine_spec import EngineSpec
 from perceptiondlm_ros.runtime.tensorrt.gpu import GpuInfo
 from perceptiondlm_ros.text import gibibytes
@@ -31,7 +31,7 @@ def check_memory(spec: EngineSpec, gpu: GpuInfo, free: int) -> str | None:
         A warning where it may not fit, else None.
 
     Raises:
-        BackendError: it needs more than is free; the message says what would fit.
+        OutOfMemoryError: it needs more than is free; the message says what would fit.
     """
     weights = spec.weight_bytes
     if free >= SAFE * weights:
@@ -44,18 +44,18 @@ def check_memory(spec: EngineSpec, gpu: GpuInfo, free: int) -> str | None:
     if free >= LEAST * weights:
         return f"{facts}; it may fail for lack of memory"
     fits = gibibytes(free / LEAST)
-    raise BackendError(f"{facts}; weights of up to {fits} fit: {_advice(spec, free)}")
+    raise OutOfMemoryError(f"{facts}; weights of up to {fits} fit: {_advice(spec, free)}")
 
 
 def check_load(name: str, size: int, gpu: GpuInfo) -> None:
     """Refuse to load an engine that the memory can't hold.
 
     Raises:
-        BackendError: it needs more than is free.
+        OutOfMemoryError: it needs more than is free.
     """
     free = free_memory(gpu)
     if free < size:
-        raise BackendError(
+        raise OutOfMemoryError(
             f"the engine of {name} takes {gibibytes(size)}, and {_free(free, gpu)} on {gpu.name}; "
             "close other programs, or export a smaller checkpoint or precision"
         )

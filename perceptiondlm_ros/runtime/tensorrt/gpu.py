@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from perceptiondlm_ros.errors import BackendError
+from perceptiondlm_ros.errors import BackendError, OutOfMemoryError
 
 
 @dataclass(frozen=True)
@@ -137,10 +137,10 @@ def cuda_version(number: int) -> str:
     return f"{number // 1000}.{number % 1000 // 10}"
 
 
-def out_of_memory(size: int | None = None) -> BackendError:
+def out_of_memory(size: int | None = None) -> OutOfMemoryError:
     """What every device raises when its memory is used up."""
     what = "" if size is None else f" ({size / 2**20:.0f} MiB more were asked for)"
-    return BackendError(
+    return OutOfMemoryError(
         f"the GPU ran out of memory{what}; use fewer regions a frame, a smaller image or "
         "checkpoint, or close other programs"
     )

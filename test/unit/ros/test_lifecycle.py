@@ -25,6 +25,12 @@ def robot() -> Iterator[Robot]:
         yield robot
 
 
+def reason(robot: Robot) -> str:
+    """Why the last transition failed, if nothing has gone well since."""
+    seen = robot.node.status.snapshot()
+    return seen.failure.reason if seen.failures and seen.failure else ""
+
+
 def stands(robot: Robot, state: int, activity: Activity) -> None:
     assert robot.state == state
     assert robot.node.status.snapshot().activity is activity
@@ -110,9 +116,7 @@ def test_a_failed_configure_can_be_tried_again(robot: Robot) -> None:
     for _ in range(2):
         assert robot.node.trigger_configure() == FAILURE
         stands(robot, UNCONFIGURED, Activity.UNCONFIGURED)
-        assert "configure failed: BackendError: no such device" in (
-            robot.node.status.snapshot().last_error
-        )
+        assert reason(robot) == "configure failed: BackendError: no such device"
     robot.load = load
     assert robot.node.trigger_configure() == SUCCESS
     assert robot.node.trigger_activate() == SUCCESS
@@ -128,7 +132,7 @@ def test_a_failed_activate_leaves_an_inactive_node_that_takes_nothing(
         patch.setattr(getattr(robot.node, part), "open", fail)
         assert robot.node.trigger_activate() == FAILURE
     stands(robot, INACTIVE, Activity.INACTIVE)
-    assert "activate failed: RuntimeError: on purpose" in robot.node.status.snapshot().last_error
+    assert reason(robot) == "activate failed: RuntimeError: on purpose"
     robot.until_unsubscribed()
     assert not robot.captioner.closed.is_set()
     assert robot.node.trigger_activate() == SUCCESS
@@ -152,9 +156,7 @@ def test_a_deactivate_that_fails_halfway_ends_unconfigured_with_nothing_held(
         patch.setattr(getattr(robot.node, part), "close", fail_once)
         assert robot.node.trigger_deactivate() == ERROR
     stands(robot, UNCONFIGURED, Activity.UNCONFIGURED)
-    snapshot = robot.node.status.snapshot()
-    assert "deactivate failed: RuntimeError: on purpose" in snapshot.last_error
-    assert snapshot.failures, "the reason is still to be seen"
+    assert reason(robot) == "deactivate failed: RuntimeError: on purpose", "still to be seen"
     assert robot.captioner.closed.is_set()
     robot.until_unsubscribed()
     robot.captioner = FakeCaptioner()
@@ -180,9 +182,11 @@ def test_a_cleanup_that_fails_ends_unconfigured(
     assert robot.node.trigger_configure() == SUCCESS
     with monkeypatch.context() as patch:
         failing = iter([True])
-        told = robot.node._losses.at_the_end
+        told = robot.node.monitor.tell_losses
         patch.setattr(
-            robot.node._losses, "at_the_end", lambda: fail() if next(failing, False) else told()
+            robot.node.monitor,
+            "tell_losses",
+            lambda at_the_end: fail() if next(failing, False) else told(at_the_end),
         )
         assert robot.node.trigger_cleanup() == ERROR
     stands(robot, UNCONFIGURED, Activity.UNCONFIGURED)
@@ -190,7 +194,7 @@ def test_a_cleanup_that_fails_ends_unconfigured(
 
 
 def test_a_shutdown_that_fails_is_final_and_told(
-    robot: Robot, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    robot: Robot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     robot.start()
     with monkeypatch.context() as patch:
@@ -198,4 +202,4 @@ def test_a_shutdown_that_fails_is_final_and_told(
         assert robot.node.trigger_shutdown() == FAILURE
     assert robot.state == FINALIZED
     assert robot.captioner.closed.is_set()
-    assert "shutdown failed: RuntimeError: on purpose" in capfd.readouterr().err
+    assert robot.log.errors == ["shutdown failed: RuntimeError: on purpose"]

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from log_support import Log
 from patience import PATIENCE
 from ros_support import (
     FakeCaptioner,
@@ -23,10 +24,7 @@ from vision_msgs.msg import Detection2D
 from perceptiondlm_ros.errors import BackendError
 from perceptiondlm_ros.msg import RegionDescription
 from perceptiondlm_ros.ros.captioning.captioning import Captioning
-from perceptiondlm_ros.ros.health.counters import Counters
 from perceptiondlm_ros.ros.health.monitor import Monitor
-from perceptiondlm_ros.ros.health.status import Status
-from perceptiondlm_ros.ros.health.throttle import Throttle
 from perceptiondlm_ros.ros.inputs.inputs import Frame
 from perceptiondlm_ros.ros.outputs.results import Result
 
@@ -64,10 +62,9 @@ class Studio:
         self.values: dict[str, object] = {}  # of parameters
         self.captioner = FakeCaptioner()
         self.outputs: Any = FakeOutputs()
-        self.counters = Counters()
-        self.lines: list[str] = []
-        self.status = Status()
-        monitor = Monitor(self.counters, self.status, Throttle(self.lines.append))
+        log = Log()
+        monitor = Monitor(log)
+        self.counters, self.status, self.lines = monitor.counters, monitor.status, log.warnings
         self.captioning = Captioning(
             self.captioner, self.outputs, monitor, lambda: settings(self.values)
         )
@@ -404,7 +401,7 @@ def test_a_draft_comes_first_and_then_the_final_caption(studio: Studio, reuse: b
     assert sources(draft) == [("1", DRAFT)]
     assert draft.message.regions[0].caption == "draft box 8 8 24 24"
     assert draft.message.regions[0].caption_stamp == header(SECOND).stamp
-    assert len(studio.status.draft_times()) == 1
+    assert len(studio.status.snapshot().draft_times) == 1
     studio.captioner.gate.set()
     studio.until(lambda: studio.ended == 1, "the final captions")
     final = studio.outputs.results[1]

@@ -149,7 +149,8 @@ def test_what_can_not_be_used_is_said(robot: Robot) -> None:
     robot.captioner.error = RuntimeError("out of memory")
     answer = describe(robot)
     assert not answer.success and "RuntimeError: out of memory" in answer.message
-    assert "out of memory" in robot.node.status.snapshot().last_error
+    failure = robot.node.status.snapshot().failure
+    assert failure and "out of memory" in failure.reason
     robot.captioner.error = None
     assert describe(robot).success
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from perceptiondlm_ros.ros.health.announcer import Announcer
-from perceptiondlm_ros.ros.health.health import Condition, Health, Level
+from perceptiondlm_ros.ros.health.diagnostics import Announcer
+from perceptiondlm_ros.ros.health.faults import Level
+from perceptiondlm_ros.ros.health.judging import Condition, Health
 
 OK = Health(Level.OK, Condition.OK, "captioning")
 WAITING = Health(Level.WARN, Condition.WAITING_FOR_IMAGES, "waiting for images")
@@ -16,10 +17,7 @@ class Log:
     def __init__(self) -> None:
         self.lines: list[tuple[Level, str]] = []
         self.now = 0.0
-        write = {
-            level: lambda line, level=level: self.lines.append((level, line)) for level in Level
-        }
-        self.announcer = Announcer(write, period=10.0)
+        self.announcer = Announcer(lambda *line: self.lines.append(line), period=10.0)
 
     def see(self, health: Health, seconds: int = 1, busy_since: float | None = None) -> None:
         for _ in range(seconds):

@@ -1,24 +1,16 @@
-"""The line that tells what was lost."""
+"""What is lost is counted and told by its cause."""
 
 from __future__ import annotations
 
 import dataclasses
 
-from perceptiondlm_ros.ros.health.counters import Counters, LossLog
+from perceptiondlm_ros.ros.health.counters import Counters
 
 LOSSES = {
     *("unmatched", "replaced", "withdrawn", "frames_failed", "frames_discarded"),
     *("frames_late", "frames_skipped", "requests_refused", "regions_dropped"),
     *("unset_stamps", "backward_stamps", "masks_missing", "regions_unplaced"),
 }
-
-
-class Log:
-    def __init__(self) -> None:
-        self.counters = Counters()
-        self.lines: list[str] = []
-        self.clock = 100.0
-        self.losses = LossLog(self.counters, self.lines.append, 10.0, lambda: self.clock)
 
 
 def test_each_loss_is_named_with_its_count_and_nothing_else_is() -> None:
@@ -43,8 +35,8 @@ def test_every_cause_has_its_count_also_where_nothing_was_lost() -> None:
 def test_reasons_of_drops_add_up_and_stay_few_whatever_comes() -> None:
     counters = Counters()
     for size in range(1000):
-        counters.tell_drops({f"outside the {size}x480 image": 2, "of no or negative size": 1})
-    assert counters.drop_reasons.total() == 3000
+        counters.add_dropped({f"outside the {size}x480 image": 2, "of no or negative size": 1})
+    assert counters.drop_reasons.total() == counters.regions_dropped == 3000
     assert counters.drop_reasons["of no or negative size"] == 1000
     assert counters.drop_reasons["for other reasons"] > 0
     assert len(counters.drop_reasons) <= 21
@@ -53,29 +45,3 @@ def test_reasons_of_drops_add_up_and_stay_few_whatever_comes() -> None:
 def test_causes_stand_in_one_line() -> None:
     line = Counters(replaced=3, backward_stamps=1).losses()
     assert "3 frames replaced by newer" in line and ", 1 messages older than" in line
-
-
-def test_on_the_way_only_what_is_new_and_not_too_often() -> None:
-    log = Log()
-    log.losses.on_the_way()
-    assert log.lines == []
-    for second in range(31):
-        log.clock = 100.0 + second
-        log.counters.replaced += second < 12
-        log.losses.on_the_way()
-    assert [line.split(":")[1].split()[0] for line in log.lines] == ["1", "11", "12"]
-
-
-def test_at_the_end_always_but_not_twice() -> None:
-    log = Log()
-    log.losses.at_the_end()
-    assert log.lines == []
-    log.counters.withdrawn = 2
-    log.losses.on_the_way()
-    log.losses.at_the_end()
-    assert len(log.lines) == 2, "the sum, although it was told on the way"
-    log.losses.at_the_end()
-    assert len(log.lines) == 2
-    log.counters.frames_discarded = 1
-    log.losses.at_the_end()
-    assert "2 detections withdrawn" in log.lines[2] and "1 frames not published" in log.lines[2]

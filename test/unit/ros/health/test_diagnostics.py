@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from log_support import Log
 from patience import PATIENCE
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
@@ -21,7 +22,6 @@ from vision_msgs.msg import Detection2DArray
 
 from perceptiondlm_ros.errors import CheckpointError
 from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
-from perceptiondlm_ros.ros.health.health import Level
 from perceptiondlm_ros.ros.health.status import Activity
 from perceptiondlm_ros.ros.region_captioner import RegionCaptioner
 
@@ -337,14 +337,14 @@ def test_a_frame_that_is_published_again_counts_its_reused_captions_once(
 
 
 def test_normalised_boxes_are_told_with_the_parameter_that_makes_them_right(robot: Robot) -> None:
-    lines: list[str] = []
-    robot.node._warn._write = lines.append
+    robot.node.monitor._logger = log = Log()
     robot.activate()
     robot.see()
     boxes = [detection(0.1, 0.2, 0.4, 0.8), detection(0.5, 0.5, 1.0, 0.9)]
     advice = "set detections.image_width:=1 and detections.image_height:=1"
     robot.hear(WARN, advice, again=lambda: robot.frame(items=boxes))
-    assert advice in lines[0] and "2 of 2 detections dropped" in lines[0]
+    lines = [line for line in log.warnings if advice in line and "dropped: " in line]
+    assert "2 of 2 detections dropped" in lines[0]
     assert not [line for line in lines[1:] if "more like it before" not in line], "not each frame"
     robot.node.set_parameters(
         [Parameter(f"detections.image_{side}", value=1) for side in ("width", "height")]
@@ -359,9 +359,7 @@ def test_normalised_boxes_are_told_with_the_parameter_that_makes_them_right(robo
 
 
 def test_images_of_the_lowest_bits_are_told_until_the_parameter_is_set(robot: Robot) -> None:
-    told: list[tuple[object, ...]] = []
-    assert robot.node.diagnostics
-    robot.node.diagnostics._announcer._write = dict.fromkeys(Level, lambda line: told.append(line))
+    robot.node.monitor._logger = log = Log()
     robot.activate()
     robot.see()
 
@@ -376,7 +374,7 @@ def test_images_of_the_lowest_bits_are_told_until_the_parameter_is_set(robot: Ro
     advice = "set image.significant_bits:=12"
     robot.hear(WARN, advice, again=dark)
     robot.hear(WARN, advice, again=dark)
-    assert len([line for line in told if advice in str(line)]) == 1, "once, not each frame"
+    assert len([line for line in log.warnings if advice in line]) == 1, "once, not each frame"
     dimmed = robot.captioner.first_pixels[-1]
     robot.node.set_parameters([Parameter("image.significant_bits", value=12)])
     bright = round(4000 * 255 / 4095)
@@ -455,6 +453,7 @@ def test_it_comes_each_second_of_real_time_while_simulated_time_stands_still(
 def test_it_goes_on_after_an_error_of_its_own(
     robot: Robot, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    robot.node.monitor.warn("something", "before, of which rclpy remembers the severity")
     watch = robot.node.diagnostics._watch
     look, failed = watch.look, []
 

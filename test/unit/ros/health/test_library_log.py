@@ -3,41 +3,35 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
+from log_support import Log
 
 from perceptiondlm_ros.ros.health.library_log import library_log
-from perceptiondlm_ros.ros.health.status import Activity, Status
+from perceptiondlm_ros.ros.health.monitor import Monitor
+from perceptiondlm_ros.ros.health.status import Activity
 from perceptiondlm_ros.runtime.tensorrt.build_progress import BuildProgress, log_progress
 
 
-@dataclass
-class Logger:
-    lines: list[tuple[str, str]] = field(default_factory=list)
-
-    def __getattr__(self, severity: str) -> Any:
-        return lambda line: self.lines.append((severity, line))
-
-
 def test_every_level_is_passed_on_in_one_line_and_only_within() -> None:
-    logger: Any = Logger()
+    lines = Log()
     log = logging.getLogger("perceptiondlm_ros.runtime.somewhere")
-    with library_log(logger, Status()):
+    with library_log(Monitor(lines)):
         log.debug("too much")
         log.info("read %d\nfiles", 3)
         log.warning("slow")
         log.error("broken")
     log.error("later")
-    assert logger.lines == [("info", "read 3 files"), ("warning", "slow"), ("error", "broken")]
+    assert (lines.infos, lines.warnings, lines.errors) == (["read 3 files"], ["slow"], ["broken"])
     assert logging.getLogger("perceptiondlm_ros").level == logging.NOTSET
 
 
 def test_a_build_is_the_activity_from_its_first_report_until_it_is_over() -> None:
-    status, logger = Status(), Logger()
+    log = Log()
+    monitor = Monitor(log)
+    status = monitor.status
     status.enter(Activity.LOADING, "/models/exported")
-    with library_log(logger, status):  # type: ignore[arg-type]
+    with library_log(monitor):
         report = log_progress(every=10.0)
         report(BuildProgress("denoiser", "tactics", 0.0, 0.4))
         seen = status.snapshot()
@@ -46,11 +40,11 @@ def test_a_build_is_the_activity_from_its_first_report_until_it_is_over() -> Non
         assert status.snapshot().since == seen.since
         logging.getLogger("perceptiondlm_ros.runtime.tensorrt.ensure").info("built denoiser")
         assert status.snapshot().activity is Activity.LOADING
-    assert logger.lines[0] == ("info", "building denoiser for 0 s (tactics, 40%)")
+    assert log.infos[0] == ("building denoiser for 0 s (tactics, 40%)")
 
 
 def test_what_is_raised_within_leaves_no_handler_behind() -> None:
     handlers = list(logging.getLogger("perceptiondlm_ros").handlers)
-    with pytest.raises(RuntimeError), library_log(Logger(), Status()):  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError), library_log(Monitor(Log())):
         raise RuntimeError
     assert logging.getLogger("perceptiondlm_ros").handlers == handlers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from perceptiondlm_ros.ros.health.faults import Failure
 from perceptiondlm_ros.ros.health.status import Activity, Status
 
 
@@ -31,15 +32,15 @@ def test_passes_are_timed_and_failures_counted_until_one_goes_well() -> None:
     for n in (1, 2):
         clock.failed_pass()
         assert clock.status.snapshot().failures == n
-    assert clock.status.snapshot().last_error == "RuntimeError: no kernel"
-    assert clock.status.pass_times() == []
+    assert clock.status.snapshot().failure == Failure("RuntimeError: no kernel")
+    assert clock.status.snapshot().pass_times == ()
     with clock.status.passing():
         assert clock.status.snapshot().pass_since == 100.0
         clock.now = 100.5
     seen = clock.status.snapshot()
     assert (seen.failures, seen.pass_since) == (0, None)
-    assert seen.last_error == "RuntimeError: no kernel", "kept for whoever comes later"
-    assert clock.status.pass_times() == [0.5]
+    assert seen.failure == Failure("RuntimeError: no kernel"), "kept for whoever comes later"
+    assert clock.status.snapshot().pass_times == (0.5,)
 
 
 def test_another_activity_ends_failures_but_its_own_stay() -> None:
@@ -47,7 +48,7 @@ def test_another_activity_ends_failures_but_its_own_stay() -> None:
     clock.failed_pass()
     clock.status.enter(Activity.INACTIVE)
     assert clock.status.snapshot().failures == 0
-    clock.status.failed("activate failed: RuntimeError: no")
+    clock.status.failed(Failure("activate failed: RuntimeError: no"))
     clock.status.enter(Activity.INACTIVE, "again")
     assert clock.status.snapshot().failures == 1
 
@@ -57,5 +58,5 @@ def test_latencies_are_kept_where_there_is_a_stamp() -> None:
     clock.status.published(0.25)
     clock.now = 103.0
     clock.status.published(None)
-    assert clock.status.latencies() == [0.25]
+    assert clock.status.snapshot().latencies == (0.25,)
     assert clock.status.snapshot().last_published == 103.0

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from log_support import Log
 
-from perceptiondlm_ros.ros.health.counters import Counters
-from perceptiondlm_ros.ros.health.health import Condition, judge
-from perceptiondlm_ros.ros.health.situation import Situation
-from perceptiondlm_ros.ros.health.status import Activity, Status
+from perceptiondlm_ros.errors import InputError
+from perceptiondlm_ros.ros.health.faults import DroppedRegions, Fault, UnreadableImage
+from perceptiondlm_ros.ros.health.judging import Condition, Situation, judge
+from perceptiondlm_ros.ros.health.monitor import Monitor
+from perceptiondlm_ros.ros.health.status import Activity
 from perceptiondlm_ros.ros.health.watch import Watch
 from perceptiondlm_ros.ros.settings import Settings
 
@@ -20,7 +22,7 @@ from perceptiondlm_ros.ros.settings import Settings
 class FakeStream:
     topic: str
     count: int = 1
-    lines: tuple[str, ...] = ()
+    lines: tuple[Fault, ...] = ()
     is_open: bool = True
     turned_down: Counter[str] = field(default_factory=Counter)
 
@@ -30,7 +32,7 @@ class FakeStream:
     def elsewhere(self) -> tuple[str, ...]:
         return ("/camera/image",)
 
-    def mismatches(self) -> tuple[str, ...]:
+    def mismatches(self) -> tuple[Fault, ...]:
         return self.lines
 
 
@@ -39,18 +41,17 @@ class Seconds:
 
     def __init__(self) -> None:
         self.now = 1000.0
-        self.counters = Counters()
-        self.status = Status(lambda: self.now)
+        self.monitor = Monitor(Log(), lambda: self.now)
+        self.counters, self.status = self.monitor.counters, self.monitor.status
         self.images, self.found = FakeStream("/image"), FakeStream("/detections")
         self.masks = FakeStream("/masks", is_open=False)
         streams: list[Any] = [self.images, self.found, self.masks]
-        self.watch = Watch(self.counters, self.status, *streams, Settings, lambda: self.now)
+        self.watch = Watch(self.monitor, *streams, Settings, lambda: self.now)
 
     def look(self, seconds: int = 1, **each_second: int) -> tuple[Situation, dict[str, str]]:
         for _ in range(seconds):
             self.now += 1.0
-            for name, more in each_second.items():
-                setattr(self.counters, name, getattr(self.counters, name) + more)
+            self.monitor.count(**each_second)
             seen = self.watch.look()
         return seen
 
@@ -117,23 +118,23 @@ def test_an_earlier_activation_is_forgotten() -> None:
 def test_unreadable_images_are_an_error_only_while_nothing_else_comes() -> None:
     node = Seconds()
     node.stream()
-    node.counters.last_error = "image encoding: got 'x'\nexpected rgb8"
+    node.monitor.report(UnreadableImage(InputError("image encoding: got 'x'\nexpected rgb8"), 1))
     situation, _ = node.look(3, frames_failed=1, images=1, detections=1)
-    assert situation.error == "image encoding: got 'x' expected rgb8"
+    assert situation.failure and situation.failure.reason == "image encoding: got 'x' expected rgb8"
     situation, _ = node.look(3, frames_captioned=1, frames_failed=1)
-    assert situation.error == ""
+    assert situation.failure is None
 
 
 def test_dropped_regions_are_told_where_none_is_captioned() -> None:
     node = Seconds()
     node.stream()
-    node.counters.tell_drops({"of no or negative size": 6})
-    node.look(20, regions_dropped=2)
-    node.counters.tell_drops({"outside the 640x480 image": 6})
-    situation, values = node.look(3, regions_dropped=2)
-    assert situation.dropped == "20 dropped lately: 6 outside the 640x480 image"
+    node.monitor.report(DroppedRegions({"of no or negative size": 6}, {}, 6))
+    node.look(20)
+    node.monitor.report(DroppedRegions({"outside the 640x480 image": 6}, {}, 6))
+    situation, values = node.look(3)
+    assert situation.dropped == "6 dropped lately: 6 outside the 640x480 image"
     assert values["dropped regions: of no or negative size"] == "6", "since the start"
-    situation, _ = node.look(1, regions_dropped=2, regions_reused=1)
+    situation, _ = node.look(1, regions_reused=1)
     assert situation.dropped == ""
 
 

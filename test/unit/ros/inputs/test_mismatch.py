@@ -30,7 +30,7 @@ class Pair:
 
     def lines(self, requested: QoSProfile, kind: type = Header) -> tuple[str, ...]:
         publishers = self.node.get_publishers_info_by_topic("/input")
-        return mismatches("/input", kind, requested, publishers)
+        return tuple(map(str, mismatches("/input", kind, requested, publishers)))
 
     def until_found(self, count: int) -> None:
         """Wait until that many are known, by name too."""

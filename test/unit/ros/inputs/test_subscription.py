@@ -200,7 +200,7 @@ def test_a_publisher_that_cannot_be_heard_is_named_while_open(context: Any) -> N
     subscription.open()
     spinner.until(lambda: subscription.turned_down["reliability"] == 1, "the middleware's report")
     (line,) = subscription.mismatches()
-    assert "QoS of /input incompatible (reliability)" in line
+    assert "QoS of /input incompatible (reliability)" in str(line)
     subscription.close()
     assert subscription.mismatches() == ()
     node.destroy_publisher(publisher)

@@ -12,11 +12,8 @@ from rclpy.parameter import Parameter
 from ros_support import ros_context
 
 from perceptiondlm_ros.ros import parameters
-from perceptiondlm_ros.ros.health.counters import Counters
 from perceptiondlm_ros.ros.health.monitor import Monitor
-from perceptiondlm_ros.ros.health.status import Status
-from perceptiondlm_ros.ros.health.throttle import Throttle
-from perceptiondlm_ros.ros.outputs.all_outputs import drawn_outputs, prompt_outputs
+from perceptiondlm_ros.ros.outputs.all_outputs import make_outputs
 
 
 @pytest.fixture
@@ -30,8 +27,7 @@ def topics(context: Any, **given: bool) -> set[str]:
     overrides = [Parameter(f"publish.{name}", value=value) for name, value in given.items()]
     node = LifecycleNode("captioner", context=context, parameter_overrides=overrides)
     parameters.declare(node)
-    prompt_outputs(node, parameters.read(node).publish)
-    drawn_outputs(node, Monitor(Counters(), Status(), Throttle(print)), lambda: False)
+    make_outputs(node, lambda: parameters.read(node), Monitor(node.get_logger()))
     names = {publisher.topic_name for publisher in node.publishers}
     node.destroy_node()
     return {name for name in names if name.startswith("/captioner/")}

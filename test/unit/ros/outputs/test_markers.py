@@ -16,10 +16,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from perceptiondlm_ros.msg import RegionDescription
 from perceptiondlm_ros.ros import parameters
-from perceptiondlm_ros.ros.health.counters import Counters
 from perceptiondlm_ros.ros.health.monitor import Monitor
-from perceptiondlm_ros.ros.health.status import Status
-from perceptiondlm_ros.ros.health.throttle import Throttle
 from perceptiondlm_ros.ros.outputs.markers import CAPTIONS, OUTLINES, Markers, Pace
 from perceptiondlm_ros.ros.outputs.results import Waiting
 from perceptiondlm_ros.ros.outputs.text_lines import lines_of
@@ -95,10 +92,10 @@ class Viewer:
         return found
 
 
-def depth_image(frame: str = "camera") -> Image:
+def depth_image(frame: str = "camera", stamp: int = SECOND) -> Image:
     metres = np.full((120, 160), 3500, np.uint16)
     return Image(
-        header=header(SECOND, frame),
+        header=header(stamp, frame),
         height=120,
         width=160,
         encoding="16UC1",
@@ -107,8 +104,7 @@ def depth_image(frame: str = "camera") -> Image:
     )
 
 
-def markers_of(node: LifecycleNode, warn: Throttle) -> Markers:
-    monitor = Monitor(Counters(), Status(), warn)
+def markers_of(node: LifecycleNode, monitor: Monitor) -> Markers:
     return Markers(node, monitor, lambda: parameters.read(node).markers.always)
 
 
@@ -175,6 +171,17 @@ def test_depth_tells_the_distance_where_it_is_there(viewer: Viewer) -> None:
     viewer.at.publish(late)
     viewer.at.until(lambda: len(viewer.heard) == 2, "markers")
     assert viewer.heard[1].markers[1].pose.position.z == pytest.approx(2), "no depth of that time"
+
+
+def test_depths_from_before_the_clock_was_set_back_are_forgotten(viewer: Viewer) -> None:
+    viewer.look()
+    take = viewer.at.output._camera_topics._on_depth
+    take(depth_image(stamp=5 * SECOND))
+    take(depth_image(stamp=SECOND))
+    _, text = viewer.show(region(), nanoseconds=5 * SECOND)
+    assert text.pose.position.z == pytest.approx(2)
+    _, text = viewer.show(region())
+    assert text.pose.position.z == pytest.approx(3.5)
 
 
 def test_depth_of_another_frame_is_told_and_not_used(viewer: Viewer) -> None:

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from threading import Event, Thread
 
 import pytest
+from log_support import Log
 from output_support import result
 from patience import PATIENCE
 from ros_support import until_true
 
-from perceptiondlm_ros.ros.health.status import Status
-from perceptiondlm_ros.ros.health.throttle import Throttle
+from perceptiondlm_ros.ros.health.monitor import Monitor
 from perceptiondlm_ros.ros.outputs.outputs import Outgoing, Output, Outputs
 from perceptiondlm_ros.ros.outputs.results import Result
 
@@ -37,14 +37,13 @@ class Unasked(Good):
 
 @pytest.mark.parametrize("alive", [True, False])
 def test_one_that_fails_hurts_no_other_and_is_told_while_that_means_something(alive: bool) -> None:
-    lines: list[str] = []
+    log = Log()
     prompt, drawn = Good(), Good()
     outputs = Outputs(
         [Failing(), Unasked(), prompt],
         [Failing(), Unasked(), drawn],
-        Status(),
+        Monitor(log),
         lambda: 0,
-        Throttle(lines.append),
         alive=lambda: alive,
     )
     activation = outputs.open()
@@ -53,7 +52,7 @@ def test_one_that_fails_hurts_no_other_and_is_told_while_that_means_something(al
     outputs.close()
     assert prompt.rendered == 1
     told = ["Failing failed: ValueError: no ink", "Unasked failed: ValueError: nobody there"]
-    assert lines == (told if alive else [])
+    assert log.warnings == (told if alive else [])
 
 
 class Press(Output):
@@ -79,7 +78,7 @@ class Press(Output):
 
 def press() -> tuple[Outputs, Press, Press]:
     prompt, drawn = Press(), Press()
-    outputs = Outputs([prompt], [drawn], Status(), lambda: 0, Throttle(lambda line: None))
+    outputs = Outputs([prompt], [drawn], Monitor(Log()), lambda: 0)
     return outputs, prompt, drawn
 
 

@@ -8,20 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum, IntEnum, auto
+from enum import Enum, auto
 
 from perceptiondlm_ros.messages.bit_depth import low_bits_told
-from perceptiondlm_ros.ros.health.situation import Input, Situation
+from perceptiondlm_ros.ros.health.faults import KEEP_LONGER, Failure, Fault, Level
 from perceptiondlm_ros.ros.health.status import Activity
-
-
-class Level(IntEnum):
-    """As in diagnostic_msgs/DiagnosticStatus. STALE: what was known is no longer kept up."""
-
-    OK = 0
-    WARN = 1
-    ERROR = 2
-    STALE = 3
 
 
 class Condition(Enum):
@@ -51,43 +42,90 @@ class Condition(Enum):
 
 @dataclass(frozen=True)
 class Health:
+    """How the node is, and why."""
+
     level: Level
     condition: Condition
     reason: str  # one line
 
 
-BUSY = frozenset({Activity.LOADING, Activity.BUILDING, Activity.WARMING_UP})
+@dataclass(frozen=True)
+class Input:
+    """One topic that the node takes.
+
+    mismatches: for each publisher that can't be heard, why and what to do about it.
+    elsewhere: other topics of its type that somebody publishes, looked for where nobody does here.
+    age: seconds since its last message in this activation; None while none came.
+    """
+
+    topic: str
+    publishers: int = 0
+    mismatches: tuple[Fault, ...] = ()
+    age: float | None = None
+    elsewhere: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What can be seen of the node at one time. Durations are in seconds.
+
+    activity, activity_for, detail: what the node does, since when, and what more is known of that.
+    failure: the newest transition or pass, if it failed; failures: how many failed one after the
+        other.
+    pass_for: since when the pass in work runs, 0 if none does; pass_usual: what is usual.
+    masks: the same as images for the stream of masks; None where none are wanted.
+    matched, unmatched: detections that lately found their image, and that did not; forgotten: those
+        of the latter that came when their image was forgotten.
+    masks_missing: frames that lately got none although they were wanted.
+    gap: from the last unmatched detections to the nearest image; None where there was none.
+    dropped: why no region at all was captioned lately although there were some; empty if not so.
+    low_bits: how many of the lowest of their 16 bits images used lately that were nearly black; 0
+        where none were.
+    published_rate: frames a second; published_age: since the last was, None before the first.
+    stale_after: an input that was silent for longer has stopped.
+    """
+
+    activity: Activity
+    images: Input
+    detections: Input
+    masks: Input | None = None
+    activity_for: float = 0.0
+    detail: str = ""
+    failure: Failure | None = None
+    failures: int = 0
+    pass_for: float = 0.0
+    pass_usual: float = 0.0
+    matched: int = 0
+    unmatched: int = 0
+    forgotten: int = 0
+    gap: float | None = None
+    tolerance: float = 0.0
+    masks_missing: int = 0
+    dropped: str = ""
+    low_bits: int = 0
+    published_rate: float = 0.0
+    published_age: float | None = None
+    stale_after: float = 5.0
+
+
+_BUSY = {Activity.LOADING, Activity.BUILDING, Activity.WARMING_UP}
 """Steps that keep a transition waiting."""
 
 _HANGING = 30.0
 """A pass of this many seconds hangs, if it also takes ten times what is usual."""
 
 _TOPICS_TOLD = 3
-
-_MEMORY = (
-    *("out of memory", "outofmemory", "memoryerror", "bad_alloc", "alloc_failed"),
-    *("allocate memory", "of memory", "can't hold", "are free on"),
-)
-_OWN_ERROR = "BackendError"  # says what to do in its own words
 _MEMORY_ADVICE = "; free memory on the device, lower max_regions, or load a smaller checkpoint"
 
 
 def judge(seen: Situation) -> Health:
     """The state of the node in one line, with the level that the line deserves."""
-    for rule in _RULES:
-        health = rule(seen)
-        if health is not None:
-            return health
-    return _well(seen)
-
-
-def is_about_memory(error: str) -> bool:
-    """Whether an error's text is one of those by which backends say that memory ran out."""
-    return any(word in error.lower() for word in _MEMORY)
+    found = (rule(seen) for rule in _RULES)
+    return next((health for health in found if health is not None), None) or _well(seen)
 
 
 def _busy(seen: Situation) -> Health | None:
-    if seen.activity not in BUSY:
+    if seen.activity not in _BUSY:
         return None
     detail = f" ({seen.detail})" if seen.detail else ""
     line = f"{seen.activity.value} for {seen.activity_for:.0f} s{detail}"
@@ -102,16 +140,17 @@ def _finalized(seen: Situation) -> Health | None:
 
 def _failing(seen: Situation) -> Health | None:
     """The newest transition or pass failed, and nothing has gone well since."""
-    if not seen.error:
+    failure = seen.failure
+    if failure is None:
         return None
-    if is_about_memory(seen.error):
-        advice = "" if _OWN_ERROR in seen.error else _MEMORY_ADVICE
-        line = f"out of memory: {seen.error}{advice}"
+    if failure.out_of_memory:
+        advice = "" if failure.advises else _MEMORY_ADVICE
+        line = f"out of memory: {failure.reason}{advice}"
         return Health(Level.ERROR, Condition.OUT_OF_MEMORY, line)
     if seen.activity in (Activity.UNCONFIGURED, Activity.INACTIVE):
-        return Health(Level.ERROR, Condition.TRANSITION_FAILED, seen.error)
+        return Health(Level.ERROR, Condition.TRANSITION_FAILED, failure.reason)
     count = f" ({seen.failures} times in a row)" if seen.failures > 1 else ""
-    return Health(Level.ERROR, Condition.FAILING, f"captioning fails: {seen.error}{count}")
+    return Health(Level.ERROR, Condition.FAILING, f"captioning fails: {failure.reason}{count}")
 
 
 def _waiting_for_a_transition(seen: Situation) -> Health | None:
@@ -139,38 +178,31 @@ def _disabled(seen: Situation) -> Health | None:
 
 
 def _images(seen: Situation) -> Health | None:
-    return _input(
-        seen.images, "images", seen, Condition.WAITING_FOR_IMAGES, Condition.IMAGES_STOPPED
-    )
+    waiting, stopped = Condition.WAITING_FOR_IMAGES, Condition.IMAGES_STOPPED
+    return _silent(seen.images, "images", seen.stale_after, waiting, stopped)
 
 
 def _detections(seen: Situation) -> Health | None:
-    return _input(
-        seen.detections,
-        "detections",
-        seen,
-        Condition.WAITING_FOR_DETECTIONS,
-        Condition.DETECTIONS_STOPPED,
-    )
+    waiting, stopped = Condition.WAITING_FOR_DETECTIONS, Condition.DETECTIONS_STOPPED
+    return _silent(seen.detections, "detections", seen.stale_after, waiting, stopped)
 
 
-def _input(
-    stream: Input, what: str, seen: Situation, waiting: Condition, stopped: Condition
+def _silent(
+    stream: Input, what: str, stale_after: float, waiting: Condition, stopped: Condition
 ) -> Health | None:
-    silent = stream.age is None or stream.age > seen.stale_after
-    if silent and stream.mismatches:
-        return Health(Level.ERROR, Condition.INCOMPATIBLE, stream.mismatches[0])
+    if stream.age is not None and stream.age <= stale_after:
+        return None
+    if stream.mismatches:
+        return Health(Level.ERROR, Condition.INCOMPATIBLE, str(stream.mismatches[0]))
     if stream.age is None:
         who = {0: "nobody publishes", 1: "1 publisher has sent nothing"}.get(
             stream.publishers, f"{stream.publishers} publishers have sent nothing"
         )
         line = f"waiting for {what}: {who} on {stream.topic}{_hint(stream)}"
         return Health(Level.WARN, waiting, line)
-    if silent:
-        left = "" if stream.publishers else ", its publisher is gone"
-        line = f"no {what} on {stream.topic} for {stream.age:.0f} s{left}"
-        return Health(Level.STALE, stopped, line)
-    return None
+    left = "" if stream.publishers else ", its publisher is gone"
+    line = f"no {what} on {stream.topic} for {stream.age:.0f} s{left}"
+    return Health(Level.STALE, stopped, line)
 
 
 def _hint(stream: Input) -> str:
@@ -185,20 +217,18 @@ def _hint(stream: Input) -> str:
 def _matching(seen: Situation) -> Health | None:
     if not seen.unmatched or seen.matched:
         return None
+    found, images = seen.detections.topic, seen.images.topic
     if seen.forgotten:
-        line = (
-            f"detections on {seen.detections.topic} come so late that their image is forgotten; "
-            "raise matching.images_kept or matching.memory, or use a faster detector"
-        )
+        line = f"detections on {found} come so late that their image is forgotten; {KEEP_LONGER}"
     elif seen.gap is None:
         line = (
-            f"detections on {seen.detections.topic} match no image on {seen.images.topic}: "
+            f"detections on {found} match no image on {images}: "
             "their stamps are unset, or no image came near them"
         )
     else:
         line = (
             f"stamp gap {seen.gap:.2f} s above {seen.tolerance:.2f} s (matching.tolerance) between "
-            f"{seen.detections.topic} and {seen.images.topic}"
+            f"{found} and {images}"
         )
     return Health(Level.ERROR, Condition.UNMATCHED, line)
 
@@ -208,7 +238,7 @@ def _masks(seen: Situation) -> Health | None:
     if masks is None or not seen.masks_missing:
         return None
     if masks.mismatches:
-        why = masks.mismatches[0]
+        why = str(masks.mismatches[0])
     elif masks.age is None:
         who = "nobody publishes" if not masks.publishers else "nothing came"
         why = f"{who} on {masks.topic}"
@@ -235,8 +265,9 @@ def _low_bits(seen: Situation) -> Health | None:
 
 def _partly_deaf(seen: Situation) -> Health | None:
     """A publisher that can't be heard beside one that is: easily missed, as messages do come."""
-    mismatches = seen.images.mismatches + seen.detections.mismatches
-    return Health(Level.WARN, Condition.INCOMPATIBLE, mismatches[0]) if mismatches else None
+    for mismatch in seen.images.mismatches + seen.detections.mismatches:
+        return Health(Level.WARN, Condition.INCOMPATIBLE, str(mismatch))
+    return None
 
 
 def _well(seen: Situation) -> Health:

@@ -6,13 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from perceptiondlm_ros.ros.health.health import (
-    Condition,
-    Level,
-    is_about_memory,
-    judge,
-)
-from perceptiondlm_ros.ros.health.situation import Input, Situation
+from perceptiondlm_ros.ros.health.faults import Failure, Level, OtherType
+from perceptiondlm_ros.ros.health.judging import Condition, Input, Situation, judge
 from perceptiondlm_ros.ros.health.status import Activity
 
 IMAGES = Input("/camera/image", publishers=1, age=0.1)
@@ -20,8 +15,9 @@ FOUND = Input("/detections", publishers=1, age=0.1)
 WELL = Situation(
     Activity.STREAMING, IMAGES, FOUND, matched=5, published_rate=2.13, published_age=0.4
 )
-DEAF = "QoS of /camera/image incompatible (reliability): …"
-NONE = Input("/camera/image")
+OTHER = OtherType("/camera/image", "/camera", "a", "b")
+DEAF = str(OTHER)
+NO_MEMORY = Failure("MemoryError:", out_of_memory=True)
 
 
 def images(**changes: object) -> dict[str, object]:
@@ -67,17 +63,17 @@ TABLE: list[tuple[dict[str, object], Level, Condition, str]] = [
     (
         {
             "activity": Activity.UNCONFIGURED,
-            "error": "configure failed: CheckpointError: no config.json",
+            "failure": Failure("configure failed: CheckpointError: no config.json"),
         },
         Level.ERROR,
         Condition.TRANSITION_FAILED,
         "configure failed: CheckpointError: no config.json",
     ),
     (
-        {"activity": Activity.UNCONFIGURED, "error": "configure failed: MemoryError: "},
+        {"activity": Activity.UNCONFIGURED, "failure": NO_MEMORY},
         Level.ERROR,
         Condition.OUT_OF_MEMORY,
-        "out of memory: configure failed: MemoryError: ; free memory",
+        "out of memory: MemoryError:; free memory on the device, lower max_regions, or load",
     ),
     (
         {"activity": Activity.INACTIVE},
@@ -88,22 +84,22 @@ TABLE: list[tuple[dict[str, object], Level, Condition, str]] = [
     ({"activity": Activity.FINALIZED}, Level.STALE, Condition.FINALIZED, "shut down"),
     ({"activity": Activity.DISABLED}, Level.OK, Condition.DISABLED, "disabled by ~/enable"),
     (
-        {"error": "RuntimeError: no kernel", "failures": 1},
+        {"failure": Failure("RuntimeError: no kernel"), "failures": 1},
         Level.ERROR,
         Condition.FAILING,
         "captioning fails: RuntimeError: no kernel",
     ),
     (
-        {"error": "RuntimeError: no kernel", "failures": 7},
+        {"failure": Failure("RuntimeError: no kernel"), "failures": 7},
         Level.ERROR,
         Condition.FAILING,
         "captioning fails: RuntimeError: no kernel (7 times in a row)",
     ),
     (
-        {"error": "OutOfMemoryError: CUDA out of memory. Tried", "failures": 1},
+        {"failure": NO_MEMORY, "failures": 1},
         Level.ERROR,
         Condition.OUT_OF_MEMORY,
-        "out of memory: OutOfMemoryError: CUDA out of memory. Tried; free",
+        "out of memory: MemoryError:; free",
     ),
     (
         {"pass_for": 31.0, "pass_usual": 0.84},
@@ -131,9 +127,9 @@ TABLE: list[tuple[dict[str, object], Level, Condition, str]] = [
         "waiting for images: nobody publishes on /camera/image; such messages are on /a, /b, /c "
         "and 2 more: remap one",
     ),
-    (images(age=None, mismatches=(DEAF,)), Level.ERROR, Condition.INCOMPATIBLE, DEAF),
-    (images(age=60.0, mismatches=(DEAF,)), Level.ERROR, Condition.INCOMPATIBLE, DEAF),
-    (images(mismatches=(DEAF,)), Level.WARN, Condition.INCOMPATIBLE, DEAF),
+    (images(age=None, mismatches=(OTHER,)), Level.ERROR, Condition.INCOMPATIBLE, DEAF),
+    (images(age=60.0, mismatches=(OTHER,)), Level.ERROR, Condition.INCOMPATIBLE, DEAF),
+    (images(mismatches=(OTHER,)), Level.WARN, Condition.INCOMPATIBLE, DEAF),
     (
         images(age=12.2),
         Level.STALE,
@@ -153,7 +149,7 @@ TABLE: list[tuple[dict[str, object], Level, Condition, str]] = [
         "waiting for detections: 1 publisher has sent nothing on /detections",
     ),
     (found(age=7.0), Level.STALE, Condition.DETECTIONS_STOPPED, "no detections on /detections for"),
-    (found(age=None, mismatches=(DEAF,)), Level.ERROR, Condition.INCOMPATIBLE, DEAF),
+    (found(age=None, mismatches=(OTHER,)), Level.ERROR, Condition.INCOMPATIBLE, DEAF),
     (
         {"matched": 0, "unmatched": 4, "gap": 0.31, "tolerance": 0.1},
         Level.ERROR,
@@ -185,7 +181,7 @@ TABLE: list[tuple[dict[str, object], Level, Condition, str]] = [
         "boxes are captioned for lack of masks: those on /masks have other stamps than /detections",
     ),
     (
-        {"masks": Input("/masks", 1, (DEAF,)), "masks_missing": 3},
+        {"masks": Input("/masks", 1, (OTHER,)), "masks_missing": 3},
         Level.WARN,
         Condition.MASKS_MISSING,
         f"boxes are captioned for lack of masks: {DEAF}",
@@ -224,15 +220,15 @@ def test_the_table_has_every_condition() -> None:
 
 
 def test_errors_of_ours_bring_their_own_advice() -> None:
-    error = "BackendError: the GPU ran out of memory; use fewer regions a frame"
-    assert judge(replace(WELL, error=error)).reason == f"out of memory: {error}"
+    ours = Failure("OutOfMemoryError: the GPU ran out of memory; use fewer", True, advises=True)
+    assert judge(replace(WELL, failure=ours)).reason == f"out of memory: {ours.reason}"
 
 
 # Each holds together with all that follow: the first on the way to a caption is told.
 WORST_FIRST: list[tuple[dict[str, object], Condition]] = [
     ({"activity": Activity.LOADING}, Condition.BUSY),
-    ({"error": "MemoryError"}, Condition.OUT_OF_MEMORY),
-    ({"error": "broken"}, Condition.FAILING),
+    ({"failure": NO_MEMORY}, Condition.OUT_OF_MEMORY),
+    ({"failure": Failure("broken")}, Condition.FAILING),
     ({"pass_for": 99.0}, Condition.HANGING),
     ({"activity": Activity.DISABLED}, Condition.DISABLED),
     (images(age=None), Condition.WAITING_FOR_IMAGES),
@@ -240,7 +236,7 @@ WORST_FIRST: list[tuple[dict[str, object], Condition]] = [
     ({"matched": 0, "unmatched": 1}, Condition.UNMATCHED),
     ({"masks": Input("/masks"), "masks_missing": 1}, Condition.MASKS_MISSING),
     ({"dropped": "1 of no size"}, Condition.REGIONS_DROPPED),
-    (images(mismatches=(DEAF,)), Condition.INCOMPATIBLE),
+    (images(mismatches=(OTHER,)), Condition.INCOMPATIBLE),
 ]
 
 
@@ -250,22 +246,3 @@ def test_of_several_troubles_the_first_on_the_way_is_told(first: int) -> None:
     for changes, _ in reversed(WORST_FIRST[first:]):
         situation = replace(situation, **changes)  # type: ignore[arg-type]
     assert judge(situation).condition is WORST_FIRST[first][1]
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        "MemoryError: ",
-        "OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB",
-        "RuntimeError: [enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory",
-        "std::bad_alloc",
-        "OSError: [Errno 12] Cannot allocate memory",
-        "RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate",
-        "BackendError: cuda:0 can't hold /models/large in bfloat16 (no): free memory or use",
-        "BackendError: the engine of denoiser takes 9 GiB, and 7 GiB of 8 GiB are free on Orin",
-        "BackendError: building denoiser for Orin takes 17 to 26 GiB of memory (fp16, 8 GiB of",
-    ],
-)
-def test_errors_about_memory_are_known(error: str) -> None:
-    assert is_about_memory(error)
-    assert not is_about_memory("ValueError: a box that remembers nothing")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perceptiondlm_ros.ros.health.statistics import Rates, quantile
+from perceptiondlm_ros.ros.health.watch import Rates, quantile
 
 
 def test_a_rate_is_what_was_added_over_the_time_looked_at() -> None:
