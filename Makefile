@@ -12,7 +12,7 @@ demo: setup
 	@$(WITH_VENV) $(VENV)/bin/python -m perceptiondlm_ros.development.demo.run
 
 test: setup
-	@$(WITH_VENV) $(VENV)/bin/pytest
+	@$(WITH_VENV) $(VENV)/bin/pytest -n 2 --dist worksteal
 
 setup:
 	@sh tools/setup.sh $(VENV)
