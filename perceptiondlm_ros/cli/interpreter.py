@@ -14,6 +14,7 @@ _FOR_TORCH = {"torch": "torch", "safetensors": "safetensors"}
 _FOR_EXPORT = {"onnx": "onnx", "onnx_ir": "onnxscript", "onnxscript": "onnxscript"}
 _FOR_BAGS = {
     **{name: name for name in ("apsw", "lz4", "mcap", "rosbags", "tqdm", "zstandard")},
+    "cv2": "opencv-python-headless",
     "ruamel": "ruamel.yaml",
 }
 """Names to import, and the distributions that hold them."""

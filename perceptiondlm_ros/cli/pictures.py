@@ -20,11 +20,11 @@ from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.messages.bit_depth import (
     ALL_BITS,
     Decoded,
+    has_16_bit_colours,
     low_bits,
     low_bits_told,
     to_8_bits,
 )
-from perceptiondlm_ros.messages.compressed import has_16_bit_colours
 from perceptiondlm_ros.processing.boundary import MOST_PIXELS
 
 _HIGHEST_16_BIT = 2**16 - 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,8 @@ _TOLD: Final = (8, 10, 12)
 """What numbers are found to use; with more bits a picture may simply be a dark one."""
 
 _SAMPLED_ROWS: Final = 16
+
+Numbers = NDArray[np.uint8] | NDArray[np.uint16]
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,14 @@ class Decoded:
     low_bits: int = 0
 
 
-def to_8_bits(numbers: NDArray[np.uint16], bits: int) -> NDArray[np.uint8]:
-    """Numbers of so many bits to uint8, full range to full range, rounded.
+def to_8_bits(numbers: Numbers, bits: int = ALL_BITS) -> NDArray[np.uint8]:
+    """Numbers of so many bits as uint8, full range to full range, rounded; uint8 stays as it is.
 
     Raises:
         InputError: a number needs more bits.
     """
+    if numbers.dtype == np.uint8:
+        return numbers.astype(np.uint8, copy=False)
     try:
         narrowed: NDArray[np.uint8] = _table(bits)[numbers]
     except IndexError:  # found while looking up: no pass of its own over the image
@@ -51,6 +55,17 @@ def to_8_bits(numbers: NDArray[np.uint16], bits: int) -> NDArray[np.uint8]:
             f"{ALL_BITS} where that isn't known"
         ) from None
     return narrowed
+
+
+def significant(numbers: NDArray[np.uint16], bits: int) -> tuple[Numbers, int]:
+    """Numbers of so many bits as uint8; as they are and with their `low_bits` where bits is 0.
+
+    Raises:
+        InputError: a number needs more bits.
+    """
+    if bits == 0:
+        return numbers, low_bits(numbers)
+    return (numbers if bits == ALL_BITS else to_8_bits(numbers, bits)), 0
 
 
 def low_bits(numbers: NDArray[np.uint16]) -> int:
@@ -64,6 +79,15 @@ def low_bits(numbers: NDArray[np.uint16]) -> int:
         return 0
     most = int(numbers.max())
     return next((bits for bits in _TOLD if 0 < most < 1 << bits), 0)
+
+
+def has_16_bit_colours(picture: Any) -> bool:
+    """Whether Pillow, which has no 16-bit colours, takes the upper halves of those in a file.
+
+    Args:
+        picture: a Pillow image as it was opened, not loaded.
+    """
+    return any(";16" in str(tile[3]) for tile in getattr(picture, "tile", ()))
 
 
 def low_bits_told(bits: int, setting: str) -> str:

@@ -5,20 +5,20 @@ from __future__ import annotations
 import io
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
 from perceptiondlm_ros.errors import InputError
-from perceptiondlm_ros.messages.bit_depth import ALL_BITS, Decoded, low_bits, to_8_bits
-from perceptiondlm_ros.messages.colour_spaces import (
-    FIRST_RED,
-    cv2,
-    grey_to_rgb,
-    mosaic_to_rgb,
-    narrow,
+from perceptiondlm_ros.messages.bit_depth import (
+    Decoded,
+    has_16_bit_colours,
+    significant,
+    to_8_bits,
 )
+from perceptiondlm_ros.messages.encodings import BAYER, grey_to_rgb, mosaic_to_rgb
 
 MOST_PIXELS = 2**27
 """More is taken for a mistake: 134 megapixels. Few bytes may claim to hold very many pixels."""
@@ -27,7 +27,7 @@ _FORMATS = ("JPEG", "PNG")
 
 
 def decode_compressed(form: str, data: Any, significant_bits: int = 0) -> Decoded:
-    """uint8 [H, W, 3] RGB, as the pixels are stored: an orientation in the file is not applied.
+    """The image as uint8 [H, W, 3] RGB, as the pixels are stored: an orientation is not applied.
 
     Args:
         form: the message's format, such as `jpeg` or `bayer_rggb8; png compressed `. What the data
@@ -45,25 +45,21 @@ def decode_compressed(form: str, data: Any, significant_bits: int = 0) -> Decode
             f"compressed image: got {form!r}, which is depth, expected a jpeg or png of a camera; "
             "remap the image topic"
         )
-    numbers = _decode(form, data, significant_bits)
-    low = 0
-    if numbers.dtype == np.uint16 and significant_bits != ALL_BITS:
-        if significant_bits:
-            numbers = to_8_bits(numbers, significant_bits)
-        else:
-            low = low_bits(numbers)
+    numbers, low = _decode(form, data), 0
+    if numbers.dtype == np.uint16:
+        numbers, low = significant(numbers, significant_bits)
     if numbers.ndim == 3:
-        return Decoded(narrow(numbers), low)
+        return Decoded(to_8_bits(numbers), low)
     # A mosaic is sent as grey where the publisher names no other target for its colours.
     target = transport.partition("compressed")[2].strip()
-    pattern = original.removeprefix("bayer_")[:4]
-    if original.startswith("bayer_") and pattern in FIRST_RED and target in ("", original):
-        return Decoded(mosaic_to_rgb(numbers[:, :, None], FIRST_RED[pattern]), low)
+    pattern = BAYER.get(original.removeprefix("bayer_")[:4])
+    if pattern and original.startswith("bayer_") and target in ("", original):
+        return Decoded(mosaic_to_rgb(numbers[:, :, None], pattern), low)
     return Decoded(grey_to_rgb(numbers[:, :, None]), low)
 
 
-def _decode(form: str, data: Any, significant_bits: int) -> NDArray[Any]:
-    """[H, W, 3] RGB, or grey [H, W]; uint8, or uint16 where a PNG has 16 bits."""
+def _decode(form: str, data: Any) -> NDArray[Any]:
+    """Pixels [H, W, 3] RGB, or grey [H, W]; uint8, or uint16 where a PNG has 16 bits."""
     expected = f"expected jpeg or png of 1 to {MOST_PIXELS} pixels"
     try:
         with Pillow.open(io.BytesIO(data), formats=_FORMATS) as picture:
@@ -77,7 +73,10 @@ def _decode(form: str, data: Any, significant_bits: int) -> NDArray[Any]:
             if picture.mode.startswith("I"):
                 return np.asarray(picture).astype(np.uint16)
             if has_16_bit_colours(picture):
-                return _colours_of_16_bits(data, picture, significant_bits)
+                bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+                if bgr is None:
+                    raise ValueError("colours of 16 bits that OpenCV can't read")
+                return np.ascontiguousarray(bgr[:, :, 2::-1])
             return np.asarray(picture.convert("RGB"))
     except InputError:
         raise
@@ -88,26 +87,3 @@ def _decode(form: str, data: Any, significant_bits: int) -> NDArray[Any]:
             f"compressed image: got {len(data)} bytes of format {form!r} that can't be decoded "
             f"({reason}), {expected}; check the publisher"
         ) from error
-
-
-def has_16_bit_colours(picture: Pillow.Image) -> bool:
-    """Whether Pillow, which has no 16-bit colours, takes the upper halves of those in a file.
-
-    picture: as it was opened, not loaded.
-    """
-    return any(";16" in str(tile[3]) for tile in getattr(picture, "tile", ()))
-
-
-def _colours_of_16_bits(
-    data: Any, picture: Pillow.Image, significant_bits: int
-) -> NDArray[np.uint16]:
-    if cv2 is not None:
-        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-        if decoded is not None and decoded.dtype == np.uint16 and decoded.ndim == 3:
-            return np.ascontiguousarray(decoded[:, :, 2::-1])
-    if 0 < significant_bits < ALL_BITS:
-        raise InputError(
-            "compressed image: got a png of 16-bit colours with fewer significant bits, expected "
-            "one of grey or of 8 bits, as OpenCV is not installed; install it (python3-opencv)"
-        )
-    return np.asarray(picture.convert("RGB")).astype(np.uint16) * 257

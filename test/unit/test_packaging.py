@@ -147,15 +147,8 @@ KEYS = {
 def test_manifest_names_what_the_node_and_its_launch_file_import_and_nothing_else() -> None:
     declared = {tag.text for name in ("depend", "exec_depend") for tag in MANIFEST.iter(name)}
     interfaces = {tag.text for tag in MANIFEST.iter("depend")}
-    # What reads images takes these where they are; a robot that gets the package has them.
-    optional = {
-        name
-        for path in (REPOSITORY / PACKAGE / "messages").glob("*.py")
-        for name in re.findall(r'optional_module\("(\w+)"\)', path.read_text())
-    }
-    names = imported(f"{PACKAGE}/ros", "launch") | optional
-    wanted = {KEYS.get(name, name) for name in names}
-    assert optional and wanted
+    wanted = {KEYS.get(name, name) for name in imported(f"{PACKAGE}/ros", "launch")}
+    assert wanted
     assert declared == wanted | interfaces | set(KEYS.values()) | {"rosidl_default_runtime"}
 
 

@@ -1,4 +1,4 @@
-"""Every encoding gives the right colours, with OpenCV, without it and as cv_bridge does."""
+"""Every encoding gives the right colours."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import tracemalloc
 import cv2
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ros_support import header
 from sensor_msgs.msg import CompressedImage, Image
 
 from perceptiondlm_ros.errors import InputError
-from perceptiondlm_ros.messages import colour_spaces, images
+from perceptiondlm_ros.messages.encodings import ENCODINGS
 from perceptiondlm_ros.messages.images import decode_image, image_numbers, image_to_rgb
 from perceptiondlm_ros.ros.outputs.conversions import rgb_to_image
 
@@ -68,8 +68,6 @@ ENCODED = {
     "nv12": (NV12, converted(NV12, "YUV2RGB_NV12")),
     "nv21": (NV12, converted(NV12, "YUV2RGB_NV21")),
 }
-# By cv_bridge too; of the others it knows no colours, or not as cameras send them.
-BRIDGED = [name for name in ENCODED if not name.startswith(("8U", "16U", "nv", "uyvy", "yuyv"))]
 
 
 def message(pixels: np.ndarray, encoding: str, padding: int = 0, big: bool = False) -> Image:
@@ -83,13 +81,6 @@ def message(pixels: np.ndarray, encoding: str, padding: int = 0, big: bool = Fal
         is_bigendian=big,
         data=array.array("B", rows.tobytes()),
     )
-
-
-@pytest.fixture(params=["OpenCV", "NumPy"], autouse=True)
-def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    if request.param == "NumPy":
-        monkeypatch.setattr(colour_spaces, "cv2", None)
-    return str(request.param)
 
 
 @pytest.mark.parametrize("big", [False, True], ids=["little", "big"])
@@ -107,7 +98,7 @@ DEEP = [name for name in ENCODED if name.startswith("16U") or name.endswith("16"
 
 @pytest.mark.parametrize("encoding", DEEP)
 @given(bits=st.integers(8, 16), big=st.booleans(), padding=st.sampled_from([0, 2]))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
+@settings(max_examples=20)
 def test_significant_bits_are_stretched_over_the_full_range(
     encoding: str, bits: int, big: bool, padding: int
 ) -> None:
@@ -187,35 +178,6 @@ def test_an_image_of_one_colour_keeps_it(encoding: str, paint: tuple[int, int, i
     result = image_to_rgb(message((sent * scale).astype(dtype), encoding))
     expected = (green,) * 3 if encoding.startswith("mono") else paint
     assert np.abs(result.astype(int) - expected).max() <= 2
-
-
-@pytest.mark.skipif(images.cv_bridge is None, reason="cv_bridge is not installed for this NumPy")
-@pytest.mark.parametrize("encoding", BRIDGED)
-def test_cv_bridge_gives_the_same(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    sent, expected = ENCODED[encoding]
-    np.testing.assert_array_equal(image_to_rgb(message(sent, encoding)), expected)
-    monkeypatch.setattr(images, "cv_bridge", None)
-    np.testing.assert_array_equal(image_to_rgb(message(sent, encoding)), expected)
-
-
-def test_cv_bridge_is_used_where_it_is_but_for_what_it_knows(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    asked: list[tuple[str, str]] = []
-
-    class CvBridge:
-        def imgmsg_to_cv2(self, sent: Image, encoding: str) -> np.ndarray:
-            asked.append((sent.encoding, encoding))
-            return RGB
-
-    monkeypatch.setattr(images, "cv_bridge", type("module", (), {"CvBridge": CvBridge}))
-    for encoding, (sent, expected) in ENCODED.items():
-        result = image_to_rgb(message(sent, encoding))
-        np.testing.assert_array_equal(result, RGB if encoding in BRIDGED else expected)
-        for padding, big in ((2, False), (0, True)):
-            result = image_to_rgb(message(sent, encoding, padding, big))
-            np.testing.assert_array_equal(result, expected)
-    assert asked == [(encoding, "rgb8") for encoding in BRIDGED]
 
 
 @pytest.mark.parametrize("name", ["nv16", "nv61", "nv24", "nv42"])
@@ -361,7 +323,7 @@ numbers_of_any_size = st.integers(0, 2**32 - 1) | st.integers(0, 9)
     height=numbers_of_any_size,
     width=numbers_of_any_size,
     step=numbers_of_any_size | st.integers(0, 40),
-    encoding=st.sampled_from(sorted(images._ENCODINGS)) | st.text(max_size=8),
+    encoding=st.sampled_from(sorted(ENCODINGS)) | st.text(max_size=8),
     big=st.integers(0, 255),
     data=st.binary(max_size=400),
 )
@@ -374,7 +336,7 @@ def test_any_image_message_is_converted_or_refused(
     if result is not None:
         assert result.shape == (height, width, 3) and result.dtype == np.uint8
         return
-    known = images._ENCODINGS.get(encoding)
+    known = ENCODINGS.get(encoding)
     channels = len(encoding.rstrip("168")) if encoding.startswith(("rgb", "bgr")) else 1
     row = width * channels * (known.bits // 8 if known else 1)
     simple = known and len(known.planes) == 1 and known.planes[0].across == 1
