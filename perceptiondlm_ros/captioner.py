@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from perceptiondlm_ros.errors import BackendError, InputError
 from perceptiondlm_ros.model.contract import MOST_GROUPS, MOST_STEPS
+from perceptiondlm_ros.pixel_boxes import Box as Box
 from perceptiondlm_ros.processing.boundary import (
     check_count,
     check_image,
@@ -28,9 +29,6 @@ from perceptiondlm_ros.runtime.backend import Backend, DenoisingState, Session
 from perceptiondlm_ros.runtime.denoising import denoise
 from perceptiondlm_ros.runtime.loading import check_cache, choose_cache, load_backend, own_prompt
 from perceptiondlm_ros.runtime.locate import checkpoint_name, locate_checkpoint
-
-Box = tuple[float, float, float, float]
-"""x0, y0, x1, y1 in pixels, the right and lower edge exclusive."""
 
 RegionShape = Box | Sequence[float] | NDArray[np.bool_] | NDArray[np.float32]
 """A boolean mask [H, W], or a box of four numbers."""

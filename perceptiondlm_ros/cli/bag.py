@@ -152,7 +152,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _options(arguments: argparse.Namespace) -> BagOptions:
-    from perceptiondlm_ros.messages.regions import RegionSettings
+    from perceptiondlm_ros.messages.region_selection import RegionSettings
     from perceptiondlm_ros.offline.caption_bag import BagOptions
 
     names = ("checkpoint", "backend", "steps", "caption_tokens", "cache")
@@ -228,7 +228,7 @@ def _told(summary: BagSummary, arguments: argparse.Namespace) -> list[str]:
 
 def _doubts(summary: BagSummary) -> list[str]:
     from perceptiondlm_ros.messages.bit_depth import low_bits_told
-    from perceptiondlm_ros.messages.regions import TINY_BOXES
+    from perceptiondlm_ros.messages.region_selection import TINY_BOXES
 
     lines = [
         f"{frames} frames have an image whose captions are doubtful: "

@@ -25,7 +25,7 @@ from perceptiondlm_ros.messages.bit_depth import (
     low_bits_told,
     to_8_bits,
 )
-from perceptiondlm_ros.processing.boundary import MOST_PIXELS
+from perceptiondlm_ros.pixel_boxes import MOST_PIXELS
 
 _HIGHEST_16_BIT = 2**16 - 1
 _TINY = 2.0  # pixels

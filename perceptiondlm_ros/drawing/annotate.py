@@ -28,6 +28,7 @@ from perceptiondlm_ros.drawing.pens import (
 )
 from perceptiondlm_ros.drawing.placement import BESIDE
 from perceptiondlm_ros.errors import InputError
+from perceptiondlm_ros.pixel_boxes import Box, clipped
 from perceptiondlm_ros.text import one_line
 
 if TYPE_CHECKING:
@@ -212,10 +213,4 @@ def _check(image: NDArray[np.uint8], annotations: Sequence[Annotation]) -> None:
 def _clip(box: Box, width: int, height: int) -> Box:
     x0, x1 = sorted((box[0], box[2]))
     y0, y1 = sorted((box[1], box[3]))
-    right, bottom = width - 1.0, height - 1.0
-    return (
-        min(max(x0, 0.0), right),
-        min(max(y0, 0.0), bottom),
-        min(max(x1, 0.0), right),
-        min(max(y1, 0.0), bottom),
-    )
+    return clipped((x0, y0, x1, y1), width - 1, height - 1)

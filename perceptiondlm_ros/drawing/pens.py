@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from perceptiondlm_ros.drawing.colours import Colour
 from perceptiondlm_ros.drawing.layout import Plate, badge_space, blank, line_height, text_width
+from perceptiondlm_ros.pixel_boxes import box_around
 
 _PLATE: Final[Colour] = (14, 17, 23)
 _PLATE_OPACITY: Final = 205
@@ -164,9 +165,9 @@ def _grown(region: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
 
 def _extent(mask: NDArray[np.bool_], margin: int = 0) -> tuple[slice, slice]:
     """The rows and columns that hold the region, and `margin` more where there are any."""
-    found = []
-    for axis, length in ((1, mask.shape[0]), (0, mask.shape[1])):
-        used = np.flatnonzero(mask.any(axis=axis))
-        first, last = (int(used[0]), int(used[-1])) if used.size else (0, 0)
-        found.append(slice(max(first - margin, 0), min(last + 1 + margin, length)))
-    return found[0], found[1]
+    height, width = mask.shape
+    x0, y0, x1, y1 = map(int, box_around(mask))
+    return (
+        slice(max(y0 - margin, 0), min(y1 + margin, height)),
+        slice(max(x0 - margin, 0), min(x1 + margin, width)),
+    )

@@ -8,15 +8,12 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from perceptiondlm_ros.captioner import Box
-
-NOTHING: Box = (0.0, 0.0, 0.0, 0.0)
+from perceptiondlm_ros.pixel_boxes import NOTHING, Box, clipped
 
 FITS = ("stretch", "letterbox", "corner")
 """How a detector brings an image to its own size: each side by itself; or both sides alike, with
@@ -87,8 +84,7 @@ def box_corners(box: Any) -> Box:
 
 def box_in_image(box: Any, width: int, height: int) -> Box:
     """The part of a box of finite numbers inside the image; x0 >= x1 or y0 >= y1: there is none."""
-    x0, y0, x1, y1 = box_corners(box)
-    return max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))
+    return clipped(box_corners(box), width, height)
 
 
 def check_box(box: Any, width: int, height: int) -> tuple[str, Box]:

@@ -19,9 +19,7 @@ from perceptiondlm_ros.messages.bit_depth import (
     to_8_bits,
 )
 from perceptiondlm_ros.messages.encodings import BAYER, grey_to_rgb, mosaic_to_rgb
-
-MOST_PIXELS = 2**27
-"""More is taken for a mistake: 134 megapixels. Few bytes may claim to hold very many pixels."""
+from perceptiondlm_ros.pixel_boxes import MOST_PIXELS
 
 _FORMATS = ("JPEG", "PNG")
 
@@ -64,7 +62,7 @@ def _decode(form: str, data: Any) -> NDArray[Any]:
     try:
         with Pillow.open(io.BytesIO(data), formats=_FORMATS) as picture:
             width, height = picture.size
-            if width * height > MOST_PIXELS:  # before any of them is decoded
+            if width * height > MOST_PIXELS:  # few bytes may claim to hold very many
                 raise InputError(
                     f"compressed image: got {width}x{height} pixels, {expected}; scale it down"
                 )

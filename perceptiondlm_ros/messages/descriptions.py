@@ -10,13 +10,17 @@ from perceptiondlm_ros.text import one_line
 
 if TYPE_CHECKING:
     from perceptiondlm_ros.captioner import Caption
-    from perceptiondlm_ros.messages.regions import Region
+    from perceptiondlm_ros.messages.region_selection import SelectedRegion
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)  # a detector's score is a float64
 
 
-def description_values(region: Region, caption: Caption, stamp: Any) -> dict[str, Any]:
-    """All fields but `source`. stamp: a Time, of the image that the caption was made from."""
+def description_values(region: SelectedRegion, caption: Caption, stamp: Any) -> dict[str, Any]:
+    """All fields but `source`.
+
+    Args:
+        stamp: a Time, of the image that the caption was made from.
+    """
     return {
         "id": region.detection.id,
         "index": region.index,

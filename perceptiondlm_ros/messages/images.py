@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.messages.bit_depth import ALL_BITS, Decoded, significant
-from perceptiondlm_ros.messages.compressed import MOST_PIXELS, decode_compressed
+from perceptiondlm_ros.messages.compressed import decode_compressed
 from perceptiondlm_ros.messages.encodings import ENCODINGS, Plane, what_to_publish
+from perceptiondlm_ros.pixel_boxes import MOST_PIXELS
 
 
 def image_to_rgb(message: Any) -> NDArray[np.uint8]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +10,6 @@ from numpy.typing import NDArray
 from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.messages.boxes import Fit
 from perceptiondlm_ros.messages.images import image_numbers
-
-if TYPE_CHECKING:
-    from perceptiondlm_ros.captioner import Box
 
 _KINDS: dict[str, type[np.generic]] = {
     "mono8": np.uint8,
@@ -55,11 +52,3 @@ def instance_ids(message: Any, width: int, height: int, fit: Fit) -> NDArray[Any
     )
     seen_ids: NDArray[Any] = ids[rows[:, None], columns]
     return seen_ids
-
-
-def tight_box(mask: NDArray[np.bool_]) -> Box | None:
-    """Edges of the pixels of a mask [H, W]; None where there is none."""
-    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
-    if not len(columns):
-        return None
-    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from rosbags.typesys.store import Typestore
 
 from perceptiondlm_ros.errors import InputError
-from perceptiondlm_ros.messages.regions import RegionSettings
+from perceptiondlm_ros.messages.region_selection import RegionSettings
 from perceptiondlm_ros.offline.bag_reading.bag_reader import BagReader
 from perceptiondlm_ros.offline.bag_writing.bag_writer import write_bag
 from perceptiondlm_ros.offline.definitions import typestore

@@ -13,7 +13,7 @@ from rosbags.typesys.store import Typestore
 from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.messages.descriptions import description_values
 from perceptiondlm_ros.messages.images import decode_image
-from perceptiondlm_ros.messages.regions import RegionSettings, frame_regions
+from perceptiondlm_ros.messages.region_selection import RegionSettings, select_regions
 from perceptiondlm_ros.offline.definitions import DESCRIPTIONS
 from perceptiondlm_ros.offline.frame_matching.matched_frames import MatchedFrame
 from perceptiondlm_ros.offline.journal import CaptionedFrame
@@ -65,7 +65,9 @@ class FrameCaptioner:
         except InputError as error:
             return self._captioned(frame, [], Counter({f"on unreadable images ({error})": total}))
         height, width = decoded.pixels.shape[:2]
-        regions = frame_regions(frame, width, height, self._settings)
+        regions = select_regions(
+            frame.detections.detections, width, height, self._settings, frame.masks
+        )
         captions = []
         if regions.kept:
             shapes = [region.shape for region in regions.kept]

@@ -10,10 +10,8 @@ from numpy.typing import NDArray
 
 from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.model.contract import MOST_CAPTION_TOKENS, MOST_STEPS, BoolArray
+from perceptiondlm_ros.pixel_boxes import MOST_PIXELS
 from perceptiondlm_ros.processing.region_tensors import box_mask
-
-MOST_PIXELS = 2**27
-"""More is taken for a mistake: 134 megapixels."""
 
 
 def check_image(image: Any) -> NDArray[np.uint8]:

@@ -9,6 +9,7 @@ from PIL import Image
 
 from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.model.contract import BoolArray, FloatArray
+from perceptiondlm_ros.pixel_boxes import box_around
 from perceptiondlm_ros.processing.tiles import Grid, cut, tile_count
 
 _FEATURE_STRIDE = 32
@@ -56,16 +57,13 @@ def roi_matrix(mask: BoolArray, grid: Grid, config: ModelConfig) -> FloatArray:
         mask: bool [H, W] with at least one pixel.
     """
     height, width = mask.shape
-    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
+    x0, y0, x1, y1 = box_around(mask)
     tokens = _feature_map(grid, config)
     map_rows, map_columns = tokens.shape
     out_rows, out_columns = config.roi_output_size or tokens.shape
     scale = 1.0 if config.corrected_roi_replay else 1.0 / _FEATURE_STRIDE
-    vertical = (rows[0] / height * map_rows * scale, rows[-1] / height * map_rows * scale)
-    horizontal = (
-        columns[0] / width * map_columns * scale,
-        columns[-1] / width * map_columns * scale,
-    )
+    vertical = (y0 / height * map_rows * scale, (y1 - 1) / height * map_rows * scale)
+    horizontal = (x0 / width * map_columns * scale, (x1 - 1) / width * map_columns * scale)
     weights = np.kron(
         _align_weights(*vertical, map_rows, out_rows),
         _align_weights(*horizontal, map_columns, out_columns),

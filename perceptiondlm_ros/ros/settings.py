@@ -17,7 +17,7 @@ from typing import Any, TypeVar, cast
 from perceptiondlm_ros.messages.bit_depth import ALL_BITS, FEWEST_BITS
 from perceptiondlm_ros.messages.boxes import FITS
 from perceptiondlm_ros.messages.matching import MatchLimits
-from perceptiondlm_ros.messages.regions import RegionSettings
+from perceptiondlm_ros.messages.region_selection import RegionSettings
 from perceptiondlm_ros.model.contract import MOST_CAPTION_TOKENS, MOST_STEPS
 
 Kind = TypeVar("Kind", str, int, float, bool)

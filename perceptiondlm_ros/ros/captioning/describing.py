@@ -20,11 +20,11 @@ from vision_msgs.msg import Detection2D
 from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.messages.bit_depth import low_bits_told
 from perceptiondlm_ros.messages.images import decode_image
-from perceptiondlm_ros.messages.regions import (
+from perceptiondlm_ros.messages.region_selection import (
     TINY_BOXES,
-    Region,
-    detections_to_regions,
-    mask_regions,
+    SelectedRegion,
+    select_masks,
+    select_regions,
 )
 from perceptiondlm_ros.msg import RegionDescriptionArray
 from perceptiondlm_ros.ros.captioning.loading import Describes
@@ -106,7 +106,7 @@ class DescribeRequest:
     finish: Callable[[Any], None]
     _pixels: NDArray[np.uint8] | None = None
     _doubt: str = ""  # what is wrong with an image that is captioned all the same
-    _regions: list[Region] = field(default_factory=list)
+    _regions: list[SelectedRegion] = field(default_factory=list)
     _dropped: int = 0
     _captions: list[Caption] = field(default_factory=list)
 
@@ -153,9 +153,9 @@ class DescribeRequest:
         settings, detections = self.settings.region_settings, self.request.detections.detections
         masks = self.request.masks if self.request.masks.width * self.request.masks.height else None
         if masks is not None and not detections:
-            found = mask_regions(masks, width, height, settings, Detection2D())
+            found = select_masks(masks, width, height, settings, Detection2D())
         else:
-            found = detections_to_regions(detections, width, height, settings, masks)
+            found = select_regions(detections, width, height, settings, masks)
         if found.masks_problem:
             raise InputError(found.masks_problem)
         if found.dropped[TINY_BOXES] and not found.kept:

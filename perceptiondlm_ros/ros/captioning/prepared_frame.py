@@ -15,7 +15,7 @@ from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.messages.descriptions import description_values, nanoseconds
 from perceptiondlm_ros.messages.images import decode_image
 from perceptiondlm_ros.messages.matching import CLOCK_JUMP_NS
-from perceptiondlm_ros.messages.regions import Region, frame_regions
+from perceptiondlm_ros.messages.region_selection import SelectedRegion, select_regions
 from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
 from perceptiondlm_ros.ros.captioning.reuse import Reuse, TrackedFrame
 from perceptiondlm_ros.ros.captioning.tracks import KeptCaption, Measurement, appearance, brightness
@@ -46,7 +46,7 @@ class PreparedFrame:
     settings: Settings
     sequence: int
     pixels: NDArray[np.uint8] | None
-    regions: tuple[Region, ...]
+    regions: tuple[SelectedRegion, ...]
     tracked: TrackedFrame
     error: str = ""
 
@@ -102,7 +102,7 @@ class PreparedFrame:
         )
 
     def _describe(
-        self, region: Region, kept: KeptCaption | None, fresh: Caption | None, draft: bool
+        self, region: SelectedRegion, kept: KeptCaption | None, fresh: Caption | None, draft: bool
     ) -> RegionDescription | None:
         header = self.frame.image.header
         if kept is None:
@@ -116,7 +116,7 @@ class PreparedFrame:
 
 
 def description(
-    region: Region, caption: Caption, header: Header, draft: bool = False
+    region: SelectedRegion, caption: Caption, header: Header, draft: bool = False
 ) -> RegionDescription:
     """The message for a region captioned on the image with this header."""
     source = RegionDescription.DRAFT if draft else RegionDescription.FRESH
@@ -162,7 +162,9 @@ class FramePreparer:
         if decoded.low_bits:
             self._monitor.count_low_bits(decoded.low_bits)
         height, width = pixels.shape[:2]
-        regions = frame_regions(frame, width, height, settings.region_settings)
+        regions = select_regions(
+            frame.detections.detections, width, height, settings.region_settings, frame.masks
+        )
         if regions.masks_problem:
             self._monitor.report(UnusableMasks(regions.masks_problem))
         self._monitor.report(DroppedRegions(regions.dropped, regions.unwanted, total))

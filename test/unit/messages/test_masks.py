@@ -10,7 +10,7 @@ from sensor_msgs.msg import Image
 
 from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.messages.boxes import fit_image
-from perceptiondlm_ros.messages.masks import instance_ids, tight_box
+from perceptiondlm_ros.messages.masks import instance_ids
 
 AS_SENT = fit_image("stretch", 0, 0, 6, 4)
 IDS = np.zeros((4, 6), np.int32)
@@ -54,9 +54,3 @@ def test_masks_of_the_detectors_size_are_found_on_the_cameras_image() -> None:
     # 12x4 pixels became 6x2 of the detector's 6x4, with one row above and one below.
     boxed = instance_ids(message(IDS, "mono8"), 12, 4, fit_image("letterbox", 6, 4, 12, 4))
     np.testing.assert_array_equal(boxed, IDS[1:3].repeat(2, axis=0).repeat(2, axis=1))
-
-
-def test_the_box_of_a_mask_touches_its_pixels() -> None:
-    assert tight_box(IDS == 1) == (2, 1, 5, 3)
-    assert tight_box(IDS == 200) == (0, 3, 1, 4)
-    assert tight_box(IDS == 7) is None

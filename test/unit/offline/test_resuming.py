@@ -15,7 +15,7 @@ from patience import PATIENCE
 from rosbags.rosbag2 import CompressionMode
 
 from perceptiondlm_ros.errors import BackendError, InputError
-from perceptiondlm_ros.messages.regions import RegionSettings
+from perceptiondlm_ros.messages.region_selection import RegionSettings
 from perceptiondlm_ros.offline.caption_bag import BagOptions, caption_bag
 
 

@@ -6,14 +6,14 @@ import math
 
 from ros_support import FakeCaption, detection, header
 
-from perceptiondlm_ros.messages.regions import RegionSettings, detections_to_regions
+from perceptiondlm_ros.messages.region_selection import RegionSettings, select_regions
 from perceptiondlm_ros.ros.captioning.prepared_frame import description
 
 
 def test_a_description_echoes_the_detection() -> None:
     item = detection(-5, 2, 5, 8, "track 7", "cup", 0.75)
     item.bbox.center.theta = 0.1
-    (region,) = detections_to_regions([item], 100, 50, RegionSettings()).kept
+    (region,) = select_regions([item], 100, 50, RegionSettings()).kept
     sent = description(region, FakeCaption("a cup", 0.5, truncated=True), header(1_500_000_000))
     assert (sent.id, sent.index, sent.label, sent.score) == ("track 7", 0, "cup", 0.75)
     assert sent.bbox == item.bbox
@@ -23,14 +23,14 @@ def test_a_description_echoes_the_detection() -> None:
 
 
 def test_a_caption_is_one_printable_line() -> None:
-    (region,) = detections_to_regions([detection(0, 0, 9, 9)], 100, 50, RegionSettings()).kept
+    (region,) = select_regions([detection(0, 0, 9, 9)], 100, 50, RegionSettings()).kept
     sent = description(region, FakeCaption("a cup\n\x1b[31m on\ta table "), header(0))
     assert sent.caption == "a cup \ufffd[31m on a table"
 
 
 def test_any_score_fits_the_message() -> None:
     for score in (1e300, -1e300, math.inf, math.nan):
-        (region,) = detections_to_regions(
+        (region,) = select_regions(
             [detection(0, 0, 9, 9, score=score)], 100, 50, RegionSettings()
         ).kept
         sent = description(region, FakeCaption("x"), header(0)).score

@@ -5,16 +5,15 @@ from __future__ import annotations
 import copy
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.messages.boxes import (
-    NOTHING,
     Fit,
     check_box,
     fit_image,
@@ -22,12 +21,8 @@ from perceptiondlm_ros.messages.boxes import (
     is_rotated,
     rotated_mask,
 )
-from perceptiondlm_ros.messages.masks import instance_ids, tight_box
-
-if TYPE_CHECKING:
-    from perceptiondlm_ros.captioner import Box
-    from perceptiondlm_ros.captioner import RegionShape as Shape
-
+from perceptiondlm_ros.messages.masks import instance_ids
+from perceptiondlm_ros.pixel_boxes import NOTHING, Box, box_around
 
 TINY_BOXES = (
     "smaller than two pixels, like every box of their message: if the detector sends coordinates "
@@ -40,7 +35,7 @@ _LEAST_SIDE = 16  # pixels of what a detector sees; with less, small boxes are n
 
 
 @dataclass(frozen=True)
-class Region:
+class SelectedRegion:
     """One detection that can be captioned.
 
     index: its place in the detection array.
@@ -59,21 +54,21 @@ class Region:
     mask: NDArray[np.bool_] | None = None
 
     @property
-    def shape(self) -> Shape:
+    def shape(self) -> Box | NDArray[np.bool_]:
         """As a captioner takes it."""
         return self.box if self.mask is None else self.mask
 
 
 @dataclass(frozen=True)
-class Regions:
-    """The regions of an image.
+class Selection:
+    """The regions of an image, and what became of its other detections.
 
     dropped: detections that can't be captioned, by the reason in words.
     unwanted: detections that are not to be captioned, by the setting in words.
     masks_problem: why the masks were not used although there were some; empty if they were.
     """
 
-    kept: list[Region] = field(default_factory=list)
+    kept: list[SelectedRegion] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
     unwanted: Counter[str] = field(default_factory=Counter)
     masks_problem: str = ""
@@ -81,7 +76,7 @@ class Regions:
 
 @dataclass(frozen=True)
 class RegionSettings:
-    """See the parameters `max_regions` and `detections`.
+    """What is wanted of detections: the parameters `max_regions` and `detections`.
 
     most: regions of an image. min_score: 0 takes all.
     classes: those wanted, none: all. excluded_classes: those not wanted.
@@ -96,44 +91,50 @@ class RegionSettings:
     seen_width: int = 0
     seen_height: int = 0
 
+    def fit_of(self, width: int, height: int) -> Fit:
+        """How an image of this size was fitted into what the detector sees."""
+        return fit_image(self.fit, self.seen_width, self.seen_height, width, height)
 
-def frame_regions(frame: Any, width: int, height: int, settings: RegionSettings) -> Regions:
-    """The regions of a frame, whose image is width x height pixels.
+    def why_unwanted(self, label: str, score: float) -> str:
+        """The setting that leaves a detection out, in words; empty if none does."""
+        if self.min_score > 0 and not score >= self.min_score:
+            return f"with a score below {self.min_score:g}"
+        if self.classes and label not in self.classes:
+            return "of classes that are not in detections.classes"
+        if label in self.excluded_classes:
+            return "of classes in detections.excluded_classes"
+        return ""
 
-    frame: has `detections`, a Detection2DArray, and `masks`, an instance-id Image or None.
-    """
-    return detections_to_regions(
-        frame.detections.detections, width, height, settings, masks=frame.masks
-    )
 
-
-def detections_to_regions(
+def select_regions(
     detections: Sequence[Any],
     width: int,
     height: int,
     settings: RegionSettings,
     masks: Any | None = None,
-) -> Regions:
+) -> Selection:
     """At most `settings.most` regions of a width x height image, in the order of the detections.
 
-    Where there are more, those with the best scores are kept. A detection with pixels in `masks` is
-    captioned by these; any other one by its box, but not where every box is smaller than two
+    Where there are more, those with the best scores are kept. A detection with pixels in `masks`
+    is captioned by these; any other one by its box, but not where every box is smaller than two
     pixels. Masks that can't be read are left out.
+
+    Args:
+        masks: an instance-id Image.
     """
-    fit = fit_image(settings.fit, settings.seen_width, settings.seen_height, width, height)
-    found = Regions()
+    fit = settings.fit_of(width, height)
+    found = Selection()
     ids: NDArray[Any] | None = None
     if masks is not None:
         try:
             ids = instance_ids(masks, width, height, fit)
         except InputError as error:
-            found = Regions(masks_problem=str(error))
+            found = Selection(masks_problem=str(error))
     present: frozenset[int] | None = None
     tiny = _all_tiny(detections, fit)
     for index, detection in enumerate(detections):
         label, score = _best_hypothesis(detection)
-        setting = _unwanted(label, score, settings)
-        if setting:
+        if setting := settings.why_unwanted(label, score):
             found.unwanted[setting] += 1
             continue
         bbox = fit.to_image(detection.bbox)
@@ -145,15 +146,14 @@ def detections_to_regions(
         if reason and index + 1 not in (present or ()):
             found.dropped[reason] += 1
             continue
-        found.kept.append(Region(index, box, bbox, detection, label, score))
-    _limit(found, settings.most)
-    found.kept[:] = [_shaped(region, ids, width, height) for region in found.kept]
-    return found
+        found.kept.append(SelectedRegion(index, box, bbox, detection, label, score))
+    best = sorted(found.kept, key=lambda region: -_rank(region.score))
+    return _limited(found, best, ids, settings.most, width, height)
 
 
-def mask_regions(
+def select_masks(
     masks: Any, width: int, height: int, settings: RegionSettings, empty: Any
-) -> Regions:
+) -> Selection:
     """The regions of an instance-id image alone: each value, less one, is the region's index.
 
     Args:
@@ -162,16 +162,27 @@ def mask_regions(
     Raises:
         InputError: masks that can't be read.
     """
-    fit = fit_image(settings.fit, settings.seen_width, settings.seen_height, width, height)
-    ids = instance_ids(masks, width, height, fit)
-    indices = sorted(value - 1 for value in _values(ids))
-    found = Regions()
-    for index in indices[: settings.most]:
-        region = Region(index, NOTHING, empty.bbox, empty, "", 0.0)
-        found.kept.append(_shaped(region, ids, width, height))
-    if len(indices) > settings.most:
-        found.dropped[_beyond(settings.most)] = len(indices) - settings.most
-    return found
+    ids = instance_ids(masks, width, height, settings.fit_of(width, height))
+    regions = [
+        SelectedRegion(value - 1, NOTHING, empty.bbox, empty, "", 0.0)
+        for value in sorted(_values(ids))
+    ]
+    return _limited(Selection(), regions, ids, settings.most, width, height)
+
+
+def _limited(
+    found: Selection,
+    best: list[SelectedRegion],
+    ids: NDArray[Any] | None,
+    most: int,
+    width: int,
+    height: int,
+) -> Selection:
+    """With the shapes of the first ones, the best, in the order of their indices."""
+    if len(best) > most:
+        found.dropped[f"above the limit of {most} regions"] = len(best) - most
+    kept = sorted(best[:most], key=lambda region: region.index)
+    return replace(found, kept=[_shaped(region, ids, width, height) for region in kept])
 
 
 def _all_tiny(detections: Sequence[Any], fit: Fit) -> bool:
@@ -180,42 +191,26 @@ def _all_tiny(detections: Sequence[Any], fit: Fit) -> bool:
     return bool(sides) and max(sides) < _TINY and min(fit.size) >= _LEAST_SIDE
 
 
-def _unwanted(label: str, score: float, settings: RegionSettings) -> str:
-    """The setting that leaves a detection out, in words; empty if none does."""
-    if settings.min_score > 0 and not score >= settings.min_score:
-        return f"with a score below {settings.min_score:g}"
-    if settings.classes and label not in settings.classes:
-        return "of classes that are not in detections.classes"
-    if label in settings.excluded_classes:
-        return "of classes in detections.excluded_classes"
-    return ""
-
-
-def _limit(found: Regions, most: int) -> None:
-    if len(found.kept) > most:
-        found.dropped[_beyond(most)] = len(found.kept) - most
-        best = sorted(found.kept, key=lambda region: -_rank(region.score))[:most]
-        found.kept[:] = sorted(best, key=lambda region: region.index)
-
-
-def _beyond(most: int) -> str:
-    return f"above the limit of {most} regions"
-
-
-def _shaped(region: Region, ids: NDArray[Any] | None, width: int, height: int) -> Region:
+def _shaped(
+    region: SelectedRegion, ids: NDArray[Any] | None, width: int, height: int
+) -> SelectedRegion:
     """The region with its mask and a box around it, where it has one."""
-    if ids is not None:
-        mask = ids == region.index + 1
-        box = tight_box(mask)
-        if box is not None:
-            bbox = _around(box, region.bbox) if region.box == NOTHING else region.bbox
+    for mask in _masks(region, ids, width, height):
+        box = box_around(mask)
+        if box != NOTHING:
+            bbox = _bbox(box, region.bbox) if region.box == NOTHING else region.bbox
             return replace(region, mask=mask, box=box, bbox=bbox)
-    if is_rotated(region.bbox):
-        mask = rotated_mask(region.bbox, width, height)
-        box = tight_box(mask)
-        if box is not None:
-            return replace(region, mask=mask, box=box)
     return region
+
+
+def _masks(
+    region: SelectedRegion, ids: NDArray[Any] | None, width: int, height: int
+) -> Iterator[NDArray[np.bool_]]:
+    """What may be the region's mask, the best one first; each may be empty."""
+    if ids is not None:
+        yield ids == region.index + 1
+    if is_rotated(region.bbox):
+        yield rotated_mask(region.bbox, width, height)
 
 
 def _values(ids: NDArray[Any]) -> frozenset[int]:
@@ -223,14 +218,14 @@ def _values(ids: NDArray[Any]) -> frozenset[int]:
     return frozenset(value for value in np.unique(ids).tolist() if value > 0)
 
 
-def _around(box: Box, like: Any) -> Any:
+def _bbox(box: Box, like: Any) -> Any:
     """A bounding box of the kind of another one."""
     x0, y0, x1, y1 = box
-    around = copy.deepcopy(like)
-    around.size_x, around.size_y = x1 - x0, y1 - y0
-    around.center.position.x, around.center.position.y = (x0 + x1) / 2, (y0 + y1) / 2
-    around.center.theta = 0.0
-    return around
+    bbox = copy.deepcopy(like)
+    bbox.size_x, bbox.size_y = x1 - x0, y1 - y0
+    bbox.center.position.x, bbox.center.position.y = (x0 + x1) / 2, (y0 + y1) / 2
+    bbox.center.theta = 0.0
+    return bbox
 
 
 def _best_hypothesis(detection: Any) -> tuple[str, float]:

@@ -12,21 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from ros_support import detection, detections, image, ros_context
+from ros_support import detection, image, ros_context
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2D, ObjectHypothesisWithPose
 
 from perceptiondlm_ros.messages.boxes import FITS
-from perceptiondlm_ros.messages.regions import (
+from perceptiondlm_ros.messages.region_selection import (
     TINY_BOXES,
     RegionSettings,
-    detections_to_regions,
-    frame_regions,
-    mask_regions,
+    select_masks,
+    select_regions,
 )
 from perceptiondlm_ros.processing.boundary import region_masks
 from perceptiondlm_ros.ros import parameters
-from perceptiondlm_ros.ros.inputs.inputs import Frame
 
 UNIT = st.floats(0, 1, width=32)
 
@@ -46,12 +44,12 @@ def test_normalised_boxes_are_dropped_with_the_setting_that_makes_them_right(
     boxes: list[tuple[float, float, float, float]], size: tuple[int, int]
 ) -> None:
     sent = [detection(*box) for box in boxes]
-    found = detections_to_regions(sent, *size, RegionSettings())
+    found = select_regions(sent, *size, RegionSettings())
     assert not found.kept and found.dropped == {TINY_BOXES: len(boxes)}
     for setting in ("detections.image_width:=1", "detections.image_height:=1"):
         assert setting in TINY_BOXES
     advised = RegionSettings(seen_width=1, seen_height=1)
-    found = detections_to_regions(sent, *size, advised)
+    found = select_regions(sent, *size, advised)
     assert not found.dropped
     for region, box in zip(found.kept, boxes, strict=True):
         expected = [part * whole for part, whole in zip(box, size * 2, strict=True)]
@@ -60,9 +58,9 @@ def test_normalised_boxes_are_dropped_with_the_setting_that_makes_them_right(
 
 def test_one_box_of_some_pixels_tells_that_the_others_are_small_ones() -> None:
     small, large = detection(10, 10, 11, 11.5), detection(40, 20, 43, 22)
-    assert len(detections_to_regions([small, large], 100, 50, RegionSettings()).kept) == 2
+    assert len(select_regions([small, large], 100, 50, RegionSettings()).kept) == 2
     useless = [detection(0, 0, math.inf, 9), detection(5, 5, 5, 9)]
-    found = detections_to_regions([small, *useless], 100, 50, RegionSettings())
+    found = select_regions([small, *useless], 100, 50, RegionSettings())
     assert found.dropped[TINY_BOXES] == 1 and found.dropped.total() == 3
 
 
@@ -70,14 +68,14 @@ def test_a_mask_counts_more_than_a_tiny_box() -> None:
     sent = [detection(0.1, 0.2, 0.3, 0.4), detection(0.5, 0.5, 0.7, 0.7)]
     pixels = np.zeros((50, 100), np.uint8)
     pixels[10:20, 30:60] = 1
-    found = detections_to_regions(sent, 100, 50, RegionSettings(), masks=id_image(pixels))
+    found = select_regions(sent, 100, 50, RegionSettings(), masks=id_image(pixels))
     (region,) = found.kept
     assert region.box == (30, 10, 60, 20) and region.bbox.size_x == 30
     assert found.dropped == {TINY_BOXES: 1}
 
 
 def test_boxes_are_clipped_to_the_image_and_keep_their_place() -> None:
-    regions = detections_to_regions(
+    regions = select_regions(
         [detection(-5, 2, 5, 8, "a", "cup", 0.9), detection(90, 40, 200, 90, "b")],
         100,
         50,
@@ -102,9 +100,7 @@ def test_boxes_are_clipped_to_the_image_and_keep_their_place() -> None:
 def test_boxes_that_cannot_be_captioned_are_dropped_with_the_reason(
     box: tuple[float, float, float, float], reason: str
 ) -> None:
-    regions = detections_to_regions(
-        [detection(*box), detection(1, 1, 9, 9)], 100, 50, RegionSettings()
-    )
+    regions = select_regions([detection(*box), detection(1, 1, 9, 9)], 100, 50, RegionSettings())
     assert [region.index for region in regions.kept] == [1]
     assert dict(regions.dropped) == {reason: 1}
 
@@ -113,7 +109,7 @@ def test_above_the_limit_the_best_scores_are_kept_in_order() -> None:
     items = [
         detection(0, 0, 9, 9, str(n), score=s) for n, s in enumerate([0.1, 0.9, math.nan, 0.5])
     ]
-    regions = detections_to_regions(items, 100, 50, RegionSettings(most=2))
+    regions = select_regions(items, 100, 50, RegionSettings(most=2))
     assert [region.index for region in regions.kept] == [1, 3]
     assert dict(regions.dropped) == {"above the limit of 2 regions": 2}
 
@@ -125,10 +121,10 @@ def test_the_best_hypothesis_is_echoed() -> None:
         result = ObjectHypothesisWithPose()
         result.hypothesis.class_id, result.hypothesis.score = name, score
         item.results.append(result)
-    (region,) = detections_to_regions([item], 100, 50, RegionSettings()).kept
+    (region,) = select_regions([item], 100, 50, RegionSettings()).kept
     assert (region.label, region.score) == ("dog", 0.7)
     item.results = []
-    (region,) = detections_to_regions([item], 100, 50, RegionSettings()).kept
+    (region,) = select_regions([item], 100, 50, RegionSettings()).kept
     assert (region.label, region.score) == ("", 0.0)
 
 
@@ -150,7 +146,7 @@ CUP, MUG, NAMELESS = (
 def test_what_is_filtered_out_is_counted_apart(
     filters: dict[str, object], kept: list[int], reason: str
 ) -> None:
-    found = detections_to_regions([CUP, MUG, NAMELESS], 100, 50, RegionSettings(**filters))
+    found = select_regions([CUP, MUG, NAMELESS], 100, 50, RegionSettings(**filters))
     assert [region.index for region in found.kept] == kept
     assert dict(found.unwanted) == {reason: 3 - len(kept)}
     assert not found.dropped
@@ -179,7 +175,7 @@ def test_the_settings_are_the_nodes_parameters() -> None:
 
 
 def test_boxes_on_the_detectors_image_are_told_on_the_cameras() -> None:
-    found = detections_to_regions(
+    found = select_regions(
         [detection(10, 10, 20, 20), detection(60, 5, 70, 9)],
         200,
         100,
@@ -195,7 +191,7 @@ def test_a_rotated_box_is_captioned_by_its_own_pixels() -> None:
     turned = detection(30, 20, 70, 24)
     turned.bbox.center.theta = math.pi / 4
     upright = detection(30, 20, 70, 24)
-    first, second = detections_to_regions([turned, upright], 100, 50, RegionSettings()).kept
+    first, second = select_regions([turned, upright], 100, 50, RegionSettings()).kept
     assert second.mask is None and second.shape == (30, 20, 70, 24)
     assert first.mask is not None and first.shape is first.mask
     assert 140 <= np.count_nonzero(first.mask) <= 180  # 40 x 4 pixels
@@ -219,9 +215,7 @@ IDS[12:15, 40:90] = 3
 def test_masks_take_the_place_of_boxes_where_they_have_pixels() -> None:
     nowhere = detection(math.nan, 0, 9, 9)
     items = [detection(5, 5, 60, 40), detection(1, 1, 9, 9), nowhere, nowhere]
-    found = frame_regions(
-        Frame(image(0), detections(0, items), masks=id_image(IDS)), 100, 50, RegionSettings()
-    )
+    found = select_regions(items, 100, 50, RegionSettings(), id_image(IDS))
     assert [region.index for region in found.kept] == [0, 1, 2]
     masked, boxed, only_masked = found.kept
     np.testing.assert_array_equal(masked.mask, IDS == 1)
@@ -237,17 +231,17 @@ def test_masks_take_the_place_of_boxes_where_they_have_pixels() -> None:
 
 def test_masks_that_cannot_be_read_leave_the_boxes_and_say_why() -> None:
     wrong = id_image(IDS[:, :50])
-    found = detections_to_regions([CUP], 100, 50, RegionSettings(), wrong)
+    found = select_regions([CUP], 100, 50, RegionSettings(), wrong)
     assert found.kept[0].mask is None
     assert "masks: got 50x50 pixels, expected the image's 100x50" in found.masks_problem
 
 
 def test_masks_alone_are_regions_with_their_values_as_indices() -> None:
-    found = mask_regions(id_image(IDS), 100, 50, RegionSettings(), Detection2D())
+    found = select_masks(id_image(IDS), 100, 50, RegionSettings(), Detection2D())
     assert [region.index for region in found.kept] == [0, 2]
     np.testing.assert_array_equal(found.kept[1].mask, IDS == 3)
     assert found.kept[1].bbox.size_x == 50
-    found = mask_regions(id_image(IDS), 100, 50, RegionSettings(most=1), Detection2D())
+    found = select_masks(id_image(IDS), 100, 50, RegionSettings(most=1), Detection2D())
     assert [region.index for region in found.kept] == [0]
     assert dict(found.dropped) == {"above the limit of 1 regions": 1}
 
@@ -256,7 +250,7 @@ def test_ten_thousand_impossible_boxes_with_masks_are_soon_done() -> None:
     items = [detection(math.nan, 0, 9, 9)] * 10_000
     ids = np.zeros((1080, 1920), np.uint8)
     started = time.thread_time()
-    found = detections_to_regions(items, 1920, 1080, RegionSettings(), id_image(ids))
+    found = select_regions(items, 1920, 1080, RegionSettings(), id_image(ids))
     assert found.dropped.total() == 10_000
     assert time.thread_time() - started < 5, "a look at all pixels for each takes half a minute"
 
@@ -294,7 +288,7 @@ def test_any_detections_are_kept_inside_the_image_or_counted(
     items: list[Detection2D], some: RegionSettings, masked: bool
 ) -> None:
     masks = id_image(np.arange(48 * 64).reshape(48, 64) // 900) if masked else None
-    regions = detections_to_regions(items, 64, 48, some, masks)
+    regions = select_regions(items, 64, 48, some, masks)
     counted = regions.dropped.total() + regions.unwanted.total()
     assert len(regions.kept) + counted == len(items)
     assert len(regions.kept) <= some.most
