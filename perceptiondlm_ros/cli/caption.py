@@ -12,14 +12,14 @@ from perceptiondlm_ros.cli.model_arguments import (
     add_significant_bits,
     load_captioner,
 )
-from perceptiondlm_ros.cli.region_arguments import BoxArgument, MaskArgument, box, mask
+from perceptiondlm_ros.cli.region_arguments import RegionArgument, box, mask
 from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.terminal import Progress
 from perceptiondlm_ros.text import one_line
 
 if TYPE_CHECKING:
-    from perceptiondlm_ros.captioner import Caption
-    from perceptiondlm_ros.cli.pictures import Picture
+    from perceptiondlm_ros.captioner import Caption, Captioner
+    from perceptiondlm_ros.cli.picture_files import Picture
 
 _DESCRIPTION = """\
 Captions the given regions of an image in one parallel denoising pass and prints one row a region,
@@ -84,37 +84,37 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         PerceptionDLMError: says which argument can't be used, or what the model lacks.
     """
-    given: list[BoxArgument | MaskArgument] = arguments.regions
+    given: list[RegionArgument] = arguments.regions
     if not given:
         raise InputError(
             "no region was given; expected at least one --box x0,y0,x1,y1 or --mask FILE"
         )
     with Progress("loading") as waiting:
         # Here and not above, so that the help needs none of the libraries.
-        from perceptiondlm_ros.cli import caption_report, pictures
+        from perceptiondlm_ros.cli import caption_report, picture_files
 
-        picture = pictures.read_picture(arguments.image, given, arguments.significant_bits)
+        picture = picture_files.read_picture(arguments.image, given, arguments.significant_bits)
         if arguments.annotate:
-            pictures.check_writable(arguments.annotate, inputs=picture.files)
+            picture_files.check_writable(arguments.annotate, inputs=picture.files)
         captioner = load_captioner(arguments)
         waiting.now(f"captioning {len(given)} region{'s' * (len(given) > 1)}")
-        captions = _describe(captioner, picture, arguments.prompt)
+        captions = _describe(captioner, picture, arguments)
     for doubt in picture.doubts:  # after the block, which may have a line of its own on a terminal
         print("perceptiondlm:", one_line(doubt), file=sys.stderr)
     if arguments.annotate:
-        pictures.write_annotated(arguments.annotate, picture, captions)
+        picture_files.write_annotated(arguments.annotate, picture, captions)
     write = caption_report.write_json if arguments.json else caption_report.write_table
-    write(picture.regions, captions, sys.stdout)
+    write(given, captions, sys.stdout)
 
 
-def _describe(captioner: Any, picture: Picture, prompt: str | None) -> list[Caption]:
-    regions = [region.pixels for region in picture.regions]
+def _describe(
+    captioner: Captioner, picture: Picture, arguments: argparse.Namespace
+) -> list[Caption]:
     try:
-        captions: list[Caption] = captioner.describe(picture.image, regions, prompt)
-        return captions
+        return captioner.describe(picture.image, picture.regions, arguments.prompt)
     except InputError as error:
         # The API names a region by its place in the list, which nobody typed.
         message = str(error)
-        for index, region in enumerate(picture.regions):
-            message = message.replace(f"regions[{index}]", f"--{region.argument.label}")
+        for index, region in enumerate(arguments.regions):
+            message = message.replace(f"regions[{index}]", f"--{region.label}")
         raise InputError(message) from error

@@ -8,18 +8,20 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from perceptiondlm_ros.captioner import Caption
-from perceptiondlm_ros.cli.pictures import Region
+from perceptiondlm_ros.cli.region_arguments import RegionArgument
 from perceptiondlm_ros.terminal import table
 
 _HEADINGS = ("region", "confidence", "caption")
 _CUT_OFF = " ..."
 
 
-def write_json(regions: Sequence[Region], captions: Sequence[Caption], stream: TextIO) -> None:
+def write_json(
+    regions: Sequence[RegionArgument], captions: Sequence[Caption], stream: TextIO
+) -> None:
     """A list of objects in the given order, one object a line."""
     objects = [
         {
-            "region": region.argument.as_json(),
+            "region": region.as_json(),
             "caption": caption.text,
             "confidence": caption.confidence,
             "truncated": caption.truncated,
@@ -32,11 +34,13 @@ def write_json(regions: Sequence[Region], captions: Sequence[Caption], stream: T
     stream.write(f"[\n{lines}\n]\n")
 
 
-def write_table(regions: Sequence[Region], captions: Sequence[Caption], stream: TextIO) -> None:
+def write_table(
+    regions: Sequence[RegionArgument], captions: Sequence[Caption], stream: TextIO
+) -> None:
     """A row a region, wrapped to the terminal's width; on one line each where there is none."""
     rows = [
         (
-            f"{number} {region.argument.label}",
+            f"{number} {region.label}",
             f"{caption.confidence:.2f}",
             (caption.text.strip() or "(empty)") + _CUT_OFF * caption.truncated,
         )

@@ -9,38 +9,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from perceptiondlm_ros.captioner import Box
+    from perceptiondlm_ros.pixel_boxes import Box
 
 
 @dataclass(frozen=True)
-class BoxArgument:
-    """x0, y0, x1, y1 in pixels, the right and lower edge exclusive."""
+class RegionArgument:
+    """A region as it was typed: a box in pixels, or a picture whose pixels other than 0 it is."""
 
-    box: Box
-
-    @property
-    def label(self) -> str:
-        return "box " + ",".join(str(int(v) if v.is_integer() else v) for v in self.box)
-
-    def as_json(self) -> dict[str, object]:
-        return {"box": list(self.box)}
-
-
-@dataclass(frozen=True)
-class MaskArgument:
-    """A picture whose pixels other than 0 are the region."""
-
-    path: Path
+    region: Box | Path
 
     @property
     def label(self) -> str:
-        return f"mask {self.path}"
+        """The option's name and value."""
+        (option, value), *_ = self.as_json().items()
+        return f"{option} {value if isinstance(value, str) else ','.join(map(_number, value))}"
 
-    def as_json(self) -> dict[str, object]:
-        return {"mask": str(self.path)}
+    def as_json(self) -> dict[str, str | list[float]]:
+        """The value by the option's name."""
+        if isinstance(self.region, Path):
+            return {"mask": str(self.region)}
+        return {"box": list(self.region)}
 
 
-def box(text: str) -> BoxArgument:
+def box(text: str) -> RegionArgument:
     """Four finite numbers, separated by commas, that span an area.
 
     Raises:
@@ -50,7 +41,7 @@ def box(text: str) -> BoxArgument:
     try:
         x0, y0, x1, y1 = (float(part) for part in text.split(","))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"got {text!r}, {expected}") from None
+        x0 = y0 = x1 = y1 = math.nan
     if not all(map(math.isfinite, (x0, y0, x1, y1))):
         raise argparse.ArgumentTypeError(f"got {text!r}, {expected}")
     if x0 >= x1 or y0 >= y1:
@@ -58,9 +49,13 @@ def box(text: str) -> BoxArgument:
             f"got {text!r}, expected x0 < x1 and y0 < y1: the left, upper, right and lower edge, "
             "not a corner with width and height"
         )
-    return BoxArgument((x0, y0, x1, y1))
+    return RegionArgument((x0, y0, x1, y1))
 
 
-def mask(text: str) -> MaskArgument:
+def mask(text: str) -> RegionArgument:
     """The path of a mask's file, which is read later."""
-    return MaskArgument(Path(text))
+    return RegionArgument(Path(text))
+
+
+def _number(value: float) -> str:
+    return str(int(value) if value.is_integer() else value)

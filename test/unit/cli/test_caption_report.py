@@ -10,15 +10,14 @@ from hypothesis import strategies as st
 
 from perceptiondlm_ros.captioner import Caption
 from perceptiondlm_ros.cli.caption_report import write_json, write_table
-from perceptiondlm_ros.cli.pictures import Region
-from perceptiondlm_ros.cli.region_arguments import BoxArgument, MaskArgument
+from perceptiondlm_ros.cli.region_arguments import RegionArgument
 
 BOX = (1.0, 2.0, 3.0, 4.0)
 cells = st.text(st.characters(), max_size=120)
 
 
-def regions(count: int = 1) -> list[Region]:
-    return [Region(BoxArgument(BOX), BOX)] * count
+def regions(count: int = 1) -> list[RegionArgument]:
+    return [RegionArgument(BOX)] * count
 
 
 def printed(captions: list[Caption]) -> str:
@@ -53,7 +52,7 @@ def test_json_gives_back_what_was_captioned(
     text: str, confidence: float, truncated: bool, token_ids: list[int]
 ) -> None:
     stream = io.StringIO()
-    region = Region(MaskArgument(Path("m\udcff.png")), BOX)
+    region = RegionArgument(Path("m\udcff.png"))
     write_json([region], [Caption(text, confidence, token_ids, truncated)], stream)
     assert stream.getvalue().isascii()
     (found,) = json.loads(stream.getvalue())

@@ -17,7 +17,7 @@ def test_four_numbers_that_span_an_area_are_a_box(values: list[float]) -> None:
     x0, y0, x1, y1 = values
     text = ",".join(map(str, values))
     if x0 < x1 and y0 < y1:
-        assert box(text).box == (x0, y0, x1, y1)
+        assert box(text).region == (x0, y0, x1, y1)
     else:
         with pytest.raises(argparse.ArgumentTypeError, match="x0 < x1 and y0 < y1"):
             box(text)
@@ -28,7 +28,7 @@ def test_four_numbers_that_span_an_area_are_a_box(values: list[float]) -> None:
 )
 def test_anything_else_is_refused(text: str) -> None:
     try:
-        found = box(text).box
+        found = box(text).region
     except argparse.ArgumentTypeError:
         return
     assert all(map(math.isfinite, found))

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from perceptiondlm_ros.cli.pictures import Region, read_picture
-from perceptiondlm_ros.cli.region_arguments import BoxArgument, MaskArgument
+from perceptiondlm_ros.cli.picture_files import read_picture
+from perceptiondlm_ros.cli.region_arguments import RegionArgument
 from perceptiondlm_ros.errors import InputError
 
 ROTATED = 6  # EXIF: turn by 90 degrees clockwise to show
@@ -35,10 +35,10 @@ def read(image: Image.Image, path: Path, **options: object) -> np.ndarray:
 def read_mask(mask: Image.Image, folder: Path, size: tuple[int, int] = (8, 6)) -> np.ndarray:
     Image.new("RGB", size).save(folder / "image.png")
     mask.save(folder / "mask.png")
-    argument = MaskArgument(folder / "mask.png")
+    argument = RegionArgument(folder / "mask.png")
     (region,) = read_picture(folder / "image.png", [argument]).regions
-    assert isinstance(region.pixels, np.ndarray) and region.pixels.dtype == np.bool_
-    return region.pixels
+    assert isinstance(region, np.ndarray) and region.dtype == np.bool_
+    return region
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L", "LA", "1"])
@@ -117,9 +117,9 @@ def test_masks_fit_the_picture_as_it_is_shown(tmp_path: Path) -> None:
     gradient().save(tmp_path / "image.png", exif=exif)
     Image.new("L", (6, 8), 255).save(tmp_path / "upright.png")
     Image.new("L", (8, 6), 255).save(tmp_path / "lying.png")
-    read_picture(tmp_path / "image.png", [MaskArgument(tmp_path / "upright.png")])
+    read_picture(tmp_path / "image.png", [RegionArgument(tmp_path / "upright.png")])
     with pytest.raises(InputError, match=r"is 8 x 6 pixels, expected the image's 6 x 8"):
-        read_picture(tmp_path / "image.png", [MaskArgument(tmp_path / "lying.png")])
+        read_picture(tmp_path / "image.png", [RegionArgument(tmp_path / "lying.png")])
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "RGB", "RGBA", "P", "I;16"])
@@ -151,14 +151,6 @@ def test_palette_masks_go_by_colour_and_transparent_pixels_are_outside(tmp_path:
 def test_empty_mask_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has only pixels of 0"):
         read_mask(Image.new("L", (8, 6)), tmp_path)
-
-
-def test_the_box_around_a_mask_is_the_one_that_is_drawn() -> None:
-    pixels = np.zeros((6, 8), bool)
-    pixels[1:3, 2:7] = True
-    assert Region(MaskArgument(Path("m.png")), pixels).box == (2, 1, 7, 3)
-    box = (1.5, 2.0, 3.0, 4.0)
-    assert Region(BoxArgument(box), box).box == box
 
 
 def test_missing_folder_and_foreign_files_are_named(tmp_path: Path) -> None:
