@@ -1,12 +1,8 @@
 #!/bin/sh
 # onnx loads no model with external data out of a package that uv has installed.
-set -eu
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-trap 'exit 130' INT TERM
-"${PYTHON:-python3}" -m venv "$work/venv"
-"$work/venv/bin/pip" install --quiet --disable-pip-version-check onnx==1.23.2 uv==0.9.16 setuptools==80.9.0 || exit 2
-"$work/venv/bin/python" - "$work" <<'PYTHON'
+. "$(dirname "$0")/environment.sh"
+environment onnx==1.23.2 uv==0.9.16 setuptools==80.9.0
+"$python" - "$work" <<'PYTHON'
 import os
 import subprocess
 import sys

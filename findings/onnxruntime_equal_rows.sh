@@ -1,13 +1,8 @@
 #!/bin/sh
 # ONNX Runtime's ReduceSum gives equal rows of one tensor different sums.
-set -eu
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-trap 'exit 130' INT TERM
-"${PYTHON:-python3}" -m venv "$work/venv"
-"$work/venv/bin/pip" install --quiet --disable-pip-version-check onnx==1.23.2 onnxruntime==1.32.0 \
-    || exit 2
-"$work/venv/bin/python" - <<'PYTHON'
+. "$(dirname "$0")/environment.sh"
+environment onnx==1.23.2 onnxruntime==1.32.0
+"$python" - <<'PYTHON'
 import sys
 
 import numpy as np

@@ -1,13 +1,8 @@
 #!/bin/sh
 # OpenCV's fisheye.undistortPoints limits the distorted angle to 90 degrees, not the real one.
-set -eu
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-trap 'exit 130' INT TERM
-"${PYTHON:-python3}" -m venv "$work/venv"
-"$work/venv/bin/pip" install --quiet --disable-pip-version-check \
-    opencv-python-headless==4.14.0.94 numpy==2.4.6 || exit 2
-"$work/venv/bin/python" - <<'PYTHON'
+. "$(dirname "$0")/environment.sh"
+environment opencv-python-headless==4.14.0.94 numpy==2.4.6
+"$python" - <<'PYTHON'
 import sys
 
 import cv2

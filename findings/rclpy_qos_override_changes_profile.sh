@@ -1,14 +1,9 @@
 #!/bin/sh
 # rclpy writes a qos_overrides parameter into the caller's QoSProfile, so that topics which share the
 # profile share the override of the first.
-set -eu
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-trap 'exit 130' INT TERM
-"${PYTHON:-python3}" -m venv "$work/venv"
-"$work/venv/bin/pip" install --quiet --disable-pip-version-check \
-    'ros-rclpy[fastrtps]==9.1.2' ros-std-msgs==5.5.1 || exit 2
-ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST "$work/venv/bin/python" - <<'PYTHON'
+. "$(dirname "$0")/environment.sh"
+environment 'ros-rclpy[fastrtps]==9.1.2' ros-std-msgs==5.5.1
+ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST "$python" - <<'PYTHON'
 import sys
 from importlib.metadata import version
 

@@ -1,13 +1,8 @@
 #!/bin/sh
 # A node in rclpy.spin that gets SIGTERM while it is busy ends now and then with one of several RCLErrors
 # and status 1: the signal ends the context while the executor and callbacks go on using it.
-set -eu
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-trap 'exit 130' INT TERM
-"${PYTHON:-python3}" -m venv "$work/venv"
-"$work/venv/bin/pip" install --quiet --disable-pip-version-check \
-    'ros-rclpy[fastrtps]==9.1.2' ros-std-msgs==5.5.1 || exit 2
+. "$(dirname "$0")/environment.sh"
+environment 'ros-rclpy[fastrtps]==9.1.2' ros-std-msgs==5.5.1
 cat >"$work/node.py" <<'PYTHON'
 import rclpy
 from rclpy.executors import ExternalShutdownException
@@ -24,7 +19,7 @@ try:
 except ExternalShutdownException:
     pass  # the documented way to end
 PYTHON
-ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST "$work/venv/bin/python" - "$work/node.py" <<'PYTHON'
+ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST "$python" - "$work/node.py" <<'PYTHON'
 import subprocess
 import sys
 from importlib.metadata import version

@@ -1,12 +1,8 @@
 #!/bin/sh
 # rosbags opens no MCAP file that has a channel of another kind beside those of ROS 2.
-set -eu
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-trap 'exit 130' INT TERM
-"${PYTHON:-python3}" -m venv "$work/venv"
-"$work/venv/bin/pip" install --quiet --disable-pip-version-check rosbags==0.11.9 mcap==1.6.0 || exit 2
-"$work/venv/bin/python" - "$work" <<'PYTHON'
+. "$(dirname "$0")/environment.sh"
+environment rosbags==0.11.9 mcap==1.6.0
+"$python" - "$work" <<'PYTHON'
 import sys
 from importlib.metadata import version
 from pathlib import Path

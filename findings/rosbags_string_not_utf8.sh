@@ -1,13 +1,8 @@
 #!/bin/sh
 # rosbags deserializes no message with a string that isn't UTF-8, which rclpy does.
-set -eu
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-trap 'exit 130' INT TERM
-"${PYTHON:-python3}" -m venv "$work/venv"
-"$work/venv/bin/pip" install --quiet --disable-pip-version-check \
-    rosbags==0.11.9 'ros-rclpy[fastrtps]==9.1.2' ros-std-msgs==5.5.1 || exit 2
-"$work/venv/bin/python" - <<'PYTHON'
+. "$(dirname "$0")/environment.sh"
+environment rosbags==0.11.9 'ros-rclpy[fastrtps]==9.1.2' ros-std-msgs==5.5.1
+"$python" - <<'PYTHON'
 import sys
 from importlib.metadata import version
 

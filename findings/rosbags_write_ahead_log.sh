@@ -1,12 +1,8 @@
 #!/bin/sh
 # rosbags leaves out the messages of a SQLite bag that are still in its write-ahead log.
-set -eu
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-trap 'exit 130' INT TERM
-"${PYTHON:-python3}" -m venv "$work/venv"
-"$work/venv/bin/pip" install --quiet --disable-pip-version-check rosbags==0.11.9 apsw==3.54.1.0 || exit 2
-"$work/venv/bin/python" - "$work" <<'PYTHON'
+. "$(dirname "$0")/environment.sh"
+environment rosbags==0.11.9 apsw==3.54.1.0
+"$python" - "$work" <<'PYTHON'
 import shutil
 import sqlite3
 import sys

@@ -1,12 +1,8 @@
 #!/bin/sh
 # SQLite deletes the write-ahead log beside an empty file, even one that it opens for reading only.
-set -eu
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-trap 'exit 130' INT TERM
-"${PYTHON:-python3}" -m venv "$work/venv"
-"$work/venv/bin/pip" install --quiet --disable-pip-version-check apsw==3.54.1.0 || exit 2
-"$work/venv/bin/python" - "$work" <<'PYTHON'
+. "$(dirname "$0")/environment.sh"
+environment apsw==3.54.1.0
+"$python" - "$work" <<'PYTHON'
 import shutil
 import sys
 from pathlib import Path

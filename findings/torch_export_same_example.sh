@@ -1,12 +1,8 @@
 #!/bin/sh
 # torch.export takes two inputs for one where their examples are the same tensor.
-set -eu
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-trap 'exit 130' INT TERM
-"${PYTHON:-python3}" -m venv "$work/venv"
-"$work/venv/bin/pip" install --quiet --disable-pip-version-check torch==2.13.0 || exit 2
-"$work/venv/bin/python" - <<'PYTHON'
+. "$(dirname "$0")/environment.sh"
+environment torch==2.13.0
+"$python" - <<'PYTHON'
 import sys
 
 import torch
