@@ -15,27 +15,17 @@ from launch.substitutions import LaunchConfiguration
 
 def generate_launch_description() -> LaunchDescription:
     share = Path(get_package_share_directory("perceptiondlm_ros"))
-    one = str(share / "launch/perceptiondlm.launch.py")
-    cameras = ("left", "right")
-    return LaunchDescription(
-        [
-            *(
-                DeclareLaunchArgument(
-                    camera, default_value=camera, description=f"Namespace of the {camera} camera."
-                )
-                for camera in cameras
-            ),
-            # Each in a group, so that the arguments of one are not those of the other.
-            *(
-                GroupAction(
-                    [
-                        IncludeLaunchDescription(
-                            PythonLaunchDescriptionSource(one),
-                            launch_arguments={"namespace": LaunchConfiguration(camera)}.items(),
-                        )
-                    ]
-                )
-                for camera in cameras
-            ),
-        ]
-    )
+    node = str(share / "launch/perceptiondlm.launch.py")
+    description = LaunchDescription()
+    for camera in ("left", "right"):
+        argument = DeclareLaunchArgument(
+            camera, default_value=camera, description=f"Namespace of the {camera} camera."
+        )
+        include = IncludeLaunchDescription(
+            PythonLaunchDescriptionSource(node),
+            launch_arguments={"namespace": LaunchConfiguration(camera)}.items(),
+        )
+        description.add_action(argument)
+        # In a group, so that the arguments of one are not those of the other.
+        description.add_action(GroupAction([include]))
+    return description
