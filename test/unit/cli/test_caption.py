@@ -33,11 +33,11 @@ def test_rows_keep_the_order_of_the_command_line(
 def test_json_holds_everything_and_nothing_else_is_on_stdout(
     run: Any, fake: list[Any], photo: Path, half: Path
 ) -> None:
-    status, out, err = run("caption", photo, "--box=-3,0,10,9.5", "--mask", half, "--json")
+    status, out, err = run("caption", photo, "--box", "-3,.5,10,9.5", "--mask", half, "--json")
     assert (status, len(err.splitlines())) == (0, 1)
     assert json.loads(out) == [
         {
-            "region": {"box": [-3, 0, 10, 9.5]},
+            "region": {"box": [-3, 0.5, 10, 9.5]},
             "caption": "a box 13 wide",
             "confidence": 0.5,
             "truncated": False,
@@ -66,18 +66,6 @@ def test_each_box_that_is_cut_is_told_with_what_is_left(
     ]
 
 
-def test_a_box_beyond_the_image_is_refused(run: Any, tiny_checkpoint: Path, photo: Path) -> None:
-    if not tiny_checkpoint.is_dir():
-        pytest.skip(f"no golden data in {tiny_checkpoint.parent}")
-    inside = "--box=1,1,20,20"
-    for box in ("50,0,60,10", "-9,0,-1,9"):
-        status, out, err = run(
-            "caption", photo, inside, f"--box={box}", "--checkpoint", tiny_checkpoint
-        )
-        assert (status, out) == (2, "")
-        assert f"--box {box} covers no pixel of the 40 x 30 image" in err
-
-
 def test_shares_of_the_image_are_no_pixels(run: Any, fake: list[Any], photo: Path) -> None:
     status, _, err = run("caption", photo, "--box", "0.1,0.2,0.5,0.9", "--box", "1,1,2,9")
     assert status == 0
@@ -101,26 +89,28 @@ def test_a_nearly_black_picture_of_16_bits_is_told_or_stretched(
         assert status == 2 and f"got {wrong!r}, expected a whole number from 8 to 16" in err
 
 
-def test_box_may_begin_with_a_minus(run: Any, fake: list[Any], photo: Path) -> None:
-    status, out, _ = run("caption", photo, "--box", "-5,-.5,10,10", "--json")
-    assert status == 0
-    assert json.loads(out)[0]["region"] == {"box": [-5, -0.5, 10, 10]}
+NAMES = ("path", "backend", "device", "steps", "caption_tokens", "cache")
+OPTIONS = ["--checkpoint", "a/b", "--backend", "torch", "--device", "cpu", "--steps", "7"]
+OPTIONS += ["--caption-tokens", "9", "--cache", "exact", "--prompt", "What?"]
+GIVEN = ("a/b", "torch", "cpu", 7, 9, "exact")
+DEFAULTS = (None, "auto", "auto", *map(Captioner.__init__.__kwdefaults__.get, NAMES[3:]))
 
 
-def test_options_reach_the_captioner(run: Any, fake: list[Any], photo: Path) -> None:
-    model = ["--checkpoint", "a/b", "--backend", "torch", "--device", "cpu", "--steps", "7"]
-    more = ["--caption-tokens", "9", "--cache", "exact", "--prompt", "What?"]
-    assert run("caption", photo, "--box", "1,1,9,9", *model, *more)[0] == 0
+@pytest.mark.parametrize(
+    ("options", "expected", "prompt"), [([], DEFAULTS, None), (OPTIONS, GIVEN, "What?")]
+)
+def test_options_reach_the_captioner_and_defaults_are_its_own(
+    options: list[str],
+    expected: tuple[object, ...],
+    prompt: str | None,
+    run: Any,
+    fake: list[Any],
+    photo: Path,
+) -> None:
+    assert run("caption", photo, "--box", "1,1,9,9", *options)[0] == 0
     (captioner,) = fake
-    assert captioner.options == {
-        "path": "a/b",
-        "backend": "torch",
-        "device": "cpu",
-        "steps": 7,
-        "caption_tokens": 9,
-        "cache": "exact",
-    }
-    assert captioner.prompts == ["What?"]
+    assert captioner.options == dict(zip(NAMES, expected, strict=True))
+    assert captioner.prompts == [prompt]
 
 
 def test_the_help_names_the_backends_that_can_be_loaded(run: Any) -> None:
@@ -128,21 +118,6 @@ def test_the_help_names_the_backends_that_can_be_loaded(run: Any) -> None:
     assert status == 0
     told = out.rpartition("--backend BACKEND")[2].partition("--device")[0]
     assert all(backend in told for backend in BACKENDS)
-
-
-def test_defaults_are_the_captioners(run: Any, fake: list[Any], photo: Path) -> None:
-    assert run("caption", photo, "--box", "1,1,9,9")[0] == 0
-    (captioner,) = fake
-    defaults = Captioner.__init__.__kwdefaults__
-    assert captioner.options == {
-        "path": None,
-        "backend": "auto",
-        "device": "auto",
-        "steps": defaults["steps"],
-        "caption_tokens": defaults["caption_tokens"],
-        "cache": defaults["cache"],
-    }
-    assert captioner.prompts == [None]
 
 
 @pytest.mark.parametrize(
@@ -195,48 +170,27 @@ def test_annotated_picture_shows_each_region(
     assert changed.any()
 
 
-def real(run: Any, checkpoint: Path, *arguments: str | Path) -> tuple[int, str, str]:
-    photo = checkpoint / "cases" / "photo"
-    return run(  # type: ignore[no-any-return]
-        "caption",
-        photo / "image.jpg",
-        "--mask",
-        photo / "mask_1.png",
-        *arguments,
-        *("--checkpoint", checkpoint, "--steps", "2", "--caption-tokens", "4"),
-    )
-
-
-def test_a_real_checkpoint_captions(run: Any, tiny_checkpoint: Path) -> None:
-    status, out, err = real(run, tiny_checkpoint, "--box", "40,30,200,180", "--json")
+def test_a_real_checkpoint_captions_and_refuses(run: Any, tiny_checkpoint: Path) -> None:
+    if not tiny_checkpoint.is_dir():
+        pytest.skip(f"no golden data in {tiny_checkpoint.parent}")
+    photo = tiny_checkpoint / "cases" / "photo"
+    command: list[str | Path] = ["caption", photo / "image.jpg", "--mask", photo / "mask_1.png"]
+    command += ["--checkpoint", tiny_checkpoint, "--steps", "2", "--caption-tokens", "4", "--json"]
+    status, out, err = run(*command, "--box", "40,30,200,180")
     assert (status, err) == (0, "")
     found = json.loads(out)
     assert [list(item["region"]) for item in found] == [["mask"], ["box"]]
     for item in found:
         assert len(item["token_ids"]) == 4
         assert 0 <= item["confidence"] <= 1
-
-
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (["--box", "900,900,950,950"], "--box 900,900,950,950 covers no pixel of the 640 x 476"),
-        (["--cache", "none"], "cache is 'none', expected one of auto, exact, prefix"),
-        (["--backend", "none"], "backend is 'none', expected one of"),
-        (["--device", "none"], "device is 'none'"),
-    ],
-)
-def test_what_the_captioner_refuses_is_one_line(
-    arguments: list[str], says: str, run: Any, tiny_checkpoint: Path
-) -> None:
-    status, out, err = real(run, tiny_checkpoint, *arguments)
-    assert (status, out) == (2, "")
-    assert err.startswith(f"perceptiondlm: {says}")
-    assert err.count("\n") == 1
-
-
-def test_missing_checkpoint_is_one_line(run: Any, photo: Path, tmp_path: Path) -> None:
-    missing = tmp_path / "nothing"
-    status, out, err = run("caption", photo, "--box", "1,1,9,9", "--checkpoint", missing)
-    assert (status, out) == (2, "")
-    assert err.startswith(f"perceptiondlm: checkpoint {missing} does not exist")
+    for wrong, says in (
+        ("--box=900,900,950,950", "--box 900,900,950,950 covers no pixel of the 640 x 476 image"),
+        ("--box=-9,0,-1,9", "--box -9,0,-1,9 covers no pixel"),
+        ("--cache=none", "cache is 'none', expected one of auto, exact, prefix"),
+        ("--backend=none", "backend is 'none', expected one of"),
+        ("--device=none", "device is 'none'"),
+        ("--checkpoint=/no/such", "checkpoint /no/such does not exist"),
+    ):
+        status, out, err = run(*command, wrong)
+        assert (status, out) == (2, "")
+        assert err.startswith(f"perceptiondlm: {says}") and err.count("\n") == 1

@@ -16,25 +16,21 @@ BOX = (1.0, 2.0, 3.0, 4.0)
 cells = st.text(st.characters(), max_size=120)
 
 
-def regions(count: int = 1) -> list[RegionArgument]:
-    return [RegionArgument(BOX)] * count
-
-
-def printed(captions: list[Caption]) -> str:
+def printed(*captions: Caption) -> str:
     stream = io.StringIO()
-    write_table(regions(len(captions)), captions, stream)
+    write_table([RegionArgument(BOX)] * len(captions), captions, stream)
     return stream.getvalue()
 
 
 def test_the_terminals_width_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
-    lines = printed([Caption("word " * 40, 0.5, [], False)]).splitlines()
+    lines = printed(Caption("word " * 40, 0.5, [], False)).splitlines()
     assert len(lines) > 3
     assert max(map(len, lines)) <= 60
 
 
 def test_cut_off_and_empty_captions_can_be_told() -> None:
-    out = printed([Caption("a red", 0.5, [], True), Caption(" ", 0.2, [], False)])
+    out = printed(Caption("a red", 0.5, [], True), Caption(" ", 0.2, [], False))
     assert "a red ...\n" in out
     assert "(empty)\n" in out
 
@@ -42,7 +38,7 @@ def test_cut_off_and_empty_captions_can_be_told() -> None:
 def test_letters_that_the_terminal_lacks_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr("sys.stdout", stream)
-    write_table(regions(), [Caption("a café", 0.5, [], False)], stream)
+    write_table([RegionArgument(BOX)], [Caption("a café", 0.5, [], False)], stream)
     stream.seek(0)
     assert "a caf?" in stream.read()
 
