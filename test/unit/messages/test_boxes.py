@@ -70,29 +70,25 @@ def test_the_mask_of_a_rotated_box_is_as_large_as_its_part_in_the_image(
 @pytest.mark.parametrize(
     ("kind", "seen", "expected"),
     [
-        ("stretch", (640, 640), (80, 160, 160, 320)),
+        ("stretch", (640, 640), (80, 160 * 640 / 720, 160, 320 * 640 / 720)),
         ("letterbox", (640, 640), (80, 220, 160, 300)),
         ("corner", (640, 640), (80, 80, 160, 160)),
         ("stretch", (320, 0), (40, 40, 80, 80)),
         ("letterbox", (0, 360), (80, 80, 160, 160)),
         ("corner", (0, 0), (160, 160, 320, 320)),
+        # One side of 1 says that both go from 0 to 1.
+        *(
+            ("stretch", seen, (160 / 1280, 160 / 720, 320 / 1280, 320 / 720))
+            for seen in ((1, 0), (0, 1), (1, 1))
+        ),
     ],
 )
 def test_boxes_on_the_detectors_image_are_found_on_the_cameras(
     kind: str, seen: tuple[int, int], expected: tuple[float, ...]
 ) -> None:
     """The camera's image has 1280x720 pixels, the box in it is (160, 160, 320, 320)."""
-    if kind == "stretch" and seen == (640, 640):
-        expected = (80, 160 * 640 / 720, 160, 320 * 640 / 720)
     fit = fit_image(kind, *seen, 1280, 720)
     assert box_corners(fit.to_image(box(*expected))) == pytest.approx((160, 160, 320, 320))
-
-
-@pytest.mark.parametrize("seen", [(1, 0), (0, 1), (1, 1)])
-def test_one_side_of_1_says_that_boxes_are_given_from_0_to_1(seen: tuple[int, int]) -> None:
-    normalised = box(160 / 1280, 160 / 720, 320 / 1280, 320 / 720)
-    found = fit_image("stretch", *seen, 1280, 720).to_image(normalised)
-    assert box_corners(found) == pytest.approx((160, 160, 320, 320))
 
 
 @given(kind=st.sampled_from(FITS), theta=st.floats(-3, 3), side=st.integers(100, 999))
@@ -113,7 +109,7 @@ def test_a_quarter_turn_swaps_how_the_sides_are_stretched() -> None:
     assert box_corners(turned) == pytest.approx((60, 90, 140, 110))
 
 
-numbers = st.floats() | st.floats(-200, 200) | st.sampled_from([1e308, -1e308, 5e-324])
+numbers = st.floats() | st.floats(-200, 200) | st.sampled_from([1.7e308, -1e308, 5e-324])
 
 
 @given(
@@ -133,9 +129,3 @@ def test_any_box_is_refused_with_a_reason_or_lies_in_the_image(
         assert 0 <= x0 < x1 <= 64 and 0 <= y0 < y1 <= 48
         assert is_rotated(moved) in (True, False)
         assert rotated_mask(moved, 64, 48).shape == (48, 64)
-
-
-def test_the_largest_angle_is_an_angle() -> None:
-    huge = box(8, 8, 24, 24, 1.7e308)
-    assert check_box(huge, 64, 48)[0] == ""
-    assert is_rotated(huge) in (True, False)

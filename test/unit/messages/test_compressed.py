@@ -37,11 +37,18 @@ def test_png_is_exact_and_jpeg_as_opencv_reads_it() -> None:
     assert np.abs(image_to_rgb(sent).astype(int) - expected).max() <= 1
 
 
-@pytest.mark.parametrize("grey", [GREY, GREY16], ids=["8 bit", "16 bit"])
-def test_grey_png(grey: np.ndarray) -> None:
-    expected = grey if grey.dtype == np.uint8 else np.rint(grey / 257).astype(np.uint8)
-    sent = encoded(".png", grey, format="mono16; png compressed mono16")
-    np.testing.assert_array_equal(image_to_rgb(sent), expected.repeat(3, axis=2))
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        (GREY, GREY.repeat(3, axis=2)),
+        (GREY16, np.rint(GREY16 / 257).astype(np.uint8).repeat(3, axis=2)),
+        (np.concatenate([BGR, GREY], axis=2), RGB),
+    ],
+    ids=["grey", "grey of 16 bits", "colours with alpha"],
+)
+def test_png_of_other_channels(sent: np.ndarray, expected: np.ndarray) -> None:
+    result = image_to_rgb(encoded(".png", sent, format="mono16; png compressed mono16"))
+    np.testing.assert_array_equal(result, expected)
 
 
 BGR16 = RANDOM.integers(0, 2**16, (12, 18, 3), np.uint16)
@@ -73,12 +80,6 @@ def test_the_lowest_bits_of_a_png_are_told_or_stretched(form: str) -> None:
     assert np.abs(stretched.pixels.astype(int) - expected).max() <= 1
     with pytest.raises(InputError, match=r"above 4095.* set image\.significant_bits or --sig"):
         decode_image(encoded(".png", full, format=form), 12)
-
-
-def test_alpha_is_left_out() -> None:
-    np.testing.assert_array_equal(
-        image_to_rgb(encoded(".png", np.concatenate([BGR, GREY], axis=2))), RGB
-    )
 
 
 def test_a_mosaic_in_a_png_is_interpolated() -> None:

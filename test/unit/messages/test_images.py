@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import array
-import tracemalloc
 
 import cv2
 import numpy as np
@@ -11,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ros_support import header
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import Image
 
 from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.messages.encodings import ENCODINGS
@@ -97,9 +96,9 @@ DEEP = [name for name in ENCODED if name.startswith("16U") or name.endswith("16"
 
 
 @pytest.mark.parametrize("encoding", DEEP)
-@given(bits=st.integers(8, 16), big=st.booleans(), padding=st.sampled_from([0, 2]))
-@settings(max_examples=20)
-def test_significant_bits_are_stretched_over_the_full_range(
+@given(bits=st.integers(8, 15), big=st.booleans(), padding=st.sampled_from([0, 2]))
+@settings(max_examples=10)
+def test_significant_bits_are_stretched_over_the_full_range_and_more_refused(
     encoding: str, bits: int, big: bool, padding: int
 ) -> None:
     full, _ = ENCODED[encoding]
@@ -108,12 +107,6 @@ def test_significant_bits_are_stretched_over_the_full_range(
     expected = image_to_rgb(message(full, encoding))
     assert np.abs(result.pixels.astype(int) - expected).max() <= (2 if bits == 8 else 1)
     assert not result.low_bits, "it was told"
-
-
-@pytest.mark.parametrize("encoding", DEEP)
-@pytest.mark.parametrize("bits", range(8, 16))
-def test_numbers_of_more_bits_are_refused_and_not_cut(encoding: str, bits: int) -> None:
-    sent = ENCODED[encoding][0] >> (16 - bits)
     sent[HEIGHT // 2, WIDTH // 2, 0] = 1 << bits
     with pytest.raises(InputError, match=f"above {2**bits - 1}, expected {bits} signif"):
         decode_image(message(sent, encoding), bits)
@@ -160,9 +153,7 @@ def test_an_image_of_one_colour_keeps_it(encoding: str, paint: tuple[int, int, i
     scale = 257 if encoding.endswith("16") else 1
     name = encoding.removesuffix("16").removesuffix("8").removeprefix("bayer_")
     if encoding.startswith("bayer"):
-        block = np.array(
-            [[colours[name[0]], colours[name[1]]], [colours[name[2]], colours[name[3]]]]
-        )
+        block = np.reshape([colours[letter] for letter in name], (2, 2))
         sent = np.tile(block, (HEIGHT // 2, WIDTH // 2))[:, :, None]
     elif encoding.startswith("mono"):
         sent = np.full((HEIGHT, WIDTH, 1), green)
@@ -202,26 +193,14 @@ def test_odd_sizes(encoding: str, width: int, height: int) -> None:
     assert image_to_rgb(sent).shape == (height, width, 3)
 
 
-def test_the_last_rows_padding_may_be_missing() -> None:
+def test_what_needs_no_conversion_is_not_copied_even_without_the_last_rows_padding() -> None:
     sent = message(RGB, "rgb8", padding=5)
     sent.data = sent.data[:-5]
-    np.testing.assert_array_equal(image_to_rgb(sent), RGB)
-
-
-def test_what_needs_no_conversion_is_not_copied() -> None:
-    sent = message(RGB, "rgb8")
     result = image_to_rgb(sent)
+    np.testing.assert_array_equal(result, RGB)
     assert np.shares_memory(result, np.frombuffer(sent.data, np.uint8))
     with pytest.raises(ValueError, match="read-only"):
         result[0, 0, 0] = 1
-
-
-@pytest.mark.parametrize("encoding", ["32FC1", "8UC3", "", "RGB8", "a\x00b"])
-def test_other_encodings_are_named_with_the_known_ones(encoding: str) -> None:
-    sent = message(RGB, encoding)
-    with pytest.raises(InputError, match=r"expected one of rgb8, bgr8, rgba8") as raised:
-        image_to_rgb(sent)
-    assert f"got {encoding!r}" in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -243,12 +222,15 @@ def test_other_encodings_are_named_with_the_known_ones(encoding: str) -> None:
         ("rgb8; jpeg compressed bgr8", "set image_transport:=compressed"),
         ("", "let the driver or node that publishes it say what it is"),
         ("yuv420p", "convert the stream to rgb8"),
+        ("a\x00b", "convert the stream to rgb8"),
     ],
 )
-def test_what_to_do_about_an_encoding_depends_on_what_it_is(encoding: str, advice: str) -> None:
-    with pytest.raises(InputError, match=f"; .*{advice}") as raised:
+def test_other_encodings_are_named_with_the_known_ones_and_what_to_do(
+    encoding: str, advice: str
+) -> None:
+    with pytest.raises(InputError, match=f"expected one of rgb8, bgr8, .*; .*{advice}") as raised:
         image_to_rgb(message(RGB, encoding))
-    assert "image_proc" not in str(raised.value), "it takes none of these"
+    assert f"got {encoding!r}" in str(raised.value)
 
 
 @pytest.mark.parametrize("encoding", ["rgb8", "mono16", "nv12", "yuv422"])
@@ -291,30 +273,6 @@ def test_numbers_of_one_channel() -> None:
         np.testing.assert_array_equal(result, numbers)
 
 
-def test_8k_images_cost_their_pixels_and_no_more() -> None:
-    """33 megapixels: the message's 100 MB are looked at, not copied."""
-    data = array.array("B", bytes(7680 * 4320 * 3))
-    sent = Image(height=4320, width=7680, step=7680 * 3, encoding="rgb8")
-    sent._data = data  # the setter looks at each byte
-    tracemalloc.start()
-    try:
-        assert image_to_rgb(sent).shape == (4320, 7680, 3)
-        assert tracemalloc.get_traced_memory()[1] < 1_000_000
-    finally:
-        tracemalloc.stop()
-
-
-def attempt(sent: Image | CompressedImage) -> np.ndarray | None:
-    """The pixels, or None where they are refused with a reason."""
-    problem = ""
-    try:
-        return image_to_rgb(sent)
-    except InputError as error:
-        problem = str(error)
-    assert "got" in problem and "expected" in problem and "; " in problem
-    return None
-
-
 numbers_of_any_size = st.integers(0, 2**32 - 1) | st.integers(0, 9)
 
 
@@ -332,10 +290,15 @@ def test_any_image_message_is_converted_or_refused(
 ) -> None:
     sent = Image(height=height, width=width, step=step, encoding=encoding, is_bigendian=big)
     sent.data = array.array("B", data)
-    result = attempt(sent)
-    if result is not None:
+    problem = ""
+    try:
+        result = image_to_rgb(sent)
+    except InputError as error:
+        problem = str(error)
+    else:
         assert result.shape == (height, width, 3) and result.dtype == np.uint8
         return
+    assert "got" in problem and "expected" in problem and "; " in problem
     known = ENCODINGS.get(encoding)
     channels = len(encoding.rstrip("168")) if encoding.startswith(("rgb", "bgr")) else 1
     row = width * channels * (known.bits // 8 if known else 1)
