@@ -154,38 +154,35 @@ ENCODINGS = {
 """By the names of sensor_msgs and, for nv12 and its kin, of V4L2."""
 
 
+_IN_ORDER = (
+    "it leaves open which channel is red: publish it as bgr{0}, which is OpenCV's order, or "
+    'rgb{0}; with cv_bridge by cv2_to_imgmsg(image, "bgr{0}")'
+)
+_ADVICE = (
+    ("(8|16)uc3", _IN_ORDER),
+    ("(8|16)uc4", _IN_ORDER.replace("{0}", "a{0}")),
+    (
+        "8uc2",
+        "publish it as yuv422 where a colour comes first, as yuv422_yuy2 where brightness does",
+    ),
+    (
+        r"\d+[usf]c1",
+        "such numbers are distances mostly: remap image to the camera's picture, and depth to "
+        "these; a picture is published as mono8 or mono16",
+    ),
+    (r"\d+[usf]c\d+", "publish it as rgb8 or bgr8, scaled to 0 to 255"),
+    (".*(jpe?g|png).*", "for compressed images set image_transport:=compressed"),
+    ("", "let the driver or node that publishes it say what it is"),
+    ("(?s:.*)", "set another one in the driver, or convert the stream to rgb8 on its way"),
+)
+"""What to do about names that are not known, the first that fits."""
+
+
 def what_to_publish(encoding: str) -> str:
     """What to do about an encoding that is not known."""
     name = encoding.strip().lower()
-    known = next((n for n in (name, f"{name}8", f"bayer_{name}") if n in ENCODINGS), "")
-    if known:
-        return f"publish it as {known}, if that is what is meant"
-    counted = re.fullmatch(r"(8|16|32|64)([usf])c(\d+)", name)
-    if counted:
-        return _what_to_publish_counted(*counted.groups())
-    if any(kind in name for kind in ("jpeg", "jpg", "png")):
-        return "for compressed images set image_transport:=compressed"
-    if not name:
-        return "let the driver or node that publishes it say what it is"
-    return "set another one in the driver, or convert the stream to rgb8 on its way"
-
-
-def _what_to_publish_counted(bits: str, kind: str, channels: str) -> str:
-    """The same for OpenCV's names, which tell the number of channels and not what they are."""
-    if kind == "u" and bits in ("8", "16") and channels in ("3", "4"):
-        alpha = "a" if channels == "4" else ""
-        rgb, bgr = f"rgb{alpha}{bits}", f"bgr{alpha}{bits}"
-        return (
-            f"it leaves open which channel is red: publish it as {bgr}, which is OpenCV's order, "
-            f'or {rgb}; with cv_bridge by cv2_to_imgmsg(image, "{bgr}")'
-        )
-    if (kind, bits, channels) == ("u", "8", "2"):
-        return (
-            "publish it as yuv422 where a colour comes first, as yuv422_yuy2 where brightness does"
-        )
-    if channels == "1":
-        return (
-            "such numbers are distances mostly: remap image to the camera's picture, and depth to "
-            "these; a picture is published as mono8 or mono16"
-        )
-    return "publish it as rgb8 or bgr8, scaled to 0 to 255"
+    for known in (name, f"{name}8", f"bayer_{name}"):
+        if known in ENCODINGS:
+            return f"publish it as {known}, if that is what is meant"
+    found = ((re.fullmatch(pattern, name), advice) for pattern, advice in _ADVICE)
+    return next(advice.format(*match.groups()) for match, advice in found if match)

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import array
-import gc
 import itertools
 import math
-import os
-import threading
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +14,6 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from malformed_messages import (
     GOOD,
-    GOOD_PNG,
     any_frame,
     compressed,
     file_of,
@@ -27,10 +22,10 @@ from malformed_messages import (
 )
 from rclpy.parameter import Parameter
 from ros_robot import SUCCESS, Robot, running_robot
-from ros_support import FakeCaptioner, detection, detections, header, image
+from ros_support import FakeCaptioner, detection, detections, header
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
-from vision_msgs.msg import Detection2D, Detection2DArray
+from vision_msgs.msg import Detection2DArray
 from visualization_msgs.msg import MarkerArray
 
 from perceptiondlm_ros.processing.boundary import check_image, region_masks
@@ -77,7 +72,7 @@ class Victim(Robot):
         self.masks = self.peer.create_publisher(Image, "masks", 10)
         # Who watches all outputs makes the node render all of them.
         for output, topic in OUTPUTS:
-            self.peer.create_subscription(output, f"region_captioner/{topic}", _nothing, 1)
+            self.peer.create_subscription(output, f"region_captioner/{topic}", bool, 1)
         self.stamps = itertools.count(1_700_000_000 * SECOND, SECOND // 4)
 
     def begin(self) -> None:
@@ -123,10 +118,6 @@ class Victim(Robot):
         assert not [line for line in self.warnings if "output" in line], self.warnings
 
 
-def _nothing(message: Any) -> None:
-    pass
-
-
 @pytest.fixture(scope="module", params=[Image, CompressedImage], ids=lambda kind: kind.__name__)
 def victim(request: pytest.FixtureRequest) -> Iterator[Victim]:
     transport = "raw" if request.param is Image else "compressed"
@@ -140,9 +131,8 @@ def victim(request: pytest.FixtureRequest) -> Iterator[Victim]:
 
 @settings(
     max_examples=60,
-    deadline=None,
     phases=[Phase.generate],  # what fails depends on what came before, so it can't be made smaller
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(data=st.data())
 def test_whatever_is_thrown_at_it_the_next_good_frame_is_captioned(
@@ -153,71 +143,32 @@ def test_whatever_is_thrown_at_it_the_next_good_frame_is_captioned(
     victim.is_well()
 
 
-def test_enough_of_it_reached_the_worker(victim: Victim) -> None:
-    """Else the test before shows nothing."""
+def test_every_detections_message_of_it_is_accounted_for(victim: Victim) -> None:
     counters = victim.node.counters
-    assert min(counters.frames_failed, counters.regions_dropped, counters.unmatched) >= 3
-    assert min(counters.clock_jumps, counters.unset_stamps) >= 3
-
-
-def test_every_detections_message_is_accounted_for(victim: Victim) -> None:
-    """After all of that."""
-    counters = victim.node.counters
+    enough = ("frames_failed", "regions_dropped", "unmatched", "clock_jumps", "unset_stamps")
+    assert min(getattr(counters, name) for name in enough) >= 3, "else nothing was shown before"
     fates = ("unmatched", "replaced", "withdrawn")
     frames = ("captioned", "reused", "failed", "discarded", "skipped", "late")
     names = (*fates, *(f"frames_{name}" for name in frames))
     victim.until(
-        lambda: sum(getattr(counters, name) for name in names) == counters.detections,
+        lambda: sum(getattr(counters, name) for name in names) == counters.detections > 60,
         f"as many fates as detections: {counters}",
     )
-    assert counters.detections > 60
 
 
-def test_nothing_of_it_stays(victim: Victim) -> None:
-    """Memory, threads and files are as before, however often it comes."""
-
-    def throw_all(rounds: int) -> None:
-        for _ in range(rounds):
-            stamp = next(victim.stamps)
-            large = victim.good_image(stamp)
-            if victim.kind is Image:
-                large = image(stamp, width=640, height=480)
-                large.encoding = "no such encoding"
-            else:
-                large.data = array.array("B", GOOD_PNG[:60] + bytes(900_000))
-            short = ids(stamp)
-            short.height = 5000
-            bad = [detection(math.nan, 0, 9, 9, "x" * 1000)] * 50
-            victim.throw(large, short, detections(stamp, bad))
-            victim.throw(large, short, detections(stamp + 9, bad))
-            victim.is_well()
-
-    throw_all(15)
-    before = usage()
-    throw_all(40)
-    after = usage()
-    assert after["threads"] <= before["threads"]
-    assert after["files"] <= before["files"] + 2
-    assert after["megabytes"] - before["megabytes"] < 40, "each round is 2 MB"
-
-
-@pytest.mark.parametrize(
-    "items",
-    [
+def test_ten_thousand_detections(victim: Victim) -> None:
+    for items in (
         [GOOD] * 10_000,
         [detection(math.nan, -math.inf, 9, 9)] * 10_000,
         [detection(n % 60, n % 40, n % 60 + 2, n % 40 + 3, str(n)) for n in range(10_000)],
-    ],
-    ids=["the same", "not finite", "all over"],
-)
-def test_ten_thousand_detections(victim: Victim, items: list[Detection2D]) -> None:
-    stamp = next(victim.stamps)
-    victim.received.clear()
-    victim.throw(victim.good_image(stamp), ids(stamp), detections(stamp, items))
-    victim.until(
-        lambda: any(len(m.regions) + m.dropped == 10_000 for m in victim.received),
-        "an answer to all",
-    )
+    ):
+        stamp = next(victim.stamps)
+        victim.received.clear()
+        victim.throw(victim.good_image(stamp), ids(stamp), detections(stamp, items))
+        victim.until(
+            lambda: any(len(m.regions) + m.dropped == 10_000 for m in victim.received),
+            "an answer to all",
+        )
     victim.is_well()
 
 
@@ -237,13 +188,3 @@ def test_8k_images(victim: Victim) -> None:
         "its caption",
     )
     victim.is_well()
-
-
-def usage() -> dict[str, float]:
-    gc.collect()
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return {
-        "megabytes": pages * os.sysconf("SC_PAGE_SIZE") / 1e6,
-        "threads": threading.active_count(),
-        "files": len(list(Path("/proc/self/fd").iterdir())),
-    }

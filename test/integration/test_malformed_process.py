@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from malformed_messages import GOOD
+from malformed_messages import GOOD, ids
 from ros_support import detection, detections, header, image
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2D
@@ -41,25 +41,35 @@ def malformed_frames() -> Iterator[tuple[Image, list[Detection2D]]]:
 
 
 def test_its_process_lives_on_and_grows_no_larger(robot: Robot, tiny_checkpoint: Path) -> None:
-    node = robot.start(checkpoint=tiny_checkpoint, reuse__enabled=False, max_regions=4)
+    node = robot.start(
+        checkpoint=tiny_checkpoint, reuse__enabled=False, max_regions=4, masks__enabled=True
+    )
+    masks = robot.peer.create_publisher(Image, "masks", 10)
     robot.until_active()
+    process = Path(f"/proc/{node.process.pid}")
     frames = list(malformed_frames())
     stamps = itertools.count(100 * SECOND, SECOND)
 
-    def throw_all(rounds: int) -> float:
-        """The process's memory in MB after these rounds."""
+    def throw_all(rounds: int) -> tuple[float, int, int]:
+        """The process's memory in MB, its threads and its files after these rounds."""
         for sent, items in itertools.chain.from_iterable([frames] * rounds):
             stamp = next(stamps)
             sent.header = header(stamp)
             robot.received.clear()
             robot.images.publish(sent)
+            short = ids(stamp)
+            short.height = 5000
+            masks.publish(short)
             robot.found.publish(detections(stamp, items))
             robot.until(lambda: bool(robot.received), f"an answer to {sent.encoding[:20]}")
             assert len(robot.received[0].regions) + robot.received[0].dropped == len(items)
-        pages = int(Path(f"/proc/{node.process.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+        pages = int((process / "statm").read_text().split()[1])
+        megabytes = pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+        return megabytes, *(len(list((process / name).iterdir())) for name in ("task", "fd"))
 
-    before = throw_all(2)
-    assert throw_all(4) - before < 20, "each round is 6 MB"
+    before, threads, files = throw_all(2)
+    megabytes, threads_now, files_now = throw_all(4)
+    assert megabytes - before < 20, "each round is 6 MB"
+    assert threads_now <= threads and files_now <= files + 2
     assert node.end() == 0
     assert not node.said("Traceback") and not node.said("worker failed")

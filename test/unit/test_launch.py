@@ -14,17 +14,12 @@ import yaml
 LAUNCH_FILES = sorted((Path(__file__).parents[2] / "launch").glob("*.launch.py"))
 
 
-def test_there_are_launch_files() -> None:
-    assert LAUNCH_FILES
-
-
 @pytest.mark.parametrize("path", LAUNCH_FILES, ids=lambda path: path.name)
 def test_it_is_short_and_describes_a_launch(path: Path) -> None:
-    source = path.read_text()
-    tree = ast.parse(source, path.name)
+    tree = ast.parse(path.read_text(), path.name)
     functions = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
     assert "generate_launch_description" in functions
-    assert len(source.splitlines()) < 60
+    assert len(path.read_text().splitlines()) < 60
 
 
 def description_of(path: Path) -> Any:
@@ -67,6 +62,23 @@ def test_it_loads_and_every_argument_is_described(path: Path) -> None:
     assert all(argument.description for argument in arguments.values())
 
 
+def started(**given: str) -> Any:
+    """The node that the file starts when these arguments are given."""
+    description = description_of(LAUNCH_FILES[0].with_name(NODE))
+    from launch import LaunchContext
+    from launch.actions import OpaqueFunction
+
+    context = LaunchContext()
+    context.launch_configurations.update(given)
+    for entity in description.entities:
+        if isinstance(entity, OpaqueFunction):
+            (node,) = entity.execute(context)
+        else:
+            entity.execute(context)
+    node._perform_substitutions(context)
+    return node
+
+
 @pytest.mark.parametrize(
     ("given", "overrides"),
     [
@@ -81,21 +93,9 @@ def test_it_loads_and_every_argument_is_described(path: Path) -> None:
 def test_only_arguments_that_are_given_win_over_the_users_file(
     given: dict[str, str], overrides: dict[str, bool], tmp_path: Path
 ) -> None:
-    description = description_of(LAUNCH_FILES[0].with_name(NODE))
-    import yaml
-    from launch import LaunchContext
-    from launch.actions import OpaqueFunction
-
     users = tmp_path / "my.yaml"
     users.write_text("/**: {ros__parameters: {autostart: false}}")
-    context = LaunchContext()
-    context.launch_configurations.update(given, params_file=str(users))
-    for entity in description.entities:
-        if isinstance(entity, OpaqueFunction):
-            (node,) = entity.execute(context)
-        else:
-            entity.execute(context)
-    node._perform_substitutions(context)
+    node = started(**given, params_file=str(users))
     first, *others = [Path(file) for file, is_file in node._Node__expanded_parameter_arguments]
     assert first == users
     later: dict[str, object] = {}
@@ -105,21 +105,10 @@ def test_only_arguments_that_are_given_win_over_the_users_file(
     assert later == overrides
 
 
-@pytest.mark.parametrize("topic", ["image", "detections", "masks", "camera_info", "depth"])
-def test_every_input_can_be_remapped(topic: str) -> None:
-    description = description_of(LAUNCH_FILES[0].with_name(NODE))
-    from launch import LaunchContext
-    from launch.actions import OpaqueFunction
-
-    context = LaunchContext()
-    context.launch_configurations[topic] = "/from/elsewhere"
-    for entity in description.entities:
-        if isinstance(entity, OpaqueFunction):
-            (node,) = entity.execute(context)
-        else:
-            entity.execute(context)
-    node._perform_substitutions(context)
-    assert (topic, "/from/elsewhere") in node.expanded_remapping_rules
+def test_every_input_can_be_remapped() -> None:
+    topics = ("image", "detections", "masks", "camera_info", "depth")
+    node = started(**{topic: f"/from/{topic}" for topic in topics})
+    assert {(topic, f"/from/{topic}") for topic in topics} <= set(node.expanded_remapping_rules)
 
 
 def test_the_lifecycle_manager_that_is_documented_expects_no_bond() -> None:

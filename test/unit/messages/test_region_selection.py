@@ -5,6 +5,8 @@ from __future__ import annotations
 import array
 import math
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from perceptiondlm_ros.messages.boxes import FITS
 from perceptiondlm_ros.messages.region_selection import (
     TINY_BOXES,
     RegionSettings,
+    Selection,
     select_masks,
     select_regions,
 )
@@ -27,6 +30,24 @@ from perceptiondlm_ros.processing.boundary import region_masks
 from perceptiondlm_ros.ros import parameters
 
 UNIT = st.floats(0, 1, width=32)
+
+
+def selected(
+    items: Sequence[Detection2D],
+    masks: np.ndarray | None = None,
+    size: tuple[int, int] = (100, 50),
+    **settings: Any,
+) -> Selection:
+    """What becomes of detections on an image of this size; masks: ids of its pixels, uint8."""
+    sent = None if masks is None else id_image(masks)
+    return select_regions(items, *size, RegionSettings(**settings), sent)
+
+
+def id_image(ids: np.ndarray) -> Image:
+    sent = image(0, width=ids.shape[1], height=ids.shape[0])
+    sent.encoding, sent.step = "mono8", ids.shape[1]
+    sent.data = array.array("B", ids.astype(np.uint8).tobytes())
+    return sent
 
 
 @st.composite
@@ -44,12 +65,11 @@ def test_normalised_boxes_are_dropped_with_the_setting_that_makes_them_right(
     boxes: list[tuple[float, float, float, float]], size: tuple[int, int]
 ) -> None:
     sent = [detection(*box) for box in boxes]
-    found = select_regions(sent, *size, RegionSettings())
+    found = selected(sent, size=size)
     assert not found.kept and found.dropped == {TINY_BOXES: len(boxes)}
     for setting in ("detections.image_width:=1", "detections.image_height:=1"):
         assert setting in TINY_BOXES
-    advised = RegionSettings(seen_width=1, seen_height=1)
-    found = select_regions(sent, *size, advised)
+    found = selected(sent, size=size, seen_width=1, seen_height=1)
     assert not found.dropped
     for region, box in zip(found.kept, boxes, strict=True):
         expected = [part * whole for part, whole in zip(box, size * 2, strict=True)]
@@ -58,9 +78,9 @@ def test_normalised_boxes_are_dropped_with_the_setting_that_makes_them_right(
 
 def test_one_box_of_some_pixels_tells_that_the_others_are_small_ones() -> None:
     small, large = detection(10, 10, 11, 11.5), detection(40, 20, 43, 22)
-    assert len(select_regions([small, large], 100, 50, RegionSettings()).kept) == 2
+    assert len(selected([small, large]).kept) == 2
     useless = [detection(0, 0, math.inf, 9), detection(5, 5, 5, 9)]
-    found = select_regions([small, *useless], 100, 50, RegionSettings())
+    found = selected([small, *useless])
     assert found.dropped[TINY_BOXES] == 1 and found.dropped.total() == 3
 
 
@@ -68,19 +88,14 @@ def test_a_mask_counts_more_than_a_tiny_box() -> None:
     sent = [detection(0.1, 0.2, 0.3, 0.4), detection(0.5, 0.5, 0.7, 0.7)]
     pixels = np.zeros((50, 100), np.uint8)
     pixels[10:20, 30:60] = 1
-    found = select_regions(sent, 100, 50, RegionSettings(), masks=id_image(pixels))
+    found = selected(sent, pixels)
     (region,) = found.kept
     assert region.box == (30, 10, 60, 20) and region.bbox.size_x == 30
     assert found.dropped == {TINY_BOXES: 1}
 
 
 def test_boxes_are_clipped_to_the_image_and_keep_their_place() -> None:
-    regions = select_regions(
-        [detection(-5, 2, 5, 8, "a", "cup", 0.9), detection(90, 40, 200, 90, "b")],
-        100,
-        50,
-        RegionSettings(),
-    )
+    regions = selected([detection(-5, 2, 5, 8, "a", "cup", 0.9), detection(90, 40, 200, 90, "b")])
     assert [r.box for r in regions.kept] == [(0, 2, 5, 8), (90, 40, 100, 50)]
     assert [(r.index, r.label, r.score) for r in regions.kept] == [(0, "cup", 0.9), (1, "", 0.5)]
     assert not regions.dropped
@@ -100,7 +115,7 @@ def test_boxes_are_clipped_to_the_image_and_keep_their_place() -> None:
 def test_boxes_that_cannot_be_captioned_are_dropped_with_the_reason(
     box: tuple[float, float, float, float], reason: str
 ) -> None:
-    regions = select_regions([detection(*box), detection(1, 1, 9, 9)], 100, 50, RegionSettings())
+    regions = selected([detection(*box), detection(1, 1, 9, 9)])
     assert [region.index for region in regions.kept] == [1]
     assert dict(regions.dropped) == {reason: 1}
 
@@ -109,7 +124,7 @@ def test_above_the_limit_the_best_scores_are_kept_in_order() -> None:
     items = [
         detection(0, 0, 9, 9, str(n), score=s) for n, s in enumerate([0.1, 0.9, math.nan, 0.5])
     ]
-    regions = select_regions(items, 100, 50, RegionSettings(most=2))
+    regions = selected(items, most=2)
     assert [region.index for region in regions.kept] == [1, 3]
     assert dict(regions.dropped) == {"above the limit of 2 regions": 2}
 
@@ -121,10 +136,10 @@ def test_the_best_hypothesis_is_echoed() -> None:
         result = ObjectHypothesisWithPose()
         result.hypothesis.class_id, result.hypothesis.score = name, score
         item.results.append(result)
-    (region,) = select_regions([item], 100, 50, RegionSettings()).kept
+    (region,) = selected([item]).kept
     assert (region.label, region.score) == ("dog", 0.7)
     item.results = []
-    (region,) = select_regions([item], 100, 50, RegionSettings()).kept
+    (region,) = selected([item]).kept
     assert (region.label, region.score) == ("", 0.0)
 
 
@@ -146,7 +161,7 @@ CUP, MUG, NAMELESS = (
 def test_what_is_filtered_out_is_counted_apart(
     filters: dict[str, object], kept: list[int], reason: str
 ) -> None:
-    found = select_regions([CUP, MUG, NAMELESS], 100, 50, RegionSettings(**filters))
+    found = selected([CUP, MUG, NAMELESS], **filters)
     assert [region.index for region in found.kept] == kept
     assert dict(found.unwanted) == {reason: 3 - len(kept)}
     assert not found.dropped
@@ -175,11 +190,11 @@ def test_the_settings_are_the_nodes_parameters() -> None:
 
 
 def test_boxes_on_the_detectors_image_are_told_on_the_cameras() -> None:
-    found = select_regions(
+    found = selected(
         [detection(10, 10, 20, 20), detection(60, 5, 70, 9)],
-        200,
-        100,
-        RegionSettings(seen_width=50, seen_height=50),
+        size=(200, 100),
+        seen_width=50,
+        seen_height=50,
     )
     (region,) = found.kept
     assert region.box == (40, 20, 80, 40)
@@ -191,20 +206,13 @@ def test_a_rotated_box_is_captioned_by_its_own_pixels() -> None:
     turned = detection(30, 20, 70, 24)
     turned.bbox.center.theta = math.pi / 4
     upright = detection(30, 20, 70, 24)
-    first, second = select_regions([turned, upright], 100, 50, RegionSettings()).kept
+    first, second = selected([turned, upright]).kept
     assert second.mask is None and second.shape == (30, 20, 70, 24)
     assert first.mask is not None and first.shape is first.mask
     assert 140 <= np.count_nonzero(first.mask) <= 180  # 40 x 4 pixels
     x0, y0, x1, y1 = first.box
     assert (x1 - x0, y1 - y0) == pytest.approx((31, 31), abs=1.5)
     assert first.bbox == turned.bbox
-
-
-def id_image(ids: np.ndarray) -> Image:
-    sent = image(0, width=ids.shape[1], height=ids.shape[0])
-    sent.encoding, sent.step = "mono8", ids.shape[1]
-    sent.data = array.array("B", ids.astype(np.uint8).tobytes())
-    return sent
 
 
 IDS = np.zeros((50, 100), np.uint8)
@@ -215,7 +223,7 @@ IDS[12:15, 40:90] = 3
 def test_masks_take_the_place_of_boxes_where_they_have_pixels() -> None:
     nowhere = detection(math.nan, 0, 9, 9)
     items = [detection(5, 5, 60, 40), detection(1, 1, 9, 9), nowhere, nowhere]
-    found = select_regions(items, 100, 50, RegionSettings(), id_image(IDS))
+    found = selected(items, IDS)
     assert [region.index for region in found.kept] == [0, 1, 2]
     masked, boxed, only_masked = found.kept
     np.testing.assert_array_equal(masked.mask, IDS == 1)
@@ -230,8 +238,7 @@ def test_masks_take_the_place_of_boxes_where_they_have_pixels() -> None:
 
 
 def test_masks_that_cannot_be_read_leave_the_boxes_and_say_why() -> None:
-    wrong = id_image(IDS[:, :50])
-    found = select_regions([CUP], 100, 50, RegionSettings(), wrong)
+    found = selected([CUP], IDS[:, :50])
     assert found.kept[0].mask is None
     assert "masks: got 50x50 pixels, expected the image's 100x50" in found.masks_problem
 
@@ -250,7 +257,7 @@ def test_ten_thousand_impossible_boxes_with_masks_are_soon_done() -> None:
     items = [detection(math.nan, 0, 9, 9)] * 10_000
     ids = np.zeros((1080, 1920), np.uint8)
     started = time.thread_time()
-    found = select_regions(items, 1920, 1080, RegionSettings(), id_image(ids))
+    found = selected(items, ids, size=(1920, 1080))
     assert found.dropped.total() == 10_000
     assert time.thread_time() - started < 5, "a look at all pixels for each takes half a minute"
 
