@@ -6,7 +6,7 @@ import argparse
 import math
 import re
 import sys
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +19,25 @@ from perceptiondlm_ros.cli.model_arguments import (
 from perceptiondlm_ros.terminal import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from perceptiondlm_ros.captioner import Captioner
     from perceptiondlm_ros.offline.caption_bag import BagOptions, BagSummary
 
 _FITS = ("stretch", "letterbox", "corner")
+
+_TOPICS = (
+    ("image", None, "sensor_msgs/Image or CompressedImage (default: the only one)"),
+    ("detections", None, "vision_msgs/Detection2DArray (default: the only one)"),
+    (
+        *("masks", None),
+        "instance-id images, in which value i + 1 is the mask of detection i (default: boxes)",
+    ),
+    (
+        *("descriptions", "/region_captioner/descriptions"),
+        "the topic to add (default: %(default)s)",
+    ),
+)
 
 _DESCRIPTION = """\
 Captions the detections in a bag (MCAP or SQLite) and writes a new bag of the same kind with all
@@ -56,31 +69,8 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("output", metavar="OUT", type=Path, help="the bag to make, a new folder")
     topics = parser.add_argument_group("topics", "needed only where several could be meant")
-    topics.add_argument(
-        "--image",
-        type=_topic,
-        metavar="TOPIC",
-        help="sensor_msgs/Image or CompressedImage (default: the only one)",
-    )
-    topics.add_argument(
-        "--detections",
-        type=_topic,
-        metavar="TOPIC",
-        help="vision_msgs/Detection2DArray (default: the only one)",
-    )
-    topics.add_argument(
-        "--masks",
-        type=_topic,
-        metavar="TOPIC",
-        help="instance-id images, in which value i + 1 is the mask of detection i (default: boxes)",
-    )
-    topics.add_argument(
-        "--descriptions",
-        type=_topic,
-        metavar="TOPIC",
-        default="/region_captioner/descriptions",
-        help="the topic to add (default: %(default)s)",
-    )
+    for name, default, told in _TOPICS:
+        topics.add_argument(f"--{name}", type=_topic, metavar="TOPIC", default=default, help=told)
     parser.add_argument(
         "--partial",
         action="store_true",
@@ -178,24 +168,13 @@ def _options(arguments: argparse.Namespace) -> BagOptions:
     )
 
 
-class _Bar:
+@contextmanager
+def _bar(what: str, total: int) -> Iterator[Callable[[int], object]]:
     """A progress bar on a terminal; nothing elsewhere."""
+    from tqdm import tqdm
 
-    def __init__(self, what: str, total: int) -> None:
-        from tqdm import tqdm
-
-        self._bar: Any = tqdm(desc=what, total=total, disable=None, leave=False)
-
-    def __enter__(self) -> Callable[[int], object]:
-        step: Callable[[int], object] = self._bar.update
-        return step
-
-    def __exit__(self, *unused: object) -> None:
-        self._bar.close()
-
-
-def _bar(what: str, total: int) -> AbstractContextManager[Callable[[int], object]]:
-    return _Bar(what, total)
+    with tqdm(desc=what, total=total, disable=None, leave=False) as bar:
+        yield bar.update
 
 
 def _told(summary: BagSummary, arguments: argparse.Namespace) -> list[str]:

@@ -6,16 +6,21 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Final, TypeAlias
 
 import zstandard
 
 from perceptiondlm_ros.errors import InputError
-from perceptiondlm_ros.offline.bag_reading import mcap_records, sqlite_reader
 from perceptiondlm_ros.offline.bag_reading.mcap_reader import McapReader
+from perceptiondlm_ros.offline.bag_reading.mcap_records import MAGIC as MCAP
 from perceptiondlm_ros.offline.bag_reading.metadata import FILE, StatedBag
 from perceptiondlm_ros.offline.bag_reading.sqlite_opening import beside
-from perceptiondlm_ros.offline.bag_reading.stored import ZSTD, StoredFile
+from perceptiondlm_ros.offline.bag_reading.sqlite_reader import MAGIC as SQLITE
+from perceptiondlm_ros.offline.bag_reading.sqlite_reader import SqliteReader
+from perceptiondlm_ros.offline.bag_reading.stored import ZSTD
+
+StoredFile: TypeAlias = McapReader | SqliteReader
+"""One file of a bag, open."""
 
 PACKED: Final = ".zstd"
 _SUFFIXES: Final = (".mcap", ".db3")
@@ -89,10 +94,10 @@ def open_file(
             step = _no_step  # the compressed bytes are counted already
         begin = _beginning(path)
         opened: StoredFile
-        if begin.startswith(mcap_records.MAGIC):
+        if begin.startswith(MCAP):
             opened = McapReader(path, name, step)
-        elif begin == sqlite_reader.MAGIC or (not begin and beside(path, "-wal")):
-            opened = sqlite_reader.SqliteReader(path, name)
+        elif begin == SQLITE or (not begin and beside(path, "-wal")):
+            opened = SqliteReader(path, name)
             step(path.stat().st_size)
         else:
             raise InputError(f"{name}: {_no_bag(begin)}")
@@ -133,7 +138,7 @@ def _unpacked(
 
 def _beginning(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(len(sqlite_reader.MAGIC))
+        return file.read(len(SQLITE))
 
 
 def _no_bag(begin: bytes) -> str:

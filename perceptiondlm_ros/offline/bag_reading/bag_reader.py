@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from perceptiondlm_ros.errors import InputError
-from perceptiondlm_ros.offline.bag_reading.bag_files import chosen, open_file, stored
+from perceptiondlm_ros.offline.bag_reading.bag_files import StoredFile, chosen, open_file, stored
 from perceptiondlm_ros.offline.bag_reading.metadata import (
     FILE,
     StatedBag,
@@ -29,7 +29,6 @@ from perceptiondlm_ros.offline.bag_reading.stored import (
     ZSTD,
     Connection,
     Extra,
-    StoredFile,
     StoredMessage,
     merged,
 )

@@ -36,7 +36,7 @@ class _Row(NamedTuple):
 
 
 class SqliteReader:
-    """An SQLite file, open; see `StoredFile`.
+    """An SQLite file of a bag, open, with the attributes and methods of `McapReader`.
 
     Args:
         name: what messages call the file.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from mcap.records import Attachment, Metadata
 
@@ -61,39 +61,6 @@ class StoredMessage(NamedTuple):
     data: bytes
     publish_ns: int
     sequence: int = 0
-
-
-class StoredFile(Protocol):
-    """One file of a bag, open.
-
-    lacking: what of it can't be read, a sentence each. notes: what else is to be told.
-    compression: of an MCAP file's chunks: "", "lz4" or "zstd".
-    start_ns, end_ns: log times of the first and the last message; without any 0.
-    """
-
-    kind: str
-    lacking: list[str]
-    notes: list[str]
-    connections: list[Connection]
-    compression: str
-    start_ns: int
-    end_ns: int
-
-    def close(self) -> None: ...
-
-    def messages(
-        self, wanted: Collection[int], start: int | None = None
-    ) -> Iterator[StoredMessage]:
-        """Messages of the wanted connections from a log time in ns on, in the order of these.
-
-        Raises:
-            InputError: the file was changed since it was opened.
-        """
-        ...
-
-    def extras(self) -> Iterator[Extra]:
-        """What an MCAP file holds beside messages, but for what its recorder repeats there."""
-        ...
 
 
 def merged(

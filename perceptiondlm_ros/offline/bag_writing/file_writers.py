@@ -1,10 +1,13 @@
-"""Writes the one file of a new bag, MCAP or SQLite."""
+"""Writes the one file of a new bag, MCAP or SQLite.
+
+Both have the same methods. Without `finish` what is there is not a whole file.
+"""
 
 from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, TypeAlias
 
 from mcap.records import Metadata
 from mcap.writer import CompressionType, Writer
@@ -42,28 +45,8 @@ INSERT INTO schema VALUES (4, 'unknown');
 """As rosbag2 of Iron and newer makes it."""
 
 
-class FileWriter(Protocol):
-    """Writes a file; without `finish` what is there is not a whole one."""
-
-    path: Path
-
-    def add(self, connection: Connection) -> int:
-        """Declare a connection, and return the number that messages have to name."""
-        ...
-
-    def write(self, message: StoredMessage) -> None: ...
-
-    def write_extra(self, extra: Extra) -> None: ...
-
-    def finish(self, version: int, metadata: str) -> None:
-        """Write what belongs at the end, with the contents of metadata.yaml."""
-        ...
-
-    def close(self) -> None: ...
-
-
 class McapWriter:
-    """An MCAP file that is written; see `FileWriter`.
+    """An MCAP file that is written.
 
     Args:
         compression: of the chunks, "", "lz4" or "zstd".
@@ -77,6 +60,7 @@ class McapWriter:
         self._schemas: dict[tuple[str, Definition], int] = {}
 
     def add(self, connection: Connection) -> int:
+        """Declare a connection, and return the number that messages have to name."""
         metadata = dict(connection.metadata)
         if connection.qos:
             metadata["offered_qos_profiles"] = connection.qos
@@ -98,6 +82,7 @@ class McapWriter:
             self._writer.add_attachment(**vars(extra))
 
     def finish(self, version: int, metadata: str) -> None:
+        """Write what belongs at the end, with the contents of metadata.yaml."""
         self._writer.add_metadata(RECORDERS_METADATA, {"serialized_metadata": metadata})
         self._writer.finish()  # type: ignore[no-untyped-call]
 
@@ -115,7 +100,7 @@ class McapWriter:
 
 
 class SqliteWriter:
-    """An SQLite file that is written; see `FileWriter`."""
+    """An SQLite file that is written."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -159,3 +144,6 @@ class SqliteWriter:
 
     def close(self) -> None:
         self._database.close()
+
+
+FileWriter: TypeAlias = McapWriter | SqliteWriter
