@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import pytest
 from mcap.writer import CompressionType
 from mcap.writer import Writer as McapWriter
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
+from rosbags.rosbag2.storage_sqlite3 import Sqlite3Writer
 from ruamel.yaml import YAML
 
-from perceptiondlm_ros.errors import BackendError
+from perceptiondlm_ros.errors import BackendError, InputError
+from perceptiondlm_ros.offline.bag_reading.bag_reader import BagReader
 from perceptiondlm_ros.offline.caption_bag import BagOptions, BagSummary, caption_bag
 from perceptiondlm_ros.offline.definitions import DESCRIPTIONS, DETECTIONS, IMAGE, typestore
 
@@ -180,17 +184,6 @@ def split_bag(
     return path
 
 
-_TABLES = (
-    "CREATE TABLE schema(schema_version INTEGER PRIMARY KEY, ros_distro TEXT NOT NULL)",
-    "INSERT INTO schema VALUES(4, 'jazzy')",
-    "CREATE TABLE topics(id INTEGER PRIMARY KEY, name TEXT NOT NULL, type TEXT NOT NULL, "
-    "serialization_format TEXT NOT NULL, offered_qos_profiles TEXT NOT NULL, "
-    "type_description_hash TEXT NOT NULL)",
-    "CREATE TABLE messages(id INTEGER PRIMARY KEY, topic_id INTEGER NOT NULL, "
-    "timestamp INTEGER NOT NULL, data BLOB NOT NULL)",
-)
-
-
 def died(
     path: Path,
     messages: Sequence[tuple[str, int, str, Any]],
@@ -211,15 +204,10 @@ def died(
     with tempfile.TemporaryDirectory() as folder:
         living = Path(folder, path.name)
         database = sqlite3.connect(living, isolation_level=None)
-        for pragma in (
-            f"page_size={page}",
-            f"journal_mode={journal}",
-            "wal_autocheckpoint=0",
-            "cache_size=4",
-        ):
-            database.execute(f"PRAGMA {pragma}")
-        for statement in _TABLES:
-            database.execute(statement)
+        database.executescript(
+            f"PRAGMA page_size={page}; PRAGMA journal_mode={journal};"
+            "PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=4;" + Sqlite3Writer.SQLITE_SCHEMA
+        )
         topics: dict[str, int] = {}
         for topic, _, kind, _ in messages:
             if topic not in topics:
@@ -279,12 +267,10 @@ def contents(path: Path, topic: str = "/region_captioner/descriptions") -> Conte
     return found
 
 
-class FakeCaption:
-    confidence = 0.5
-    truncated = False
-
-    def __init__(self, text: str) -> None:
-        self.text = text
+class FakeCaption(NamedTuple):
+    text: str
+    confidence: float = 0.5
+    truncated: bool = False
 
 
 class FakeCaptioner:
@@ -304,6 +290,27 @@ class FakeCaptioner:
             raise self.error
         self.passes += 1
         return [FakeCaption(f"{image[0, 0, 0]} at {box}") for box in regions]
+
+
+def held(path: Path) -> Any:
+    """All of a bag that a new one is made of."""
+    with BagReader(path) as bag:
+        return (
+            (bag.kind, bag.compression_mode, bag.chunk_compression, list(bag.extras())),
+            [(connection, connection.msgcount) for connection in bag.connections],
+            [(connection.id, message) for connection, message in bag.messages()],
+        )
+
+
+def lacks(source: Path, told: str) -> int:
+    """Detections of a bag that is not whole and can be read with `partial` only."""
+    with pytest.raises(InputError, match=rf"{told}.*--partial"):
+        BagReader(source)
+    with BagReader(source, partial=True) as bag:
+        assert re.search(told, "; ".join(bag.lacking))
+        read = [connection.topic for connection, _ in bag.messages()]
+        assert len(read) == bag.count()
+        return read.count("/detections")
 
 
 def caption(source: Path, output: Path, captioner: Any = None, **options: Any) -> BagSummary:

@@ -2,34 +2,58 @@
 
 from __future__ import annotations
 
+import os
+import re
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
+from typing import Any
 
 import bag_support
+import numpy as np
 import pytest
-from bag_support import LATE, MS, START, caption, contents, scene, write_bag
+from bag_support import (
+    LATE,
+    MS,
+    START,
+    STORE,
+    FakeCaptioner,
+    caption,
+    contents,
+    held,
+    scene,
+    write_bag,
+    write_mcap,
+)
 from rosbags.rosbag2 import CompressionMode, StoragePlugin
 
 from perceptiondlm_ros.errors import InputError
+from perceptiondlm_ros.offline.bag_writing.file_writers import SqliteWriter
+from perceptiondlm_ros.offline.caption_bag import BagOptions, caption_bag, no_progress
 from perceptiondlm_ros.offline.definitions import DETECTIONS, IMAGE
 
 KINDS = [
     (StoragePlugin.MCAP, CompressionMode.NONE),
     (StoragePlugin.MCAP, CompressionMode.STORAGE),
+    (StoragePlugin.MCAP, CompressionMode.FILE),
     (StoragePlugin.SQLITE3, CompressionMode.NONE),
     (StoragePlugin.SQLITE3, CompressionMode.MESSAGE),
     (StoragePlugin.SQLITE3, CompressionMode.FILE),
 ]
 
 
+@pytest.mark.parametrize("alone", [False, True], ids=["folder", "file"])
 @pytest.mark.parametrize(("storage", "compression"), KINDS, ids=lambda kind: kind.name)
 def test_everything_is_copied_and_descriptions_are_added(
-    storage: StoragePlugin, compression: CompressionMode, tmp_path: Path
+    storage: StoragePlugin, compression: CompressionMode, alone: bool, tmp_path: Path
 ) -> None:
     source = write_bag(tmp_path / "in", scene(), storage, compression)
-    summary = caption(source, tmp_path / "out")
+    (file,) = source.glob("in.*")
+    summary = caption(file if alone else source, tmp_path / "out")
     before, after = contents(source), contents(tmp_path / "out")
     assert [m for m in after.raw if m[0] != "/region_captioner/descriptions"] == before.raw
-    assert {p.suffix for p in source.iterdir()} == {p.suffix for p in (tmp_path / "out").iterdir()}
+    assert {p.suffix for p in (tmp_path / "out").iterdir()} == {".yaml", file.suffix}
     for topic, connection in before.connections.items():
         copy = after.connections[topic]
         assert (copy.msgtype, copy.digest, copy.msgdef) == (
@@ -38,8 +62,9 @@ def test_everything_is_copied_and_descriptions_are_added(
             connection.msgdef,
         )
     assert (summary.frames, summary.regions, summary.resumed) == (4, 10, 0)
-    assert summary.storage == storage.name.lower()
+    assert (summary.storage, summary.lacking) == (storage.name.lower(), [])
     assert not (tmp_path / "out.partial").exists()
+    held(tmp_path / "out")  # is whole
 
 
 def test_descriptions_say_what_the_frame_shows(tmp_path: Path) -> None:
@@ -60,11 +85,6 @@ def test_descriptions_say_what_the_frame_shows(tmp_path: Path) -> None:
     assert {r.source for r in message.regions} == {0}
 
 
-def test_a_single_file_is_a_bag(tmp_path: Path) -> None:
-    write_bag(tmp_path / "in", scene())
-    assert caption(tmp_path / "in" / "in.mcap", tmp_path / "out").frames == 4
-
-
 def test_detections_are_matched_within_the_tolerance_and_losses_are_counted(
     tmp_path: Path,
 ) -> None:
@@ -79,14 +99,95 @@ def test_detections_are_matched_within_the_tolerance_and_losses_are_counted(
     ]
     source = write_bag(tmp_path / "in", messages)
     summary = caption(source, tmp_path / "out")
-    assert (summary.frames, summary.matching.matched_nearest, summary.matching.unmatched) == (
-        1,
-        1,
-        1,
-    )
-    assert summary.matching.last_gap == pytest.approx(0.3)
+    tally = summary.matching
+    assert (summary.frames, tally.matched_nearest, tally.unmatched) == (1, 1, 1)
+    assert tally.last_gap == pytest.approx(0.3)
     assert sum(summary.dropped.values()) == 1
     assert contents(tmp_path / "out").described[0][1].dropped == 1
     with pytest.raises(InputError, match=r"0\.300 s away.*--tolerance"):
         caption(source, tmp_path / "exact", tolerance=0.0)
     assert not (tmp_path / "exact.partial").exists()
+
+
+def test_unreadable_images_are_counted_and_described_as_without_regions(tmp_path: Path) -> None:
+    broken = bag_support.image(START)
+    broken.encoding = "heat"
+    messages = [("/image", START, IMAGE, broken), *scene(2)[1:]]
+    summary = caption(write_bag(tmp_path / "in", messages), tmp_path / "out")
+    assert (summary.frames, summary.regions) == (2, 2)
+    assert any("heat" in reason for reason in summary.dropped)
+    assert contents(tmp_path / "out").described[0][1].dropped == 1
+
+
+def test_masks_are_captioned_where_there_are_some(tmp_path: Path) -> None:
+    ids = bag_support.image(START)
+    ids.encoding, ids.step = "mono8", 32
+    ids.data = np.zeros(32 * 24, np.uint8)
+    ids.data[32 * 5 + 3 : 32 * 5 + 9] = 1
+    source = write_bag(tmp_path / "in", [("/ids", START, IMAGE, ids), *scene(2)])
+    shapes: list[Any] = []
+
+    class Sees(FakeCaptioner):
+        def describe(self, image: Any, regions: Sequence[Any], prompt: Any = None) -> list[Any]:
+            shapes.append(list(regions))
+            return super().describe(image, regions, prompt)
+
+    options = {"image": "/image", "masks": "/ids", "tolerance": 0.05}
+    summary = caption(source, tmp_path / "out", Sees(), **options)
+    assert summary.matching.masks_missing == 1
+    assert [np.asarray(shape[0]).dtype == np.bool_ for shape in shapes] == [True, False]
+    assert np.asarray(shapes[0][0]).sum() == 6
+
+
+def test_bags_without_definitions_get_those_that_are_known(tmp_path: Path) -> None:
+    """As Humble records them in SQLite."""
+    source = write_bag(tmp_path / "in", scene(3), StoragePlugin.SQLITE3)
+    with closing(sqlite3.connect(source / "in.db3")) as database:
+        database.executescript(
+            "DELETE FROM message_definitions; UPDATE topics SET type_description_hash = ''"
+        )
+    metadata = (source / "metadata.yaml").read_text()
+    metadata = re.sub(r"type_description_hash:\s+\S+", "type_description_hash: ''", metadata)
+    (source / "metadata.yaml").write_text(metadata)
+    assert caption(source, tmp_path / "out").frames == 3
+    after = contents(tmp_path / "out")
+    assert len(after.raw) == len(contents(source).raw) + 3
+    assert "string data" in after.connections["/chatter"].msgdef.data
+
+
+def test_types_with_other_fields_are_refused(tmp_path: Path) -> None:
+    file = write_bag(tmp_path / "in", scene(2), StoragePlugin.SQLITE3) / "in.db3"
+    known, other = STORE.hash_rihs01(DETECTIONS), "RIHS01_" + 64 * "1"
+    data = file.read_bytes()
+    assert known.encode() in data
+    file.write_bytes(data.replace(known.encode(), other.encode()))
+    with pytest.raises(InputError, match="other fields"):
+        caption(file, tmp_path / "out")
+
+
+def test_a_recording_that_is_changed_meanwhile_is_an_error(tmp_path: Path) -> None:
+    file = write_mcap(tmp_path / "in.mcap", scene(3))
+
+    def cut(what: str, total: int) -> AbstractContextManager[Callable[[int], object]]:
+        if what == "writing":
+            os.truncate(file, 500)
+        return no_progress(what, total)
+
+    with pytest.raises(InputError, match=r"in\.mcap was changed while it was read"):
+        caption_bag(file, tmp_path / "out", FakeCaptioner, BagOptions(), cut)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_is_an_error_that_says_what_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_bag(tmp_path / "in", scene(3), StoragePlugin.SQLITE3)
+
+    def full(*unused: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(SqliteWriter, "write", full)
+    with pytest.raises(InputError, match=r"disk is full; what is captioned is kept in .*partial"):
+        caption(source, tmp_path / "out")
+    monkeypatch.undo()
+    assert caption(source, tmp_path / "out").resumed == 3
