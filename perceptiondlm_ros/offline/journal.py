@@ -15,6 +15,7 @@ from perceptiondlm_ros.errors import InputError
 
 _TABLES: Final = """
 PRAGMA locking_mode = EXCLUSIVE;
+PRAGMA journal_mode = WAL;
 BEGIN EXCLUSIVE;
 CREATE TABLE IF NOT EXISTS origin(name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS frames(

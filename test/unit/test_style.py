@@ -65,7 +65,6 @@ LONG_FILES = {
     "test_captioner.py",
     "test_captioning.py",
     "test_diagnostics.py",
-    "test_whole_bags.py",
 }
 
 

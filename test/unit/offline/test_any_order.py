@@ -54,7 +54,7 @@ def matched(source: Path, output: Path, passes: int) -> bool:
     return True
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     sent=messages,
     storage=st.sampled_from([StoragePlugin.MCAP, StoragePlugin.SQLITE3]),

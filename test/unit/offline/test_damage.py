@@ -85,11 +85,11 @@ def refused(file: Path, first: int, end: int, step: int) -> int:
 
 
 @pytest.mark.parametrize("compression", [CompressionType.ZSTD, CompressionType.LZ4])
-def test_a_damaged_chunk_is_an_error(compression: CompressionType, tmp_path: Path) -> None:
+def test_a_damaged_mcap_file_is_an_error_or_does_no_harm(
+    compression: CompressionType, tmp_path: Path
+) -> None:
     file = write_mcap(tmp_path / "in.mcap", scene(3), compression=compression)
-    data = file.read_bytes()
-    first, end = data.index(b"\x06", 50) + 60, data.index(b"\x0f\x04\0\0\0\0\0\0\0")
-    assert refused(file, first, end - 300, 37) > 10
+    assert refused(file, 60, file.stat().st_size, 37) > 10
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
