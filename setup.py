@@ -52,13 +52,7 @@ setup(
         *("msgspec>=0.18", "numpy>=1.26", "pillow>=10.1", "rich>=11.2", "tokenizers>=0.19"),
     ],
     extras_require={
-        "bag": [
-            "apsw>=3.42",
-            "mcap>=1.2",
-            "opencv-python-headless>=4.5",
-            "rosbags>=0.11",
-            "tqdm>=4.66",
-        ],
+        "bag": ["apsw>=3.42", "mcap>=1.2", "opencv-python-headless>=4.5", "rosbags>=0.11"],
         "development": [*TORCH, "matplotlib>=3.8", "tqdm>=4.66"],
         "hub": ["huggingface_hub>=0.23"],
         "export": [

@@ -134,7 +134,8 @@ def run(arguments: argparse.Namespace) -> None:
             return load_captioner(arguments)
 
     try:
-        summary = caption_bag(arguments.source, arguments.output, load, _options(arguments), _bar)
+        options = _options(arguments)
+        summary = caption_bag(arguments.source, arguments.output, load, options, _progress)
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         raise
@@ -169,12 +170,9 @@ def _options(arguments: argparse.Namespace) -> BagOptions:
 
 
 @contextmanager
-def _bar(what: str, total: int) -> Iterator[Callable[[int], object]]:
-    """A progress bar on a terminal; nothing elsewhere."""
-    from tqdm import tqdm
-
-    with tqdm(desc=what, total=total, disable=None, leave=False) as bar:
-        yield bar.update
+def _progress(what: str, total: int, unit: str) -> Iterator[Callable[[int], object]]:
+    with Progress(what, total, unit) as progress:
+        yield progress.advance
 
 
 def _told(summary: BagSummary, arguments: argparse.Namespace) -> list[str]:

@@ -15,9 +15,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
-
-from rosbags.typesys.store import Typestore
+from typing import Any, TypeAlias
 
 from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.messages.region_selection import RegionSettings
@@ -77,15 +75,12 @@ class BagSummary:
     low_bits: Counter[int]
 
 
-class Progress(Protocol):
-    """A bar for each step: gives what is called with the number of bytes or messages done."""
-
-    def __call__(
-        self, what: str, total: int
-    ) -> AbstractContextManager[Callable[[int], object]]: ...
+Step: TypeAlias = AbstractContextManager[Callable[[int], object]]
+"""Shows how far a step is, by calls with the number of bytes, messages or frames done."""
 
 
-def no_progress(what: str, total: int) -> AbstractContextManager[Callable[[int], object]]:
+def no_progress(what: str, total: int, unit: str) -> Step:
+    """A step that is not shown."""
     return nullcontext(lambda done: None)
 
 
@@ -94,7 +89,7 @@ def caption_bag(
     output: Path,
     load: Callable[[], BagCaptioner],
     options: BagOptions,
-    progress: Progress = no_progress,
+    progress: Callable[[str, int, str], Step] = no_progress,
 ) -> BagSummary:
     """Caption the bag `source` into the new bag `output`.
 
@@ -103,6 +98,7 @@ def caption_bag(
         output: the folder to make. What is not finished yet lies beside it, in `output`.partial; a
             later call goes on from there.
         load: makes the captioner; called only if something is left to caption.
+        progress: begins a step, of what is done, how much of it there is, and in which unit.
 
     Raises:
         InputError: the bag, its topics or the output can't be used, or nothing in it matches.
@@ -111,7 +107,7 @@ def caption_bag(
     if os.path.lexists(output) or output.name == "..":
         raise InputError(f"output: {output} exists already; name another one, or remove it")
     partial = output.with_name(f"{output.name}.partial")
-    with progress("checking", _size(source)) as step:
+    with progress("checking", _size(source), "bytes") as step:
         bag = BagReader(source, options.partial, step)
     store = typestore()
     with bag:
@@ -121,16 +117,22 @@ def caption_bag(
         try:
             with Journal(partial / "captions.db", _origin(bag, source, topics, options)) as journal:
                 resumed = len(journal.numbers)
-                with progress("reading", bag.count(topics.read)) as step:
+                with progress("reading", bag.count(topics.read), "messages") as step:
                     frames = MatchedFrames(bag, topics, options.tolerance, store, step)
-                with progress("captioning", len(frames)) as step:
-                    _caption(frames, load, options, store, journal, step)
+                if left := len(frames) - resumed:
+                    captioner = FrameCaptioner(
+                        load(), options.regions, options.prompt, store, options.significant_bits
+                    )
+                    with progress("captioning", left, "frames") as step:
+                        for frame in frames.read(journal.numbers):
+                            journal.add(captioner.caption(frame))
+                            step(1)
                 if not journal.numbers:
                     told = _nothing_matched(topics, frames.tally, options.tolerance)
                     raise InputError(told + bag.losses)
                 whole = partial / output.name
                 shutil.rmtree(whole, ignore_errors=True)  # of a run that was interrupted here
-                with progress("writing", bag.count()) as step:
+                with progress("writing", bag.count(), "messages") as step:
                     write_bag(bag, whole, options.descriptions, journal.frames(), store, step)
                 whole.rename(output)
                 summary = _summary(bag, frames, journal, resumed)
@@ -170,25 +172,6 @@ def _origin(bag: BagReader, source: Path, topics: Topics, options: BagOptions) -
         "prompt": options.prompt,
         "model": options.model,
     }
-
-
-def _caption(
-    frames: MatchedFrames,
-    load: Callable[[], BagCaptioner],
-    options: BagOptions,
-    store: Typestore,
-    journal: Journal,
-    step: Callable[[int], object],
-) -> None:
-    """Caption the frames that are not in the journal yet."""
-    captioner: FrameCaptioner | None = None
-    for frame in frames.read(journal.numbers):
-        if frame is not None:
-            captioner = captioner or FrameCaptioner(
-                load(), options.regions, options.prompt, store, options.significant_bits
-            )
-            journal.add(captioner.caption(frame))
-        step(1)
 
 
 def _nothing_matched(topics: Topics, tally: MatchTally, tolerance: float) -> str:

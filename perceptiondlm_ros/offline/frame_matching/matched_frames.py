@@ -91,14 +91,15 @@ class MatchedFrames:
     def __len__(self) -> int:
         return len(self._places)
 
-    def read(self, known: Container[int] = ()) -> Iterator[MatchedFrame | None]:
-        """Each frame; None for those whose number is known, which are not read.
+    def read(self, known: Container[int] = ()) -> Iterator[MatchedFrame]:
+        """Each frame whose number is not known.
 
         Raises:
             InputError: the bag is damaged, or was changed meanwhile.
         """
         for number, image, masks in map(np.ndarray.tolist, self._places):
-            yield None if number in known else self._frame(number, image, masks)
+            if number not in known:
+                yield self._frame(number, image, masks)
 
     def _frame(self, number: int, image: int, masks: int) -> MatchedFrame:
         found = [(self._detections, number), (self._images, image)]

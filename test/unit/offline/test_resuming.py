@@ -16,7 +16,7 @@ from rosbags.rosbag2 import CompressionMode
 
 from perceptiondlm_ros.errors import BackendError, InputError
 from perceptiondlm_ros.messages.region_selection import RegionSettings
-from perceptiondlm_ros.offline.caption_bag import BagOptions, caption_bag
+from perceptiondlm_ros.offline.caption_bag import BagOptions, caption_bag, no_progress
 
 
 def test_an_interrupted_run_goes_on_where_it_ended(tmp_path: Path) -> None:
@@ -38,12 +38,10 @@ def test_without_anything_left_to_caption_no_model_is_loaded(tmp_path: Path) -> 
     def load() -> Any:
         raise AssertionError("nothing is to be captioned")
 
-    def stop(what: str, total: int) -> Any:
+    def stop(what: str, *rest: Any) -> Any:
         if what == "writing":
             raise KeyboardInterrupt
-        from perceptiondlm_ros.offline.caption_bag import no_progress
-
-        return no_progress(what, total)
+        return no_progress(what, *rest)
 
     with pytest.raises(KeyboardInterrupt):
         caption_bag(source, tmp_path / "out", FakeCaptioner, BagOptions(), stop)
