@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
@@ -36,22 +37,18 @@ class BagCaptioner(Protocol):
     ) -> list[Caption]: ...
 
 
+@dataclass(frozen=True)
 class FrameCaptioner:
-    """Captions one frame after the other, every region of each."""
+    """Captions one frame after the other, every region of each.
 
-    def __init__(
-        self,
-        captioner: BagCaptioner,
-        settings: RegionSettings,
-        prompt: str | None,
-        store: Typestore,
-        significant_bits: int = 0,
-    ) -> None:
-        self._captioner = captioner
-        self._settings = settings
-        self._prompt = prompt
-        self._store = store
-        self._significant_bits = significant_bits
+    significant_bits: of images of 16 bits, see `decode_image`.
+    """
+
+    captioner: BagCaptioner
+    settings: RegionSettings
+    prompt: str | None
+    store: Typestore
+    significant_bits: int = 0
 
     def caption(self, frame: MatchedFrame) -> CaptionedFrame:
         """The frame's descriptions. An image that can't be read drops its regions, counted.
@@ -61,17 +58,17 @@ class FrameCaptioner:
         """
         total = len(frame.detections.detections)
         try:
-            decoded = decode_image(frame.image, self._significant_bits)
+            decoded = decode_image(frame.image, self.significant_bits)
         except InputError as error:
             return self._captioned(frame, [], Counter({f"on unreadable images ({error})": total}))
         height, width = decoded.pixels.shape[:2]
         regions = select_regions(
-            frame.detections.detections, width, height, self._settings, frame.masks
+            frame.detections.detections, width, height, self.settings, frame.masks
         )
         captions = []
         if regions.kept:
             shapes = [region.shape for region in regions.kept]
-            captions = self._captioner.describe(decoded.pixels, shapes, self._prompt)
+            captions = self.captioner.describe(decoded.pixels, shapes, self.prompt)
         stamp = frame.image.header.stamp
         described = [
             description_values(region, caption, stamp) | {"source": _FRESH}
@@ -88,19 +85,19 @@ class FrameCaptioner:
         dropped: Counter[str],
         low_bits: int = 0,
     ) -> CaptionedFrame:
-        types: dict[str, Any] = self._store.types
+        types: dict[str, Any] = self.store.types
         description = types["perceptiondlm_ros/msg/RegionDescription"]
         message = types[DESCRIPTIONS](
             header=frame.image.header,
             regions=[description(**values) for values in regions],
             dropped=len(frame.detections.detections) - len(regions),
-            model=self._captioner.name,
+            model=self.captioner.name,
             latency=types["builtin_interfaces/msg/Duration"](0, 0),  # nothing is published
         )
         return CaptionedFrame(
             number=frame.number,
             log_ns=frame.log_ns,
-            message=bytes(self._store.serialize_cdr(message, DESCRIPTIONS)),
+            message=bytes(self.store.serialize_cdr(message, DESCRIPTIONS)),
             regions=len(regions),
             dropped=dropped,
             low_bits=low_bits,

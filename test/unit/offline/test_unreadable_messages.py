@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,9 @@ from perceptiondlm_ros.offline.definitions import COMPRESSED_IMAGE, DETECTIONS, 
 STEP = 100 * MS
 BOXES = [(2.0, 2.0, 12.0, 10.0)]
 TYPES = {"/image": IMAGE, "/detections": DETECTIONS}
-DAMAGE = {
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda data: b"",
     "cut": lambda data: data[: len(data) // 2],
-    "one byte short": lambda data: data[:-1],
-    "header only": lambda data: data[:4],
-    "another encapsulation": lambda data: b"\x00\x03" + data[2:],
     "wrong byte order": lambda data: b"\x00\x00" + data[2:],
     "frame_id beyond the end": lambda data: data[:12] + b"\xff\xff\xff\x7f" + data[16:],
     "noise": lambda data: bytes(range(1, 200)),
@@ -74,15 +72,12 @@ def test_text_that_is_not_utf_8_is_no_damage(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
-@pytest.mark.parametrize("topic", ["/detections", "/image"])
-def test_other_frames_are_captioned_and_all_is_copied(
-    topic: str, damage: Any, tmp_path: Path
-) -> None:
-    source = write(tmp_path / "in", {(topic, 2): damage})
+def test_other_frames_are_captioned_and_all_is_copied(damage: Any, tmp_path: Path) -> None:
+    source = write(tmp_path / "in", {("/detections", 2): damage, ("/image", 4): damage})
     summary = caption(source, tmp_path / "out", tolerance=0.0)
-    assert numbers(tmp_path / "out") == [0, 1, 3, 4, 5]
-    assert summary.matching.unreadable[topic].count == 1
-    assert summary.matching.unmatched == (topic == "/image")
+    assert numbers(tmp_path / "out") == [0, 1, 3, 5]
+    assert [found.count for found in summary.matching.unreadable.values()] == [1, 1]
+    assert summary.matching.unmatched == 1
     assert copied(tmp_path / "out") == contents(source).raw
 
 
@@ -123,7 +118,7 @@ def test_the_command_line_tells_it_and_ends_well(
     assert told[1].startswith("1 message of /detections could not be read: at 1000.300000000: ")
 
 
-@pytest.mark.parametrize("passes", [0, 1, 2])
+@pytest.mark.parametrize("passes", [0, 2])
 def test_a_run_that_was_interrupted_ends_with_the_same(passes: int, tmp_path: Path) -> None:
     """Frames keep their numbers, and nothing is counted twice."""
     changed = {("/detections", 1): DAMAGE["cut"], ("/image", 4): DAMAGE["noise"]}
