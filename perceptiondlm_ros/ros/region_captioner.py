@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rclpy.logging
 from rcl_interfaces.msg import SetParametersResult
@@ -21,7 +21,7 @@ from std_srvs.srv import SetBool
 from perceptiondlm_ros.ros import parameters
 from perceptiondlm_ros.ros.captioning.captioning import Captioning
 from perceptiondlm_ros.ros.captioning.describing import DescribeService
-from perceptiondlm_ros.ros.captioning.loading import Describes, load_and_warm_up, load_captioner
+from perceptiondlm_ros.ros.captioning.loading import load_and_warm_up, load_captioner
 from perceptiondlm_ros.ros.ending import interruptible, leave_if_told, run_node
 from perceptiondlm_ros.ros.health.diagnostics import Diagnostics
 from perceptiondlm_ros.ros.health.faults import FailedTransition
@@ -32,6 +32,9 @@ from perceptiondlm_ros.ros.inputs.inputs import Inputs
 from perceptiondlm_ros.ros.outputs.all_outputs import make_outputs
 from perceptiondlm_ros.ros.qos import check_overrides
 from perceptiondlm_ros.ros.settings import Settings
+
+if TYPE_CHECKING:
+    from perceptiondlm_ros.captioner import Captioner
 
 _STOP_TIMEOUT = 10.0  # seconds that a running pass may take to end when the node is cleaned up
 
@@ -45,7 +48,7 @@ class RegionCaptioner(LifecycleNode):
     diagnostics: Diagnostics | None = None  # a node that could not be made is destroyed as well
 
     def __init__(
-        self, load: Callable[[Settings], Describes] = load_captioner, **node_options: Any
+        self, load: Callable[[Settings], Captioner] = load_captioner, **node_options: Any
     ) -> None:
         super().__init__("region_captioner", **node_options)
         self._active = False

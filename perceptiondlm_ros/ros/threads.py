@@ -6,20 +6,25 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 Item = TypeVar("Item")
-Request = TypeVar("Request")
-Taken = TypeVar("Taken", covariant=True)
 
 
 class Mailbox(Generic[Item]):
-    """A queue of one that never holds anything stale: whoever is slow gets the newest item."""
+    """A queue of one that never holds anything stale: whoever is slow gets the newest item.
 
-    def __init__(self) -> None:
+    Beside it there may be a short queue of requests of any type, none of which is replaced. Where
+    an item and requests wait they are taken in turn, so that neither starves the other.
+    """
+
+    def __init__(self, most_requests: int = 0) -> None:
+        self._most_requests = most_requests
         self._changed = threading.Condition()
         self._item: Item | None = None
-        self._woken = False
+        self._requests: deque[Any] = deque()
+        self._request_next = True
+        self._woken = self._closed = False
 
     def put(self, item: Item | None) -> Item | None:
         """Leave `item`, None for nothing, and return what was not taken yet."""
@@ -37,34 +42,7 @@ class Mailbox(Generic[Item]):
             self._changed.notify()
             return True
 
-    def take(self, timeout: float | None = None) -> Item | None:
-        """Wait for an item and take it; None after `timeout` seconds or `wake`."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._item is not None or self._woken, timeout)
-            item, self._item, self._woken = self._item, None, False
-            return item
-
-    def wake(self) -> None:
-        """Let the present or next `take` return without an item, so that a worker can end."""
-        with self._changed:
-            self._woken = True
-            self._changed.notify_all()
-
-
-class MailboxWithRequests(Mailbox[Item], Generic[Item, Request]):
-    """A mailbox for a stream, with a short queue of requests beside it.
-
-    Where both wait they are taken in turn, so that neither starves the other.
-    """
-
-    def __init__(self, most_requests: int) -> None:
-        super().__init__()
-        self._most_requests = most_requests
-        self._requests: deque[Request] = deque()
-        self._request_next = True
-        self._closed = False
-
-    def ask(self, request: Request) -> bool:
+    def ask(self, request: Any) -> bool:
         """Queue a request; False if the queue is full or was closed."""
         with self._changed:
             if len(self._requests) >= self._most_requests or self._closed:
@@ -73,7 +51,7 @@ class MailboxWithRequests(Mailbox[Item], Generic[Item, Request]):
             self._changed.notify()
             return True
 
-    def take(self, timeout: float | None = None) -> Item | Request | None:  # type: ignore[override]
+    def take(self, timeout: float | None = None) -> Item | Any | None:
         """Wait for an item or a request and take it; None after `timeout` seconds or `wake`."""
         with self._changed:
             self._changed.wait_for(
@@ -87,12 +65,18 @@ class MailboxWithRequests(Mailbox[Item], Generic[Item, Request]):
             item, self._item = self._item, None
             return item
 
-    def withdraw_requests(self) -> list[Request]:
+    def withdraw_requests(self) -> list[Any]:
         """Take all requests out of the queue."""
         with self._changed:
             requests = list(self._requests)
             self._requests.clear()
             return requests
+
+    def wake(self) -> None:
+        """Let the present or next `take` return without an item, so that a worker can end."""
+        with self._changed:
+            self._woken = True
+            self._changed.notify_all()
 
     def close(self) -> None:
         """Take no more requests: the worker ends."""
@@ -100,18 +84,8 @@ class MailboxWithRequests(Mailbox[Item], Generic[Item, Request]):
             self._closed = True
 
 
-class Source(Protocol[Taken]):
-    """Where a worker takes its items from, such as a Mailbox."""
-
-    def take(self) -> Taken | None:
-        """Wait for an item; None after `wake`."""
-        ...
-
-    def wake(self) -> None: ...
-
-
-class Worker(Generic[Item]):
-    """A thread that calls `handle` with each item of `source`, one after the other, until stopped.
+class Worker:
+    """A thread that calls `handle` with each item of a mailbox, one after the other, until stopped.
 
     An exception goes to `report` and ends that item only: a bad frame must not silence the node.
     Once stopped it calls `finish`, after the item in work, however long that takes.
@@ -119,13 +93,13 @@ class Worker(Generic[Item]):
 
     def __init__(
         self,
-        source: Source[Item],
-        handle: Callable[[Item], None],
+        mailbox: Mailbox[Any],
+        handle: Callable[[Any], None],
         report: Callable[[Exception], None],
         finish: Callable[[], None] = lambda: None,
         name: str = "captioning",
     ) -> None:
-        self._source = source
+        self._mailbox = mailbox
         self._handle = handle
         self._report = report
         self._finish = finish
@@ -137,13 +111,13 @@ class Worker(Generic[Item]):
     def stop(self, timeout: float) -> bool:
         """Let the item in work finish, then end; False if that takes over `timeout` seconds."""
         self._stopping = True
-        self._source.wake()
+        self._mailbox.wake()
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
     def _run(self) -> None:
         while not self._stopping:
-            item = self._source.take()
+            item = self._mailbox.take()
             if item is not None:
                 self._attempt(partial(self._handle, item))
         self._attempt(self._finish)

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from perceptiondlm_ros.msg import RegionDescription
-from perceptiondlm_ros.ros.captioning.loading import Describes
 from perceptiondlm_ros.ros.captioning.prepared_frame import FramePreparer, PreparedFrame
 from perceptiondlm_ros.ros.captioning.reuse import Plan, Reuse
 from perceptiondlm_ros.ros.health.faults import FailedPass, FailedWorker
@@ -22,10 +21,10 @@ from perceptiondlm_ros.ros.inputs.inputs import Frame
 from perceptiondlm_ros.ros.outputs.outputs import Outputs
 from perceptiondlm_ros.ros.outputs.results import Result
 from perceptiondlm_ros.ros.settings import Settings
-from perceptiondlm_ros.ros.threads import Mailbox, MailboxWithRequests, Worker
+from perceptiondlm_ros.ros.threads import Mailbox, Worker
 
 if TYPE_CHECKING:
-    from perceptiondlm_ros.captioner import Caption
+    from perceptiondlm_ros.captioner import Caption, Captioner
 
 _MOST_REQUESTS = 8  # that may wait; more are refused at once
 _TOO_MANY = "the requests that came meanwhile fill the queue, or the node ends; ask again"
@@ -47,7 +46,7 @@ class CaptionJob:
 class Request(Protocol):
     """Something else that needs the model. It must not raise."""
 
-    def serve(self, captioner: Describes) -> bool:
+    def serve(self, captioner: Captioner) -> bool:
         """Take a turn; False if another one is needed."""
         ...
 
@@ -65,13 +64,13 @@ class Captioning:
 
     def __init__(
         self,
-        captioner: Describes,
+        captioner: Captioner,
         outputs: Outputs,
         monitor: Monitor,
         settings: Callable[[], Settings],
     ) -> None:
         self.mailbox: Mailbox[Frame] = Mailbox()
-        self.queue: MailboxWithRequests[CaptionJob, Request] = MailboxWithRequests(_MOST_REQUESTS)
+        self.queue: Mailbox[CaptionJob] = Mailbox(_MOST_REQUESTS)
         self._captioner = captioner
         self._outputs = outputs
         self._monitor = monitor
@@ -79,9 +78,7 @@ class Captioning:
         self._reuse = Reuse()
         self._preparer = FramePreparer(self._reuse, monitor, self._begin_anew)
         self._preparing = Worker(self.mailbox, self._prepare, self._report, name="preparing")
-        self._captioning: Worker[CaptionJob | Request] = Worker(
-            self.queue, self._work, self._report, captioner.close
-        )
+        self._captioning = Worker(self.queue, self._work, self._report, captioner.close)
 
     def check_prompt(self, prompt: str) -> None:
         """Raise InputError for a prompt that the model can't take."""

@@ -27,7 +27,6 @@ from perceptiondlm_ros.messages.region_selection import (
     select_regions,
 )
 from perceptiondlm_ros.msg import RegionDescriptionArray
-from perceptiondlm_ros.ros.captioning.loading import Describes
 from perceptiondlm_ros.ros.captioning.prepared_frame import description
 from perceptiondlm_ros.ros.health.faults import RefusedRequest
 from perceptiondlm_ros.ros.health.monitor import Monitor
@@ -38,7 +37,7 @@ from perceptiondlm_ros.srv import DescribeRegions
 if TYPE_CHECKING:
     from rclpy.node import Node
 
-    from perceptiondlm_ros.captioner import Caption
+    from perceptiondlm_ros.captioner import Caption, Captioner
     from perceptiondlm_ros.ros.captioning.captioning import Captioning
 
 
@@ -110,7 +109,7 @@ class DescribeRequest:
     _dropped: int = 0
     _captions: list[Caption] = field(default_factory=list)
 
-    def serve(self, captioner: Describes) -> bool:
+    def serve(self, captioner: Captioner) -> bool:
         """Caption some of the regions; True when the request is answered."""
         try:
             if self._pixels is None:
@@ -163,7 +162,7 @@ class DescribeRequest:
         self._regions = found.kept
         self._dropped = found.dropped.total() + found.unwanted.total()
 
-    def _caption_some(self, captioner: Describes, pixels: NDArray[np.uint8]) -> None:
+    def _caption_some(self, captioner: Captioner, pixels: NDArray[np.uint8]) -> None:
         first = len(self._captions)
         some = self._regions[first : first + self.settings.reuse.budget]
         if some:

@@ -3,45 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from perceptiondlm_ros.errors import BackendError
 from perceptiondlm_ros.ros.health.status import Activity, Status
 from perceptiondlm_ros.ros.settings import Settings
 
 if TYPE_CHECKING:
-    from perceptiondlm_ros.captioner import Caption
-    from perceptiondlm_ros.captioner import RegionShape as Shape
+    from perceptiondlm_ros.captioner import Captioner
 
 
-class Describes(Protocol):
-    """What the node needs of a Captioner."""
-
-    @property
-    def name(self) -> str: ...
-
-    def describe(
-        self,
-        image: NDArray[np.uint8],
-        regions: Sequence[Shape],
-        prompt: str | None = None,
-        *,
-        draft_steps: int | None = None,
-        on_draft: Callable[[dict[int, Caption]], None] | None = None,
-    ) -> list[Caption]: ...
-
-    def check_prompt(self, prompt: str) -> None:
-        """Raise InputError for a prompt that `describe` can't take."""
-        ...
-
-    def close(self) -> None: ...
-
-
-def load_captioner(settings: Settings) -> Describes:
+def load_captioner(settings: Settings) -> Captioner:
     """Load a Captioner; imported only here, so that a missing package is a failed `configure`."""
     try:
         from perceptiondlm_ros.captioner import Captioner
@@ -49,7 +24,7 @@ def load_captioner(settings: Settings) -> Describes:
         raise BackendError(
             f"{error} in {sys.executable}, which runs this node; install it there"
         ) from error
-    captioner: Describes = Captioner.load(
+    return Captioner.load(
         settings.checkpoint or None,
         backend=settings.backend,
         device=settings.device,
@@ -57,12 +32,11 @@ def load_captioner(settings: Settings) -> Describes:
         caption_tokens=settings.caption_tokens or None,
         cache=settings.cache,
     )
-    return captioner
 
 
 def load_and_warm_up(
-    load: Callable[[Settings], Describes], settings: Settings, status: Status
-) -> Describes:
+    load: Callable[[Settings], Captioner], settings: Settings, status: Status
+) -> Captioner:
     """A captioner whose first pass is behind it, with its allocations and choices of kernels."""
     status.enter(Activity.LOADING, settings.checkpoint or "the packaged checkpoint")
     captioner = load(settings)

@@ -84,7 +84,7 @@ class Outputs:
         self._last = 0  # sequence of the last published frame
         self._first = 0  # sequence of the first frame that may be drawn
         self._to_draw: Mailbox[Result] = Mailbox()
-        self._drawing: Worker[Result] | None = None
+        self._drawing: Worker | None = None
 
     def open(self) -> int:
         """Begin an activation; its number."""

@@ -4,7 +4,7 @@ import threading
 
 from patience import PATIENCE
 
-from perceptiondlm_ros.ros.threads import Mailbox, MailboxWithRequests, Worker
+from perceptiondlm_ros.ros.threads import Mailbox, Worker
 
 
 def test_newest_wins_and_the_replaced_is_told() -> None:
@@ -115,7 +115,7 @@ def test_it_finishes_once_after_the_item_in_work_even_if_that_failed_or_took_too
 
 
 def test_items_and_requests_are_taken_in_turn() -> None:
-    box: MailboxWithRequests[str, int] = MailboxWithRequests(most_requests=3)
+    box: Mailbox[str | int] = Mailbox(most_requests=3)
     assert [box.ask(n) for n in range(4)] == [True, True, True, False]
     taken = []
     for n in range(6):
@@ -126,14 +126,14 @@ def test_items_and_requests_are_taken_in_turn() -> None:
 
 
 def test_a_request_alone_wakes_the_worker() -> None:
-    box: MailboxWithRequests[str, int] = MailboxWithRequests(most_requests=1)
+    box: Mailbox[str | int] = Mailbox(most_requests=1)
     thread = threading.Timer(0.02, box.ask, [5])
     thread.start()
     assert box.take(PATIENCE) == 5
 
 
 def test_a_closed_box_takes_no_more_requests_and_gives_back_those_that_wait() -> None:
-    box: MailboxWithRequests[str, int] = MailboxWithRequests(most_requests=3)
+    box: Mailbox[str | int] = Mailbox(most_requests=3)
     assert box.ask(1)
     box.close()
     assert not box.ask(2)

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from perceptiondlm_ros.captioner import Caption
+from perceptiondlm_ros.captioner import Caption, Captioner
 from perceptiondlm_ros.development.demo.load.camera import stamp_in
 from perceptiondlm_ros.development.demo.load.records import Record, Recorder
 from perceptiondlm_ros.messages.descriptions import nanoseconds
 from perceptiondlm_ros.ros.captioning.captioning import CaptionJob
-from perceptiondlm_ros.ros.captioning.loading import Describes, load_captioner
+from perceptiondlm_ros.ros.captioning.loading import load_captioner
 from perceptiondlm_ros.ros.ending import run_node
 from perceptiondlm_ros.ros.region_captioner import RegionCaptioner
 from perceptiondlm_ros.ros.settings import Settings
@@ -62,7 +62,7 @@ class TimedCaptioner:
     ready: its `since` is when the present thread's captions were ready, until they are published.
     """
 
-    def __init__(self, captioner: Describes, record: Callable[[Record], None]) -> None:
+    def __init__(self, captioner: Captioner, record: Callable[[Record], None]) -> None:
         self._captioner = captioner
         self._record = record
         self.ready = threading.local()
@@ -94,7 +94,7 @@ class MeasuredNode(RegionCaptioner):
 
     def _load_timed(self, settings: Settings) -> Any:
         slow = self._seconds is not None
-        captioner = SlowCaptioner(self._seconds or 0.0) if slow else load_captioner(settings)
+        captioner: Any = SlowCaptioner(self._seconds or 0.0) if slow else load_captioner(settings)
         self._timed_captioner = TimedCaptioner(captioner, self._record)
         return self._timed_captioner
 
