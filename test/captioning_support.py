@@ -12,7 +12,7 @@ from vision_msgs.msg import Detection2D
 from perceptiondlm_ros.msg import RegionDescription
 from perceptiondlm_ros.ros.captioning.captioning import Captioning
 from perceptiondlm_ros.ros.health.monitor import Monitor
-from perceptiondlm_ros.ros.inputs.inputs import Frame
+from perceptiondlm_ros.ros.inputs.frames import Frame
 from perceptiondlm_ros.ros.outputs.results import Result
 
 FRESH, REUSED = RegionDescription.FRESH, RegionDescription.REUSED

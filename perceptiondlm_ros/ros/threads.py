@@ -84,7 +84,7 @@ class Mailbox(Generic[Item]):
             self._closed = True
 
 
-class Worker:
+class WorkerThread:
     """A thread that calls `handle` with each item of a mailbox, one after the other, until stopped.
 
     An exception goes to `report` and ends that item only: a bad frame must not silence the node.

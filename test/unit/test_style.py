@@ -18,8 +18,6 @@ MODULES_OF_ONE_NAME = {
     "bag",
     "camera",
     "descriptions",
-    "inputs",
-    "loading",
     "options",
     "pictures",
     "placement",
@@ -36,8 +34,6 @@ CLASSES_OF_ONE_NAME = {
     "Options",
     "Recorder",
     "Region",
-    "Waiting",
-    "Worker",
 }
 DOCSTRINGS_WITHOUT_A_SENTENCE = {
     "Bag.__init__",
@@ -63,7 +59,6 @@ DOCSTRINGS_WITHOUT_A_SENTENCE = {
 }
 LONG_FILES = {
     "test_captioner.py",
-    "test_captioning.py",
     "test_diagnostics.py",
 }
 

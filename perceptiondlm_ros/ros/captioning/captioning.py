@@ -17,11 +17,11 @@ from perceptiondlm_ros.ros.captioning.prepared_frame import FramePreparer, Prepa
 from perceptiondlm_ros.ros.captioning.reuse import Plan, Reuse
 from perceptiondlm_ros.ros.health.faults import FailedPass, FailedWorker
 from perceptiondlm_ros.ros.health.monitor import Monitor
-from perceptiondlm_ros.ros.inputs.inputs import Frame
+from perceptiondlm_ros.ros.inputs.frames import Frame
 from perceptiondlm_ros.ros.outputs.outputs import Outputs
 from perceptiondlm_ros.ros.outputs.results import Result
 from perceptiondlm_ros.ros.settings import Settings
-from perceptiondlm_ros.ros.threads import Mailbox, Worker
+from perceptiondlm_ros.ros.threads import Mailbox, WorkerThread
 
 if TYPE_CHECKING:
     from perceptiondlm_ros.captioner import Caption, Captioner
@@ -77,8 +77,8 @@ class Captioning:
         self._settings = settings
         self._reuse = Reuse()
         self._preparer = FramePreparer(self._reuse, monitor, self._begin_anew)
-        self._preparing = Worker(self.mailbox, self._prepare, self._report, name="preparing")
-        self._captioning = Worker(self.queue, self._work, self._report, captioner.close)
+        self._preparing = WorkerThread(self.mailbox, self._prepare, self._report, name="preparing")
+        self._captioning = WorkerThread(self.queue, self._work, self._report, captioner.close)
 
     def check_prompt(self, prompt: str) -> None:
         """Raise InputError for a prompt that the model can't take."""
@@ -95,7 +95,7 @@ class Captioning:
             request.refuse(reason)
 
     def stop(self, timeout: float) -> bool:
-        """End the threads, the model is freed when its last pass is over; see `Worker.stop`."""
+        """End the threads; the model is freed when its last pass is over. See `WorkerThread.stop`."""
         self.queue.close()
         self.refuse_requests("the model is being unloaded; configure and activate the node")
         self._preparing.stop(0)

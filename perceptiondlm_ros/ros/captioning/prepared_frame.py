@@ -21,7 +21,7 @@ from perceptiondlm_ros.ros.captioning.reuse import Reuse, TrackedFrame
 from perceptiondlm_ros.ros.captioning.tracks import KeptCaption, Measurement, appearance, brightness
 from perceptiondlm_ros.ros.health.faults import DroppedRegions, UnreadableImage, UnusableMasks
 from perceptiondlm_ros.ros.health.monitor import Monitor
-from perceptiondlm_ros.ros.inputs.inputs import Frame
+from perceptiondlm_ros.ros.inputs.frames import Frame
 from perceptiondlm_ros.ros.outputs.results import Result, Waiting
 from perceptiondlm_ros.ros.settings import Settings
 

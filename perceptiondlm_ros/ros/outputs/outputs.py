@@ -19,7 +19,7 @@ from perceptiondlm_ros.messages.descriptions import nanoseconds
 from perceptiondlm_ros.ros.health.monitor import Monitor
 from perceptiondlm_ros.ros.outputs.results import Result
 from perceptiondlm_ros.ros.qos import PUBLISHER, fixed_policies
-from perceptiondlm_ros.ros.threads import Mailbox, Worker
+from perceptiondlm_ros.ros.threads import Mailbox, WorkerThread
 
 Outgoing = tuple[Any, Any]
 """A publisher and a message for it."""
@@ -84,14 +84,14 @@ class Outputs:
         self._last = 0  # sequence of the last published frame
         self._first = 0  # sequence of the first frame that may be drawn
         self._to_draw: Mailbox[Result] = Mailbox()
-        self._drawing: Worker | None = None
+        self._drawing: WorkerThread | None = None
 
     def open(self) -> int:
         """Begin an activation; its number."""
         for output in (*self._prompt, *self._drawn):
             output.open()
         self._to_draw = Mailbox()
-        self._drawing = Worker(self._to_draw, self._draw, self._report)
+        self._drawing = WorkerThread(self._to_draw, self._draw, self._report)
         with self._lock:
             self._last = self._first = 0
             self._activations += 1

@@ -14,7 +14,7 @@ from ros_robot import FAILURE, SUCCESS, Robot, running_robot
 from ros_support import FakeCaptioner, detections, header, image
 
 from perceptiondlm_ros.errors import BackendError, CheckpointError
-from perceptiondlm_ros.ros.captioning.loading import load_captioner
+from perceptiondlm_ros.ros.captioning.warm_up import load_captioner
 from perceptiondlm_ros.ros.settings import Settings
 
 

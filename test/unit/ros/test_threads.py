@@ -4,7 +4,7 @@ import threading
 
 from patience import PATIENCE
 
-from perceptiondlm_ros.ros.threads import Mailbox, Worker
+from perceptiondlm_ros.ros.threads import Mailbox, WorkerThread
 
 
 def test_newest_wins_and_the_replaced_is_told() -> None:
@@ -41,7 +41,7 @@ def test_a_slow_worker_gets_the_newest_item_next() -> None:
         if item == 9:
             finished.set()
 
-    worker = Worker(box, handle, lambda error: None)
+    worker = WorkerThread(box, handle, lambda error: None)
     box.put(0)
     assert started.wait(PATIENCE)
     replaced = [box.put(n) for n in range(1, 10)]
@@ -65,7 +65,7 @@ def test_an_exception_ends_one_item_only() -> None:
         errors.append(error)
         reported.set()
 
-    worker = Worker(box, handle, report)
+    worker = WorkerThread(box, handle, report)
     box.put(0)
     assert reported.wait(PATIENCE)
     box.put(1)
@@ -82,7 +82,7 @@ def test_stop_says_when_an_item_takes_too_long() -> None:
         started.set()
         gate.wait(PATIENCE)
 
-    worker = Worker(box, handle, lambda error: None)
+    worker = WorkerThread(box, handle, lambda error: None)
     box.put(0)
     assert started.wait(PATIENCE)
     assert not worker.stop(0.01)
@@ -104,7 +104,7 @@ def test_it_finishes_once_after_the_item_in_work_even_if_that_failed_or_took_too
         told.append("finished")
         raise ValueError("bad end")
 
-    worker = Worker(box, handle, lambda error: told.append(str(error)), finish)
+    worker = WorkerThread(box, handle, lambda error: told.append(str(error)), finish)
     box.put(0)
     assert started.wait(PATIENCE)
     assert not worker.stop(0.01)

@@ -22,7 +22,7 @@ from perceptiondlm_ros.development.demo.load.camera import stamp_in
 from perceptiondlm_ros.development.demo.load.records import Record, Recorder
 from perceptiondlm_ros.messages.descriptions import nanoseconds
 from perceptiondlm_ros.ros.captioning.captioning import CaptionJob
-from perceptiondlm_ros.ros.captioning.loading import load_captioner
+from perceptiondlm_ros.ros.captioning.warm_up import load_captioner
 from perceptiondlm_ros.ros.ending import run_node
 from perceptiondlm_ros.ros.region_captioner import RegionCaptioner
 from perceptiondlm_ros.ros.settings import Settings

@@ -20,7 +20,7 @@ from captioning_support import (
 from ros_support import detection, detections, header, image
 
 from perceptiondlm_ros.errors import BackendError
-from perceptiondlm_ros.ros.inputs.inputs import Frame
+from perceptiondlm_ros.ros.inputs.frames import Frame
 
 
 def test_captions_come_in_the_detections_order_under_the_images_header(harness: Harness) -> None:
