@@ -95,7 +95,7 @@ class Captioning:
             request.refuse(reason)
 
     def stop(self, timeout: float) -> bool:
-        """End the threads; the model is freed when its last pass is over. See `WorkerThread.stop`."""
+        """End the threads; the model is freed when its last pass is over."""
         self.queue.close()
         self.refuse_requests("the model is being unloaded; configure and activate the node")
         self._preparing.stop(0)

@@ -1,4 +1,4 @@
-"""Every transition of the lifecycle, those that fail included."""
+"""Every transition of the lifecycle, those that fail included, and `enabled` beside it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 from lifecycle_msgs.msg import State
+from rclpy.parameter import Parameter
 from ros_robot import ERROR, FAILURE, SUCCESS, Robot, running_robot
 from ros_support import FakeCaptioner
+from std_srvs.srv import SetBool
 
-from perceptiondlm_ros.errors import BackendError
+from perceptiondlm_ros.errors import CheckpointError
 from perceptiondlm_ros.ros.health.status import Activity
+from perceptiondlm_ros.ros.settings import Settings
 
 UNCONFIGURED = State.PRIMARY_STATE_UNCONFIGURED
 INACTIVE = State.PRIMARY_STATE_INACTIVE
@@ -106,21 +109,31 @@ def test_what_a_state_does_not_offer_is_refused_and_changes_nothing(
     assert len(robot.settings) == bool(steps) and not robot.captioner.closed.is_set()
 
 
-def test_a_failed_configure_can_be_tried_again(robot: Robot) -> None:
-    load = robot.load
-
-    def missing(settings: Any) -> Any:
-        raise BackendError("no such device")
+@pytest.mark.parametrize("error", [CheckpointError("no config.json in /nowhere"), MemoryError()])
+def test_a_failed_load_is_told_in_one_line_and_can_be_tried_again(
+    robot: Robot, error: Exception
+) -> None:
+    def missing(settings: Settings) -> Any:
+        raise error
 
     robot.load = missing
+    told = f"configure failed: {type(error).__name__}: {error}".strip()
     for _ in range(2):
-        assert robot.node.trigger_configure() == FAILURE
+        robot.node.autostart()
         stands(robot, UNCONFIGURED, Activity.UNCONFIGURED)
-        assert reason(robot) == "configure failed: BackendError: no such device"
-    robot.load = load
-    assert robot.node.trigger_configure() == SUCCESS
-    assert robot.node.trigger_activate() == SUCCESS
+        assert reason(robot) == told
+    assert robot.log.errors == [told] * 2
+    robot.load = lambda settings: robot.captioner
+    robot.node.autostart()
+    stands(robot, ACTIVE, Activity.STREAMING)
     works(robot, 10**9)
+
+
+def test_a_failed_warm_up_is_a_failed_configure(robot: Robot) -> None:
+    robot.captioner.error = RuntimeError("no kernel image")
+    assert robot.node.trigger_configure() == FAILURE
+    assert robot.node._captioning is None
+    assert robot.captioner.closed.is_set()
 
 
 @pytest.mark.parametrize("part", ["inputs", "outputs"])
@@ -203,3 +216,43 @@ def test_a_shutdown_that_fails_is_final_and_told(
     assert robot.state == FINALIZED
     assert robot.captioner.closed.is_set()
     assert robot.log.errors == ["shutdown failed: RuntimeError: on purpose"]
+
+
+# ---- taking frames or not while active ----
+
+
+def enable(robot: Robot, on: bool) -> SetBool.Response:
+    return robot.call(SetBool, "enable", SetBool.Request(data=on))
+
+
+def test_off_takes_no_frames_and_keeps_the_model_and_twice_is_as_good_as_once(
+    robot: Robot,
+) -> None:
+    answer = enable(robot, False)
+    assert not answer.success and "not active" in answer.message
+    assert robot.node.get_parameter("enabled").value is True
+    robot.start()
+    activation = robot.node.outputs.activation
+    for _ in range(2):
+        assert enable(robot, True).success
+        assert robot.node.outputs.activation == activation
+    for _ in range(2):
+        assert enable(robot, False).success
+        stands(robot, ACTIVE, Activity.DISABLED)
+    robot.until_unsubscribed()
+    assert robot.node.get_parameter("enabled").value is False
+    robot.node.set_parameters([Parameter("enabled", value=True)])
+    stands(robot, ACTIVE, Activity.STREAMING)
+    works(robot, 10**9)
+    assert len(robot.settings) == 1 and not robot.captioner.closed.is_set()
+
+
+def test_a_node_that_was_switched_off_stays_off_through_the_lifecycle(robot: Robot) -> None:
+    robot.start()
+    assert enable(robot, False).success
+    assert robot.node.trigger_deactivate() == SUCCESS
+    robot.node.set_parameters([Parameter("enabled", value=False)])
+    stands(robot, INACTIVE, Activity.INACTIVE)
+    assert robot.node.trigger_activate() == SUCCESS
+    stands(robot, ACTIVE, Activity.DISABLED)
+    robot.until_unsubscribed()

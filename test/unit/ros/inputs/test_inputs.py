@@ -170,18 +170,32 @@ def test_filters_and_the_detectors_size_apply_to_the_next_frame(robot: Robot) ->
     }
 
 
-def test_detections_whose_image_had_to_make_room_say_so(robot: Robot) -> None:
-    robot.node.set_parameters(
-        [Parameter("matching.images_kept", value=2), Parameter("matching.tolerance", value=0.0)]
-    )
+def test_detections_without_an_image_say_why(robot: Robot) -> None:
+    robot.node.monitor._throttle._period = 0.0
+    robot.node.set_parameters([Parameter("matching.images_kept", value=2)])
     robot.start()
-    for n in range(1, 6):
-        robot.images.publish(image(n * SECOND // 10))
-    robot.until(lambda: robot.node.counters.images == 5, "images")
-    robot.found.publish(detections(SECOND // 10))
-    robot.until(lambda: robot.node.counters.unmatched == 1, "given up")
-    assert "image was forgotten; raise matching.images_kept" in robot.warnings[0]
-    assert robot.node.counters.last_gap == pytest.approx(0.3)
+    counters = robot.node.counters
+    robot.found.publish(detections(SECOND))
+    robot.until(lambda: counters.unmatched == 1, "given up")
+    assert "no image" in robot.warnings[0] and "/image" in robot.warnings[0]
+    robot.images.publish(image(2 * SECOND))
+    robot.until(lambda: counters.images == 1, "image")
+    robot.found.publish(detections(2_310_000_000))
+    robot.until(lambda: counters.unmatched == 2, "given up")
+    assert "0.310 s away, above matching.tolerance 0.100 s" in robot.warnings[1]
+    assert counters.last_gap == pytest.approx(0.31)
+    for n in range(1, 5):
+        robot.images.publish(image(3 * SECOND + n * SECOND // 10))
+    robot.until(lambda: counters.images == 5, "images")
+    robot.found.publish(detections(3 * SECOND))
+    robot.until(lambda: counters.unmatched == 3, "given up")
+    assert "image was forgotten; raise matching.images_kept" in robot.warnings[2]
+    assert counters.last_gap == pytest.approx(0.3)
+    (result,) = robot.node.set_parameters([Parameter("matching.tolerance", value=0.5)])
+    assert result.successful
+    robot.found.publish(detections(3_710_000_000))
+    robot.until(lambda: bool(robot.received), "matched within the new tolerance")
+    assert counters.matched_nearest == 1
 
 
 def test_memory_of_images_is_bounded_by_the_parameter(robot: Robot) -> None:
