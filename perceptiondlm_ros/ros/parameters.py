@@ -59,7 +59,7 @@ def check(
         if spec.name == "prompt" and check_prompt and isinstance(parameter.value, str):
             problem = _refusal(check_prompt, parameter.value)
         elif not problem and check_prompt and spec.applies is Applies.AT_CONFIGURE:
-            problem = f"is {spec.applies.value}; bring the node to `unconfigured` (cleanup) first"
+            problem = f"{spec.applies.value}; bring the node to `unconfigured` (cleanup) first"
         if problem:
             return SetParametersResult(successful=False, reason=f"{spec.name} {problem}")
     return SetParametersResult(successful=True)
@@ -127,9 +127,7 @@ def _problem(spec: Spec, value: object) -> str:
 def _descriptor(spec: Spec) -> ParameterDescriptor:
     constraints = f"one of {', '.join(spec.choices)}" if spec.choices else ""
     descriptor = ParameterDescriptor(
-        description=f"{spec.description} It is {spec.applies.value}."
-        if spec.applies is not Applies.LIVE
-        else f"{spec.description} It {spec.applies.value}.",
+        description=f"{spec.description} It {spec.applies.value}.",
         additional_constraints=constraints,
         read_only=spec.applies is Applies.AT_START,
     )

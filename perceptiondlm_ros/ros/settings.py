@@ -27,8 +27,8 @@ Group = TypeVar("Group")
 class Applies(Enum):
     """When a new value takes effect."""
 
-    AT_START = "read when the process starts"
-    AT_CONFIGURE = "read at the transition `configure`"
+    AT_START = "is read when the process starts"
+    AT_CONFIGURE = "is read at the transition `configure`"
     LIVE = "applies to the next frame"
 
 
