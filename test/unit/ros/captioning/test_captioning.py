@@ -40,6 +40,29 @@ def test_captions_come_in_the_detections_order_under_the_images_header(harness: 
     assert harness.counters.drop_reasons == {"outside the 64x48 image": 1}
 
 
+def test_filters_and_the_detectors_size_apply_to_the_next_frame(harness: Harness) -> None:
+    harness.values |= {
+        "detections.min_score": 0.3,
+        "detections.excluded_classes": "dog, cat",
+        "detections.image_width": 128,
+        "detections.image_height": 96,
+    }
+    items = [
+        detection(16, 16, 48, 48, "track 1", "cup", 0.5),
+        detection(16, 16, 48, 48, "2", "dog", 0.5),
+        detection(16, 16, 48, 48, "3", "cup", 0.2),
+    ]
+    message = harness.finish(SECOND, items).message
+    (region,) = message.regions
+    assert (region.id, region.index, region.caption) == ("track 1", 0, "box 8 8 24 24")
+    assert (region.bbox.size_x, region.bbox.center.position.x) == (16, 16)
+    assert message.dropped == 2 and not harness.lines, "the user wants it so"
+    assert dict(harness.counters.drop_reasons) == {
+        "of classes in detections.excluded_classes": 1,
+        "with a score below 0.3": 1,
+    }
+
+
 def test_no_detections_need_no_pass(harness: Harness) -> None:
     result = harness.finish(SECOND, [])
     assert not harness.captioner.prompts
@@ -221,16 +244,6 @@ def test_a_caption_of_the_old_prompt_is_not_kept(harness: Harness) -> None:
     harness.until(lambda: harness.counters.frames_captioned == 2, "both passes")
     assert harness.captioner.prompts == [None, "What is it?"]
     assert [s for r in harness.outputs.results for s in sources(r)] == [("1", FRESH)] * 2
-
-
-def test_without_reuse_every_region_of_a_frame_is_captioned(harness: Harness) -> None:
-    harness.values["reuse.enabled"] = False
-    for n in range(3):
-        assert sources(harness.finish(SECOND + n * TICK, [CUP, BOWL])) == [
-            ("1", FRESH),
-            ("2", FRESH),
-        ]
-    assert len(harness.captioner.prompts) == 3
 
 
 def test_without_a_stamp_no_age_is_known_and_nothing_is_used_again(harness: Harness) -> None:

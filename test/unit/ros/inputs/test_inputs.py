@@ -1,4 +1,4 @@
-"""What the node takes, over DDS: compressed images, masks, filters, other sizes, other names."""
+"""What the node takes, over DDS: compressed images, masks, other names, and what it can't match."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from ros_robot import SUCCESS, Robot, running_robot
-from ros_support import detection, detections, header, image, taken_reliably
+from ros_support import detections, header, image, taken_reliably
 from sensor_msgs.msg import CompressedImage, Image
 from vision_msgs.msg import Detection2DArray
 
@@ -137,37 +137,6 @@ def test_missing_and_wrong_masks_are_told_and_boxes_are_captioned(robot: Robot) 
     publisher.publish(wrong)
     robot.until(lambda: len(robot.received) == 2, "descriptions in spite of wrong masks")
     assert robot.node.counters.masks == 1 and robot.node.counters.masks_missing == 1
-
-
-def test_filters_and_the_detectors_size_apply_to_the_next_frame(robot: Robot) -> None:
-    robot.start()
-    values = {
-        "detections.min_score": 0.3,
-        "detections.excluded_classes": "dog, cat",
-        "detections.image_width": 128,
-        "detections.image_height": 96,
-    }
-    done = robot.node.set_parameters([Parameter(name, value=v) for name, v in values.items()])
-    assert all(result.successful for result in done)
-    items = [
-        detection(16, 16, 48, 48, "track 1", "cup", 0.5),
-        detection(16, 16, 48, 48, "2", "dog", 0.5),
-        detection(16, 16, 48, 48, "3", "cup", 0.2),
-    ]
-    robot.images.publish(image(SECOND))
-    robot.found.publish(detections(SECOND, items))
-    robot.until(lambda: bool(robot.received), "descriptions")
-    (message,) = robot.received
-    (region,) = message.regions
-    assert (region.id, region.index, region.caption) == ("track 1", 0, "box 8 8 24 24")
-    assert (region.bbox.size_x, region.bbox.center.position.x) == (16, 16)
-    assert message.dropped == 2
-    assert not any("dropped" in line for line in robot.warnings), "the user wants it so"
-    assert robot.node.counters.regions_dropped == 2
-    assert dict(robot.node.counters.drop_reasons) == {
-        "of classes in detections.excluded_classes": 1,
-        "with a score below 0.3": 1,
-    }
 
 
 def test_detections_without_an_image_say_why(robot: Robot) -> None:
