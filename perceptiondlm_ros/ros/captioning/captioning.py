@@ -76,7 +76,7 @@ class Captioning:
         self._monitor = monitor
         self._settings = settings
         self._reuse = Reuse()
-        self._preparer = FramePreparer(self._reuse, monitor, self._begin_anew)
+        self._preparer = FramePreparer(self._reuse, monitor)
         self._preparing = WorkerThread(self.mailbox, self._prepare, self._report, name="preparing")
         self._captioning = WorkerThread(self.queue, self._work, self._report, captioner.close)
 
@@ -110,6 +110,9 @@ class Captioning:
         if frame is None:
             self._monitor.count(frames_late=1)
             return
+        if frame.clock_set_back:
+            self._count_unserved(self.queue.put(None))
+            self._outputs.clear(frame.sequence)
         plan = self._reuse.plan(frame.tracked)
         known = self._result(frame, plan, {})
         if frame.error or not plan.wanted:
@@ -119,11 +122,6 @@ class Captioning:
         if plan.kept and self._outputs.publish(known):
             job = CaptionJob(frame, "frames_reused", _reused(known))
         self._count_unserved(self.queue.put(job))
-
-    def _begin_anew(self, sequence: int) -> None:
-        """The clock was set back: nothing that came before this frame is to be seen any more."""
-        self._count_unserved(self.queue.put(None))
-        self._outputs.clear(sequence)
 
     def _count_unserved(self, job: CaptionJob | None, loss: str = "frames_skipped") -> None:
         """Count what became of a frame that gets no further pass."""

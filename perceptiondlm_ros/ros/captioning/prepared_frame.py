@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,7 @@ from std_msgs.msg import Header
 from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.messages.descriptions import description_values, nanoseconds
 from perceptiondlm_ros.messages.images import decode_image
-from perceptiondlm_ros.messages.matching import CLOCK_JUMP_NS
+from perceptiondlm_ros.messages.matching import CLOCK_JUMP_NS, UNSET
 from perceptiondlm_ros.messages.region_selection import SelectedRegion, select_regions
 from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
 from perceptiondlm_ros.ros.captioning.reuse import Reuse, TrackedFrame
@@ -28,8 +29,15 @@ from perceptiondlm_ros.ros.settings import Settings
 if TYPE_CHECKING:
     from perceptiondlm_ros.captioner import Caption
 
-_UNSET = 0
 _MOST_LATE = 2  # more in a row are no stragglers, but a clock that was set back a little
+
+
+class Order(Enum):
+    """How a frame follows the ones before. LATE: a newer one came before it."""
+
+    NEXT = auto()
+    LATE = auto()
+    CLOCK_SET_BACK = auto()
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,7 @@ class PreparedFrame:
 
     settings: those that hold for it, to the end.
     sequence: its number in the order of arrival, from 1.
+    clock_set_back: whether nothing that came before it is to be seen any more.
     pixels: uint8 [H, W, 3] RGB; None where the image can't be read, which `error` says.
     tracked: its regions, tied to their tracks, in the order of `regions`.
     """
@@ -45,6 +54,7 @@ class PreparedFrame:
     frame: Frame
     settings: Settings
     sequence: int
+    clock_set_back: bool
     pixels: NDArray[np.uint8] | None
     regions: tuple[SelectedRegion, ...]
     tracked: TrackedFrame
@@ -126,14 +136,9 @@ def description(
 class FramePreparer:
     """Decodes and tracks the frames in the order in which they come."""
 
-    def __init__(self, reuse: Reuse, monitor: Monitor, anew: Callable[[int], None]) -> None:
-        """Start before the first frame.
-
-        anew: called with the number of a frame before which the clock was set back.
-        """
+    def __init__(self, reuse: Reuse, monitor: Monitor) -> None:
         self._reuse = reuse
         self._monitor = monitor
-        self._anew = anew
         self._sequence = 0  # of the last frame
         self._last_ns = 0
         self._late = 0  # frames in a row
@@ -143,9 +148,11 @@ class FramePreparer:
     def prepare(self, frame: Frame, settings: Settings) -> PreparedFrame | None:
         """What there is to caption; None for a frame that comes after a newer one."""
         stamp_ns = nanoseconds(frame.image.header.stamp)
-        if self._comes_late(stamp_ns, frame.activation):
+        order = self._order(stamp_ns, frame.activation)
+        if order is Order.LATE:
             return None
         self._sequence += 1
+        clock_set_back = order is Order.CLOCK_SET_BACK
         if settings.prompt != self._prompt:
             self._prompt = settings.prompt
             self._reuse.lose_captions()
@@ -156,7 +163,7 @@ class FramePreparer:
             self._monitor.report(UnreadableImage(error, total))
             nothing = TrackedFrame(stamp_ns, settings.reuse, ())
             return PreparedFrame(
-                frame, settings, self._sequence, None, (), nothing, error=str(error)
+                frame, settings, self._sequence, clock_set_back, None, (), nothing, str(error)
             )
         pixels = decoded.pixels
         if decoded.low_bits:
@@ -174,20 +181,22 @@ class FramePreparer:
             for r in regions.kept
         ]
         tracked = self._reuse.track(stamp_ns, measured, settings.reuse)
-        return PreparedFrame(frame, settings, self._sequence, pixels, tuple(regions.kept), tracked)
+        kept = tuple(regions.kept)
+        return PreparedFrame(frame, settings, self._sequence, clock_set_back, pixels, kept, tracked)
 
-    def _comes_late(self, stamp_ns: int, activation: int) -> bool:
-        """Whether a newer frame came before; a new stream or a clock set back begins anew."""
-        behind = self._last_ns - stamp_ns if stamp_ns != _UNSET else 0
+    def _order(self, stamp_ns: int, activation: int) -> Order:
+        """How a frame follows the ones before; another stream or a clock set back forgets them."""
+        order = Order.NEXT
+        behind = self._last_ns - stamp_ns if stamp_ns != UNSET else 0
         if activation != self._activation:
             self._activation = activation
             self._reuse.clear()
         elif behind > CLOCK_JUMP_NS or (behind > 0 and self._late == _MOST_LATE):
+            order = Order.CLOCK_SET_BACK
             self._reuse.clear()
-            self._anew(self._sequence + 1)
         elif behind > 0:
             self._late += 1
-            return True
+            return Order.LATE
         self._late = 0
         self._last_ns = stamp_ns or self._last_ns
-        return False
+        return order
