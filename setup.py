@@ -49,18 +49,19 @@ setup(
     },
     include_package_data=False,
     install_requires=[
-        *("msgspec>=0.18", "numpy>=1.26", "pillow>=10.1", "rich>=11.2", "tokenizers>=0.19"),
+        *("msgspec>=0.18", "numpy>=1.26", "pillow>=10.1", "psutil>=5.9", "rich>=11.2"),
+        "tokenizers>=0.19",
     ],
     extras_require={
         "bag": ["apsw>=3.42", "mcap>=1.2", "opencv-python-headless>=4.5", "rosbags>=0.11"],
         "development": [*TORCH, "matplotlib>=3.8", "tqdm>=4.66"],
         "hub": ["huggingface_hub>=0.23"],
         "export": [
-            *("onnx>=1.16", "onnxruntime>=1.18", "onnxscript>=0.5"),
+            *("filelock>=3.6", "onnx>=1.16", "onnxruntime>=1.18", "onnxscript>=0.5"),
             *("safetensors>=0.4", "torch>=2.8"),
         ],
         "onnx": ["onnxruntime>=1.18"],
-        "tensorrt": ["cuda-bindings>=12.8", "tensorrt>=10.3"],
+        "tensorrt": ["cuda-bindings>=12.8", "filelock>=3.6", "tensorrt>=10.3"],
         "torch": TORCH,
     },
     entry_points={"console_scripts": ["perceptiondlm = perceptiondlm_ros.cli.main:main"]},

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from perceptiondlm_ros.errors import ExportError
 from perceptiondlm_ros.model.manifest import is_exported
@@ -50,18 +51,18 @@ def new_folder(output: Path, *, overwrite: bool, needed: int) -> Iterator[Path]:
 @contextmanager
 def _alone(output: Path) -> Iterator[None]:
     """Hold the place against other exports; the lock goes when the process does."""
-    path = output.parent / f".{output.name}.lock"
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ExportError(
-                f"another export is writing {output}; wait for it or choose another folder"
-            ) from error
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
+    lock = FileLock(output.parent / f".{output.name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise ExportError(
+            f"another export is writing {output}; wait for it or choose another folder"
+        ) from error
+    try:
+        yield
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
 
 
 def _remove_leftovers(output: Path) -> None:

@@ -7,11 +7,16 @@ import sys
 from importlib.util import find_spec
 
 _ALWAYS = {
-    **{name: name for name in ("msgspec", "numpy", "rich", "tokenizers")},
+    **{name: name for name in ("msgspec", "numpy", "psutil", "rich", "tokenizers")},
     "PIL": "pillow",
 }
 _FOR_TORCH = {"torch": "torch", "safetensors": "safetensors"}
-_FOR_EXPORT = {"onnx": "onnx", "onnx_ir": "onnxscript", "onnxscript": "onnxscript"}
+_FOR_EXPORT = {
+    "filelock": "filelock",
+    "onnx": "onnx",
+    "onnx_ir": "onnxscript",
+    "onnxscript": "onnxscript",
+}
 _FOR_BAGS = {
     **{name: name for name in ("apsw", "lz4", "mcap", "rosbags", "tqdm", "zstandard")},
     "cv2": "opencv-python-headless",

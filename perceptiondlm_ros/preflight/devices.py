@@ -1,7 +1,7 @@
 """The devices that a model may be meant for, with what decides whether it fits.
 
-Memory and compute capability are from the makers' data sheets. No library is needed for the table,
-and none for the device at hand: its driver's tool and the kernel's files are asked.
+Memory and compute capability are from the makers' data sheets. Of the device at hand its driver's
+tool and the kernel's files are asked.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.text import GIB
@@ -123,7 +125,7 @@ def find_device(name: str) -> TargetDevice:
     if name == HERE:
         return device_at_hand()
     if name == "cpu":
-        return _cpu(Path("/proc/meminfo"))
+        return _cpu()
     for device in DEVICES:
         if device.name == name:
             return device
@@ -138,12 +140,10 @@ def device_at_hand(ask: Ask | None = None, root: Path = Path("/")) -> TargetDevi
         ask: runs a command and gives what it prints, raising OSError where it can't.
         root: where the kernel's files are.
     """
-    memory = root / "proc" / "meminfo"
-    jetson = _jetson(root / "proc" / "device-tree" / "model", memory)
-    return jetson or _discrete(ask or _run) or _cpu(memory)
+    return _jetson(root / "proc" / "device-tree" / "model") or _discrete(ask or _run) or _cpu()
 
 
-def _jetson(model: Path, meminfo: Path) -> TargetDevice | None:
+def _jetson(model: Path) -> TargetDevice | None:
     try:
         title = model.read_bytes().rstrip(b"\0").decode(errors="replace").strip()
     except OSError:
@@ -151,8 +151,8 @@ def _jetson(model: Path, meminfo: Path) -> TargetDevice | None:
     compute = next((sm for key, sm in _JETSONS.items() if key in title), None)
     if compute is None:
         return None
-    total, available = _memory(meminfo)
-    return TargetDevice(HERE, title, total, compute, shared=True, free=available)
+    memory = psutil.virtual_memory()
+    return TargetDevice(HERE, title, memory.total, compute, shared=True, free=memory.available)
 
 
 _JETSONS = {"Orin": (8, 7), "Thor": (11, 0), "Xavier": (7, 2)}
@@ -183,19 +183,6 @@ def _run(command: list[str]) -> str:
     return done.stdout
 
 
-def _cpu(meminfo: Path) -> TargetDevice:
-    total, available = _memory(meminfo)
-    return TargetDevice("cpu", "CPU", total, None, shared=True, free=available)
-
-
-def _memory(meminfo: Path) -> tuple[int, int]:
-    """Total and available bytes, as the kernel counts them."""
-    try:
-        text = meminfo.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(
-            f"{meminfo} can't be read ({error.strerror}), so how much memory is here is unknown; "
-            "name a device of the table instead"
-        ) from error
-    values = {name: int(kib) * 1024 for name, kib in re.findall(r"(?m)^(\w+): +(\d+) kB", text)}
-    return values.get("MemTotal", 0), values.get("MemAvailable", values.get("MemFree", 0))
+def _cpu() -> TargetDevice:
+    memory = psutil.virtual_memory()
+    return TargetDevice("cpu", "CPU", memory.total, None, shared=True, free=memory.available)

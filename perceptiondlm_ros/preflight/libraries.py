@@ -17,6 +17,8 @@ _LISTED = {
     "numpy": ("numpy",),
     "pillow": ("pillow",),
     "tokenizers": ("tokenizers",),
+    "filelock": ("filelock",),
+    "psutil": ("psutil",),
     "torch": ("torch",),
     "safetensors": ("safetensors",),
     "onnx": ("onnx",),
@@ -83,8 +85,8 @@ class Installed:
 NEEDS = {
     "torch": (*_ALWAYS, "torch", "safetensors"),
     "onnx": (*_ALWAYS, "onnxruntime"),
-    "tensorrt": (*_ALWAYS, "tensorrt", "cuda-python"),
-    "export": (*_ALWAYS, "torch", "safetensors", "onnx", "onnxscript"),
+    "tensorrt": (*_ALWAYS, "filelock", "psutil", "tensorrt", "cuda-python"),
+    "export": (*_ALWAYS, "filelock", "torch", "safetensors", "onnx", "onnxscript"),
 }
 """What each backend imports, and what `perceptiondlm export` does."""
 

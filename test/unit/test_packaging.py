@@ -138,7 +138,9 @@ def imported(*folders: str) -> set[str]:
 KEYS = {
     "PIL": "python3-pil",
     "cv2": "python3-opencv",
+    "filelock": "python3-filelock",
     "numpy": "python3-numpy",
+    "psutil": "python3-psutil",
     "rich": "python3-rich",
 }
 """Names in rosdep of what ROS doesn't build itself."""

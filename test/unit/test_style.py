@@ -37,7 +37,6 @@ CLASSES_OF_ONE_NAME = {
 }
 DOCSTRINGS_WITHOUT_A_SENTENCE = {
     "Bag.__init__",
-    "EngineStore",
     "Engines",
     "Graphs.open",
     "Loss",

@@ -37,7 +37,7 @@ def build(
         log: see `tensorrt_log`.
         timings: a timing cache from an earlier build, or nothing.
         free: bytes of memory that the build can have.
-        clock: told of phases; what its report raises ends the build and is raised here.
+        clock: told of phases.
 
     Raises:
         BackendError: TensorRT can't parse or build the graph.
@@ -50,12 +50,11 @@ def build(
     for profile in spec.profiles:
         _add_profile(builder, config, network, profile, spec)
     cache = _timing_cache(config, timings)
-    monitor = progress_monitor(trt, clock)
-    if monitor is not None:
-        config.progress_monitor = monitor
+    config.progress_monitor = monitor = progress_monitor(trt, clock)
     with clock.ticking():
         plan = builder.build_serialized_network(network, config)
-    clock.check()
+    if monitor.failure is not None:
+        raise monitor.failure
     if plan is None:
         raise BackendError(
             f"TensorRT {trt.__version__} can't build {spec.onnx}: {reasons(log)}; if it ran out of "

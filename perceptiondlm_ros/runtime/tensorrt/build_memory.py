@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import psutil
+
 from perceptiondlm_ros.errors import BackendError, OutOfMemoryError
 from perceptiondlm_ros.runtime.tensorrt.engine_spec import EngineSpec
 from perceptiondlm_ros.runtime.tensorrt.gpu import GpuInfo
@@ -19,9 +21,9 @@ ENGINE = 1.1
 _BYTES = {"fp32": 4, "fp16": 2, "bf16": 2}
 
 
-def free_memory(gpu: GpuInfo, meminfo: Path = Path("/proc/meminfo")) -> int:
+def free_memory(gpu: GpuInfo) -> int:
     """Bytes that a build or an engine can have; on a Jetson, of what CPU and GPU share."""
-    return max(gpu.free, _available(meminfo)) if gpu.shared else gpu.free
+    return max(gpu.free, psutil.virtual_memory().available) if gpu.shared else gpu.free
 
 
 def check_memory(spec: EngineSpec, gpu: GpuInfo, free: int) -> str | None:
@@ -87,15 +89,3 @@ def _advice(spec: EngineSpec, free: int) -> str:
 
 def _free(free: int, gpu: GpuInfo) -> str:
     return f"{gibibytes(free)} of {gibibytes(gpu.memory)} are free"
-
-
-def _available(meminfo: Path) -> int:
-    """Bytes that the system could give to a program, 0 where it doesn't say."""
-    try:
-        lines = meminfo.read_text().splitlines()
-    except OSError:
-        return 0
-    for line in lines:
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return 0

@@ -1,18 +1,16 @@
-"""Progress of a build, with the time it has taken: a silent build looks like a hang."""
+"""Progress of a build in the log, with the time it has taken: a silent build looks like a hang."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 _LOG = logging.getLogger(__name__)
-_TICK = 1.0
-"""Seconds between two reports while nothing else happens."""
 
 
 @dataclass(frozen=True)
@@ -36,67 +34,37 @@ class BuildProgress:
         return f"building {self.graph} for {self.seconds:.0f} s ({self.phase}{share})"
 
 
-OnProgress = Callable[[BuildProgress], None]
-"""Called from several threads; may raise to have the build given up."""
-
-
 class BuildClock:
-    """What a build is doing and for how long; reports it whenever that changes and every second.
+    """Logs what a build is doing and for how long, now and then.
 
     Args:
-        report: None reports to nobody.
+        graph: what is built.
+        every: seconds between two lines.
     """
 
-    def __init__(self, graph: str, report: OnProgress | None) -> None:
-        self._graph, self._report = graph, report
-        self._start = time.monotonic()
-        self._lock = threading.Lock()
+    def __init__(self, graph: str, every: float = 10.0) -> None:
+        self._graph, self._every = graph, every
+        self._start, self._told = time.monotonic(), -every
         self._phase: tuple[str, float | None] = ("starting", None)
-        self.failure: BaseException | None = None
 
     @property
     def seconds(self) -> float:
+        """Since it started."""
         return time.monotonic() - self._start
 
-    def enter(self, phase: str, fraction: float | None = None) -> bool:
-        """Say what is done now; False when the build is to be given up."""
-        with self._lock:
-            self._phase = (phase, fraction)
-        return self.tell()
-
-    def tell(self) -> bool:
-        """OnProgress once; False when the build is to be given up."""
-        if self.failure is not None:
-            return False
-        if self._report is None:
-            return True
-        with self._lock:
-            phase, fraction = self._phase
-        with self.guarding():
-            self._report(BuildProgress(self._graph, phase, self.seconds, fraction))
-        return self.failure is None
-
-    def check(self) -> None:
-        """Raise what the report raised."""
-        if self.failure is not None:
-            raise self.failure
+    def enter(self, phase: str, fraction: float | None = None) -> None:
+        """Say what is done now."""
+        self._phase = (phase, fraction)
+        self._tell()
 
     @contextmanager
-    def guarding(self) -> Iterator[None]:
-        """Keep what is raised for `check`: in a call from TensorRT it would end the process."""
-        try:
-            yield
-        except BaseException as error:  # noqa: BLE001 (Ctrl-C as well)
-            self.failure = error
-
-    @contextmanager
-    def ticking(self, every: float = _TICK) -> Iterator[None]:
-        """OnProgress regularly from a thread, also during phases in which TensorRT says nothing."""
+    def ticking(self) -> Iterator[None]:
+        """Log from a thread as well, during phases in which TensorRT says nothing."""
         done = threading.Event()
 
         def tick() -> None:
-            while not done.wait(every):
-                self.tell()
+            while not done.wait(self._every / 10):
+                self._tell()
 
         thread = threading.Thread(target=tick, name="engine-build-progress", daemon=True)
         thread.start()
@@ -106,46 +74,43 @@ class BuildClock:
             done.set()
             thread.join()
 
-
-def log_progress(every: float = 10.0) -> OnProgress:
-    """A report that logs at most one line in `every` seconds."""
-    last = [-every]
-
-    def report(progress: BuildProgress) -> None:
-        if progress.seconds - last[0] >= every:
-            last[0] = progress.seconds
-            _LOG.info("%s", progress)
-
-    return report
+    def _tell(self) -> None:
+        seconds = self.seconds
+        if seconds - self._told >= self._every:
+            self._told = seconds
+            phase, fraction = self._phase
+            _LOG.info("%s", BuildProgress(self._graph, phase, seconds, fraction))
 
 
 def progress_monitor(trt: Any, clock: BuildClock) -> Any:
-    """What TensorRT reports its phases to; None in a version without that.
+    """What TensorRT reports its phases to. Its attribute `failure` is what was raised meanwhile,
+    such as Ctrl-C, which ends the build: raised into TensorRT it would end the process.
 
     Args:
         trt: the module `tensorrt`.
     """
-    if not hasattr(trt, "IProgressMonitor"):
-        return None
 
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
+            self.failure: BaseException | None = None
             self._steps: dict[str, int] = {}
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
-            with clock.guarding():
-                self._steps[phase_name] = num_steps
-                clock.enter(phase_name, 0.0)
+            self._steps[phase_name] = max(1, num_steps)
+            self._enter(phase_name, 0.0)
 
         def step_complete(self, phase_name: str, step: int) -> bool:
-            with clock.guarding():
-                steps = max(1, self._steps.get(phase_name, 1))
-                clock.enter(phase_name, min(1.0, (step + 1) / steps))
-            return clock.failure is None
+            self._enter(phase_name, min(1.0, (step + 1) / self._steps.get(phase_name, 1)))
+            return self.failure is None
 
         def phase_finish(self, phase_name: str) -> None:
-            with clock.guarding():
-                self._steps.pop(phase_name, None)
+            self._steps.pop(phase_name, None)
+
+        def _enter(self, phase: str, fraction: float) -> None:
+            try:
+                clock.enter(phase, fraction)
+            except BaseException as error:  # noqa: BLE001 (Ctrl-C as well)
+                self.failure = error
 
     return Monitor()

@@ -1,15 +1,17 @@
-"""From an exported folder to what engines are built from."""
+"""What engines are built from, where they are kept, and what they depend on."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from perceptiondlm_ros.errors import BackendError
 from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.model.manifest import Manifest
+from perceptiondlm_ros.runtime.tensorrt.gpu import GpuInfo
 from perceptiondlm_ros.runtime.tensorrt.profiles import (
     Profile,
     Sizes,
@@ -18,12 +20,35 @@ from perceptiondlm_ros.runtime.tensorrt.profiles import (
 )
 
 ENGINES_VARIABLE = "PERCEPTIONDLM_ENGINES"
+_BUILDER = 1
+"""To be counted up when `build` sets other options, so that older engines are built anew."""
 _PROFILES = {"vision_encoder": vision_profiles, "denoiser": denoiser_profiles}
 
 
 @dataclass(frozen=True)
+class EngineKey:
+    """Everything that decides whether an engine can be used: a change in any of it makes another
+    engine."""
+
+    graph: str
+    model: str
+    precision: str
+    profiles: str
+    tensorrt: str
+    cuda: str
+    gpu: str
+    compute: str
+    builder: int = _BUILDER
+
+    @property
+    def stem(self) -> str:
+        """Name of the engine's files, without their ending."""
+        return f"{self.graph}-{_sha256(json.dumps(asdict(self), sort_keys=True))[:16]}"
+
+
+@dataclass(frozen=True)
 class EngineSpec:
-    """What to build.
+    """What an engine is built from.
 
     Attributes:
         name: the graph's: `vision_encoder` or `denoiser`.
@@ -40,6 +65,19 @@ class EngineSpec:
     weight_bytes: int
     precision: str
     profiles: tuple[Profile, ...]
+
+    def key(self, gpu: GpuInfo, tensorrt: str) -> EngineKey:
+        """The key of its engine on this GPU, with this version of TensorRT."""
+        return EngineKey(
+            graph=self.name,
+            model=self.digest,
+            precision=self.precision,
+            profiles=_sha256(json.dumps(self.profiles, sort_keys=True)),
+            tensorrt=tensorrt,
+            cuda=gpu.cuda,
+            gpu=gpu.name,
+            compute="{}.{}".format(*gpu.compute),
+        )
 
 
 def engines_folder(folder: Path) -> Path:
@@ -96,5 +134,8 @@ def _files(name: str, manifest: Manifest) -> list[str]:
 
 
 def _digest(name: str, manifest: Manifest) -> str:
-    sums = [manifest.files[file].sha256 for file in _files(name, manifest)]
-    return hashlib.sha256(" ".join(sums).encode()).hexdigest()
+    return _sha256(" ".join(manifest.files[file].sha256 for file in _files(name, manifest)))
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

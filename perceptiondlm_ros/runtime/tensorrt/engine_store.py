@@ -7,98 +7,92 @@ timing-10.3.0-8.7.cache            how long each kernel took, so that the next b
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import mmap
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from perceptiondlm_ros.errors import BackendError
-from perceptiondlm_ros.runtime.tensorrt.engine_key import EngineKey
-from perceptiondlm_ros.runtime.tensorrt.whole_files import PARTIAL, locked, make_folder, write_whole
+from perceptiondlm_ros.runtime.tensorrt.engine_spec import EngineKey
 
 _LOCK = ".lock"
+_PARTIAL = ".partial"
+"""Ending of a file that is being written, or was when its writer stopped."""
 _DIGEST = 32
 """Bytes of the checksum that a timing cache starts with."""
 
 
-@dataclass(frozen=True)
-class StoredEngine:
-    """An engine file whose size and checksum are those that were written down.
-
-    Attributes:
-        data: the file's content, mapped and not read, since it can be as large as the memory.
-        seconds: what its build took.
-    """
-
-    path: Path
-    data: mmap.mmap
-    seconds: float
-
-
 class EngineStore:
-    """Args:
-    folder: made when something is written.
-    """
+    """The engines in a folder, which is made when something is written."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     @contextmanager
-    def lock(self, waiting: Callable[[float], None], poll: float = 0.5) -> Iterator[None]:
+    def lock(self, waiting: Callable[[], None], poll: float = 0.5) -> Iterator[None]:
         """One build at a time: two would not fit the memory. What a build that was interrupted
         left is removed.
 
         Args:
-            waiting: see `files.locked`.
+            waiting: called about every `poll` seconds while another thread or process builds.
 
         Raises:
             BackendError: the folder can't be written to.
         """
-        make_folder(self.folder)
-        with locked(self.folder / _LOCK, waiting, poll):
-            for path in self.folder.glob(f"*{PARTIAL}"):
+        lock = FileLock(self.folder / _LOCK)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            while not lock.is_locked:
+                try:
+                    lock.acquire(timeout=poll, poll_interval=poll / 5)
+                except Timeout:
+                    waiting()
+        except OSError as error:
+            raise _not_written(self.folder, error) from error
+        try:
+            for path in self.folder.glob(f"*{_PARTIAL}"):
                 path.unlink(missing_ok=True)
             yield
+        finally:
+            lock.release()
 
-    def find(self, key: EngineKey) -> StoredEngine | None:
-        """The engine with this key; None where it is missing, incomplete or damaged."""
-        described = _read_description(self._path(key, "json"))
-        if described is None or described.get("key") != key.as_dict():
-            return None
-        path = self._path(key, "engine")
+    def find(self, key: EngineKey) -> mmap.mmap | None:
+        """The engine with this key; None where it is missing, incomplete or damaged. It is mapped
+        and not read, since it can be as large as the memory."""
         try:
-            with path.open("rb") as file:
+            described = json.loads(self._path(key, "json").read_text(encoding="utf-8"))
+            with self._path(key, "engine").open("rb") as file:
                 data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except (OSError, ValueError):  # an empty file can't be mapped
+        except (OSError, ValueError, RecursionError):  # an empty file can't be mapped
             return None
-        if len(data) != described.get("bytes") or _sha256(data) != described.get("sha256"):
-            data.close()
-            return None
-        seconds = described.get("seconds")
-        return StoredEngine(path, data, seconds if isinstance(seconds, (int, float)) else 0.0)
+        expected = _description(key, data)
+        if isinstance(described, dict) and described | expected == described:
+            return data
+        data.close()
+        return None
 
     def add(self, key: EngineKey, plan: memoryview, seconds: float) -> None:
         """Write an engine, then its description; only both together are ever found.
+
+        Args:
+            seconds: what its build took.
 
         Raises:
             BackendError: the disk is full, or the folder can't be written to.
         """
         self.remove(key)
-        write_whole(self._path(key, "engine"), plan)
-        description = {
-            "format": "perceptiondlm_ros engine",
-            "key": key.as_dict(),
-            "bytes": plan.nbytes,
-            "sha256": _sha256(plan),
-            "seconds": round(seconds, 1),
-        }
-        text = json.dumps(description, indent=2) + "\n"
-        write_whole(self._path(key, "json"), text.encode())
+        self._write(self._path(key, "engine"), plan)
+        described = _description(key, plan) | {"seconds": round(seconds, 1)}
+        self._write(self._path(key, "json"), f"{json.dumps(described, indent=2)}\n".encode())
 
     def remove(self, key: EngineKey) -> None:
         """Forget an engine, its description first.
@@ -130,7 +124,7 @@ class EngineStore:
         Raises:
             BackendError: the disk is full, or the folder can't be written to.
         """
-        write_whole(self._timing_path(key), hashlib.sha256(blob).digest() + blob)
+        self._write(self._timing_path(key), hashlib.sha256(blob).digest() + blob)
 
     def _path(self, key: EngineKey, ending: str) -> Path:
         return self.folder / f"{key.stem}.{ending}"
@@ -139,17 +133,32 @@ class EngineStore:
         gpu = re.sub(r"[^A-Za-z0-9]+", "-", key.gpu).strip("-")
         return self.folder / f"timing-{key.tensorrt}-{gpu}-{key.compute}.cache"
 
+    def _write(self, path: Path, data: bytes | memoryview) -> None:
+        """Write a file so that nobody ever sees a part of it, not even after a power cut."""
+        partial = path.with_name(f"{path.name}.{os.getpid()}{_PARTIAL}")
+        try:
+            with partial.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except OSError as error:
+            raise _not_written(path, error) from error
+        finally:
+            partial.unlink(missing_ok=True)
 
-def _read_description(path: Path) -> dict[str, Any] | None:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
+
+def _description(key: EngineKey, plan: mmap.mmap | memoryview) -> dict[str, Any]:
+    """What an engine is known by."""
+    with memoryview(plan) as view:
+        size, digest = view.nbytes, hashlib.sha256(view).hexdigest()
+    name = "perceptiondlm_ros engine"
+    return {"format": name, "key": asdict(key), "bytes": size, "sha256": digest}
 
 
-def _sha256(data: mmap.mmap | memoryview) -> str:
-    digest = hashlib.sha256()
-    with memoryview(data) as view:
-        digest.update(view)
-    return digest.hexdigest()
+def _not_written(path: Path, error: OSError) -> BackendError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        todo = "free space there, or set PERCEPTIONDLM_ENGINES to a folder on a larger disk"
+    else:
+        todo = "allow it, or set PERCEPTIONDLM_ENGINES to a folder that can be written to"
+    return BackendError(f"{path} can't be written ({error.strerror or error}); {todo}")

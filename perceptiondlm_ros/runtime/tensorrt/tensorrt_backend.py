@@ -7,35 +7,27 @@ are what later steps read, in the same memory, and what a step leaves is what th
 from __future__ import annotations
 
 import contextlib
-import logging
 import weakref
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from perceptiondlm_ros.errors import BackendError
 from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.model.contract import Buckets, ModelInputs
-from perceptiondlm_ros.model.manifest import Manifest
 from perceptiondlm_ros.runtime.backend import CacheMode
 from perceptiondlm_ros.runtime.exported import open_exported
-from perceptiondlm_ros.runtime.tensorrt.build_memory import check_load
-from perceptiondlm_ros.runtime.tensorrt.build_progress import OnProgress, log_progress
-from perceptiondlm_ros.runtime.tensorrt.engine_key import EngineKey
+from perceptiondlm_ros.runtime.tensorrt.engine_loader import EngineLoader
 from perceptiondlm_ros.runtime.tensorrt.engine_spec import (
-    EngineSpec,
     engine_specs,
     engines_folder,
     verify_graphs,
 )
 from perceptiondlm_ros.runtime.tensorrt.engine_store import EngineStore
-from perceptiondlm_ros.runtime.tensorrt.ensure import Workshop, ensure_engine
 from perceptiondlm_ros.runtime.tensorrt.gpu import Gpu
 from perceptiondlm_ros.runtime.tensorrt.open_gpu import open_gpu
-from perceptiondlm_ros.runtime.tensorrt.tensorrt_log import import_failure, make_log, reasons
+from perceptiondlm_ros.runtime.tensorrt.tensorrt_log import import_failure, make_log
 from perceptiondlm_ros.runtime.tensorrt.tensorrt_session import Engines, TensorRTSession, Workspace
-
-_LOG = logging.getLogger(__name__)
 
 
 class TensorRTBackend:
@@ -72,15 +64,12 @@ class TensorRTBackend:
         device: str | Gpu = "auto",
         *,
         trt: Any = None,
-        report: OnProgress | None = None,
     ) -> TensorRTBackend:
         """Load an exported folder. Engines that aren't there yet are built, which takes minutes.
 
         Args:
             device: `auto`, `cuda` or `cuda:N`.
             trt: the module `tensorrt`; None imports it.
-            report: called with the progress of a build; None logs it. What it raises ends the
-                build.
 
         Raises:
             BackendError: TensorRT, a GPU, memory or disk space is missing, or a build failed.
@@ -90,14 +79,15 @@ class TensorRTBackend:
         manifest, config = open_exported(folder, graphs=False)
         specs = engine_specs(folder, manifest, config)
         opened = open_gpu(device) if isinstance(device, str) else device
-        log = make_log(module)
-        store = EngineStore(engines_folder(folder))
-        loader = _Loader(
-            Workshop(module, log, store, report or log_progress()), opened, folder, manifest
+        opened.activate()
+        log, store = make_log(module), EngineStore(engines_folder(folder))
+        loader = EngineLoader(
+            module, log, store, opened.info, partial(verify_graphs, folder, manifest)
         )
-        engines = Engines(
-            module, log, loader.load(specs["vision_encoder"]), loader.load(specs["denoiser"])
+        vision_encoder, denoiser = (
+            loader.load(specs[name]) for name in ("vision_encoder", "denoiser")
         )
+        engines = Engines(module, log, vision_encoder, denoiser)
         return cls(
             engines,
             opened,
@@ -138,47 +128,6 @@ def import_tensorrt() -> Any:
     except ImportError as error:
         raise BackendError(import_failure(error)) from error
     return tensorrt
-
-
-@dataclass(frozen=True)
-class _Loader:
-    """Engines from files, rebuilt once where TensorRT refuses a file that looked right."""
-
-    workshop: Workshop
-    device: Gpu
-    folder: Path
-    manifest: Manifest
-
-    def load(self, spec: EngineSpec) -> Any:
-        engine = self._try(spec)
-        if engine is None:
-            _LOG.warning(
-                "TensorRT can't load the engine of %s (%s); building it again",
-                spec.name,
-                reasons(self.workshop.log),
-            )
-            trt, store = self.workshop.trt, self.workshop.store
-            store.remove(EngineKey.of(spec, self.device.info(), trt.__version__))
-            engine = self._try(spec)
-        if engine is None:
-            raise BackendError(
-                f"TensorRT can't load the engine of {spec.name} that it has just built: "
-                f"{reasons(self.workshop.log)}"
-            )
-        return engine
-
-    def _try(self, spec: EngineSpec) -> Any:
-        trt = self.workshop.trt
-        self.device.activate()
-        stored = ensure_engine(
-            self.workshop,
-            spec,
-            self.device.info(),
-            lambda: verify_graphs(self.folder, self.manifest),
-        )
-        with contextlib.closing(stored.data):
-            check_load(spec.name, len(stored.data), self.device.info())
-            return trt.Runtime(self.workshop.log).deserialize_cuda_engine(stored.data)
 
 
 class _Pool:

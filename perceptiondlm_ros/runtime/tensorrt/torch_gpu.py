@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -109,24 +110,17 @@ class TorchGpu:
     def _bytes(self, buffer: Buffer, size: int) -> torch.Tensor:
         return self._memory[buffer.address][:size]
 
-    def _on_stream(self) -> _OnStream:
-        return _OnStream(self._stream)
-
-
-class _OnStream:
-    """Torch's work goes to the stream, and its errors become ours."""
-
-    def __init__(self, stream: torch.cuda.Stream) -> None:
-        self._context = torch.cuda.stream(stream)
-
-    def __enter__(self) -> None:
-        self._context.__enter__()
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
-        self._context.__exit__(kind, error, trace)
-        if isinstance(error, torch.OutOfMemoryError):
+    @contextmanager
+    def _on_stream(self) -> Iterator[None]:
+        """Torch's work goes to the stream, and its errors become ours."""
+        try:
+            with torch.cuda.stream(self._stream):
+                yield
+        except torch.OutOfMemoryError as error:
             raise out_of_memory() from error
-        if isinstance(error, RuntimeError) and not isinstance(error, BackendError):
+        except BackendError:
+            raise
+        except RuntimeError as error:
             raise BackendError(f"the GPU failed ({error}); load the model again") from error
 
 

@@ -12,10 +12,11 @@ from perceptiondlm_ros.preflight.jetpack import JETPACKS, jetpack_at_hand
 from perceptiondlm_ros.preflight.libraries import Installed, find_installed, release
 
 ALWAYS = {"msgspec": "0.22.0", "numpy": "2.2.6", "pillow": "12.0", "tokenizers": "0.21"}
+LOCKS = {"filelock": "3.0", "psutil": "7.0"}
 
 
 def installed(files: tuple[str, ...] = (), **versions: str) -> Installed:
-    names = {name.replace("_", "-"): version for name, version in versions.items()} | ALWAYS
+    names = {name.replace("_", "-"): version for name, version in versions.items()} | ALWAYS | LOCKS
     return find_installed(names.get, lambda distribution: list(files))
 
 

@@ -27,6 +27,8 @@ ALL = {
     "pillow": "12.0",
     "tokenizers": "0.21",
     "msgspec": "0.22.0",
+    "filelock": "3.0",
+    "psutil": "7.0",
     "torch": "2.8.0+cu128",
     "safetensors": "0.6",
     "onnx": "1.19",

@@ -10,7 +10,7 @@ from log_support import Log
 from perceptiondlm_ros.ros.health.library_log import library_log
 from perceptiondlm_ros.ros.health.monitor import Monitor
 from perceptiondlm_ros.ros.health.status import Activity
-from perceptiondlm_ros.runtime.tensorrt.build_progress import BuildProgress, log_progress
+from perceptiondlm_ros.runtime.tensorrt.build_progress import BuildClock
 
 
 def test_every_level_is_passed_on_in_one_line_and_only_within() -> None:
@@ -32,13 +32,13 @@ def test_a_build_is_the_activity_from_its_first_report_until_it_is_over() -> Non
     status = monitor.status
     status.enter(Activity.LOADING, "/models/exported")
     with library_log(monitor):
-        report = log_progress(every=10.0)
-        report(BuildProgress("denoiser", "tactics", 0.0, 0.4))
+        clock = BuildClock("denoiser", every=0.0)
+        clock.enter("tactics", 0.4)
         seen = status.snapshot()
         assert (seen.activity, seen.detail) == (Activity.BUILDING, "denoiser")
-        report(BuildProgress("denoiser", "tactics", 10.0))
+        clock.enter("tactics")
         assert status.snapshot().since == seen.since
-        logging.getLogger("perceptiondlm_ros.runtime.tensorrt.ensure").info("built denoiser")
+        logging.getLogger("perceptiondlm_ros.runtime.tensorrt.engine_loader").info("built denoiser")
         assert status.snapshot().activity is Activity.LOADING
     assert log.infos[0] == ("building denoiser for 0 s (tactics, 40%)")
 

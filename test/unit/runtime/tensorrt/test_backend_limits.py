@@ -33,7 +33,7 @@ from perceptiondlm_ros.model.contract import Buckets
 from perceptiondlm_ros.model.manifest import Manifest
 from perceptiondlm_ros.runtime.backend import DenoisingState
 from perceptiondlm_ros.runtime.denoising import denoise
-from perceptiondlm_ros.runtime.tensorrt.engine_key import EngineKey
+from perceptiondlm_ros.runtime.tensorrt.engine_spec import EngineKey
 from perceptiondlm_ros.runtime.tensorrt.engine_store import EngineStore
 from perceptiondlm_ros.runtime.tensorrt.tensorrt_backend import TensorRTBackend
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from perceptiondlm_ros.errors import BackendError
 from perceptiondlm_ros.runtime.tensorrt.build import Built, build
-from perceptiondlm_ros.runtime.tensorrt.build_progress import BuildClock, BuildProgress
+from perceptiondlm_ros.runtime.tensorrt.build_progress import BuildClock
 from perceptiondlm_ros.runtime.tensorrt.engine_spec import EngineSpec
 from perceptiondlm_ros.runtime.tensorrt.tensorrt_log import make_log
 
@@ -28,8 +28,10 @@ def spec(trt: ModuleType, tmp_path: Path) -> EngineSpec:
     return small_spec(tmp_path)
 
 
-def built(trt: ModuleType, spec: EngineSpec, timings: bytes = b"", **options: Any) -> Built:
-    clock = options.get("clock") or BuildClock(spec.name, options.get("report"))
+def built(
+    trt: ModuleType, spec: EngineSpec, timings: bytes = b"", clock: BuildClock | None = None
+) -> Built:
+    clock = clock or BuildClock(spec.name)
     return build(trt, make_log(trt), spec, timings=timings, free=FREE, clock=clock)
 
 
@@ -117,23 +119,29 @@ def test_what_tensorrt_says_is_in_the_error(
         built(trt, spec)
 
 
-def test_progress_tells_the_phase_the_time_and_how_far_it_is(
-    trt: ModuleType, spec: EngineSpec
-) -> None:
-    seen: list[BuildProgress] = []
-    built(trt, spec, report=seen.append)
-    assert [p.fraction for p in seen] == [0.0, 0.25, 0.5, 0.75, 1.0]
-    assert {p.phase for p in seen} == {"Building Engine"}
-    assert all(p.graph == "double" and p.seconds >= 0 for p in seen)
+class Recording(BuildClock):
+    """Keeps what it is told, and may raise at a fraction."""
 
+    def __init__(self, interrupt_at: float | None = None) -> None:
+        super().__init__("double")
+        self.told: list[tuple[str, float | None]] = []
+        self._interrupt_at = interrupt_at
 
-def test_what_the_report_raises_ends_the_build_and_is_raised(
-    trt: ModuleType, trt_script: Script, spec: EngineSpec
-) -> None:
-    def report(progress: BuildProgress) -> None:
-        if progress.fraction == 0.5:
+    def enter(self, phase: str, fraction: float | None = None) -> None:
+        self.told.append((phase, fraction))
+        if fraction is not None and fraction == self._interrupt_at:
             raise KeyboardInterrupt
 
+
+def test_progress_tells_the_phase_and_how_far_it_is(trt: ModuleType, spec: EngineSpec) -> None:
+    clock = Recording()
+    built(trt, spec, clock=clock)
+    assert clock.told == [("Building Engine", part / 4) for part in range(5)]
+
+
+def test_an_interrupt_ends_the_build_and_is_raised(
+    trt: ModuleType, trt_script: Script, spec: EngineSpec
+) -> None:
     with pytest.raises(KeyboardInterrupt):
-        built(trt, spec, report=report)
+        built(trt, spec, clock=Recording(interrupt_at=0.5))
     assert not trt_script.builds

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from perceptiondlm_ros.errors import BackendError
@@ -50,12 +51,14 @@ def test_small_numbers_are_told_in_smaller_units() -> None:
         check_memory(replace(SPEC, weight_bytes=10 * 2**20), ORIN, 10 * 2**20)
 
 
-def test_a_jetson_has_what_its_system_could_give(tmp_path: Path) -> None:
-    meminfo = tmp_path / "meminfo"
-    meminfo.write_text("MemTotal: 64000000 kB\nMemAvailable: 41943040 kB\n")
-    assert free_memory(ORIN, meminfo) == 40 * GIB
-    assert free_memory(ORIN, tmp_path / "none") == ORIN.free
-    assert free_memory(replace(ORIN, shared=False), meminfo) == ORIN.free
+@pytest.mark.parametrize(("available", "free"), [(40 * GIB, 40 * GIB), (GIB, ORIN.free)])
+def test_a_jetson_has_what_its_system_could_give(
+    available: int, free: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = psutil.virtual_memory()._replace(available=available)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+    assert free_memory(ORIN) == free
+    assert free_memory(replace(ORIN, shared=False)) == ORIN.free
 
 
 def test_an_engine_that_does_not_fit_is_not_loaded() -> None:

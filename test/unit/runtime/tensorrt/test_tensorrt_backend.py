@@ -76,10 +76,8 @@ def test_nothing_is_copied_between_steps_and_launches_are_recorded(
 def test_engines_are_built_with_the_export_and_found_again(
     load: OnStandIn, trt_script: Script
 ) -> None:
-    told: list[str] = []
-    backend = load(report=lambda progress: told.append(progress.graph))
+    backend = load()
     assert [len(built["profiles"]) for built in trt_script.builds] == [1, 2]
-    assert set(told) == {"vision_encoder", "denoiser"}
     assert backend.buckets == Manifest.read(exported_tiny()).buckets
     assert backend.description.endswith("on Stand-in GPU, fp32")
     load()

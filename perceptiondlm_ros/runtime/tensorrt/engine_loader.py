@@ -1,0 +1,119 @@
+"""Engines that are there when this returns: found in the folder of engines, or built now."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import mmap
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from perceptiondlm_ros.errors import BackendError
+from perceptiondlm_ros.runtime.tensorrt.build import build
+from perceptiondlm_ros.runtime.tensorrt.build_memory import (
+    check_disk,
+    check_load,
+    check_memory,
+    free_memory,
+)
+from perceptiondlm_ros.runtime.tensorrt.build_progress import BuildClock
+from perceptiondlm_ros.runtime.tensorrt.engine_spec import EngineKey, EngineSpec
+from perceptiondlm_ros.runtime.tensorrt.engine_store import EngineStore
+from perceptiondlm_ros.runtime.tensorrt.gpu import GpuInfo
+from perceptiondlm_ros.runtime.tensorrt.tensorrt_log import reasons
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EngineLoader:
+    """Loads the engines of an exported model for one GPU, and builds those that aren't there yet.
+
+    Attributes:
+        trt: the module `tensorrt`.
+        log: see `tensorrt_log`.
+        store: the folder of engines.
+        gpu_info: asked for the GPU as it is now.
+        verify: called before a build; raises where the graphs' files are not as exported.
+        poll: seconds between two looks at the lock of another's build.
+    """
+
+    trt: Any
+    log: Any
+    store: EngineStore
+    gpu_info: Callable[[], GpuInfo]
+    verify: Callable[[], None]
+    poll: float = 0.5
+
+    def load(self, spec: EngineSpec) -> Any:
+        """The engine of a graph, of TensorRT's own type; built again once where TensorRT refuses a
+        file that looked right.
+
+        Raises:
+            BackendError: see `find_or_build`; or the memory is too small for the engine.
+            CheckpointError: the graph's files are not as exported.
+        """
+        for again in (False, True):
+            with contextlib.closing(self.find_or_build(spec)) as data:
+                check_load(spec.name, len(data), self.gpu_info())
+                engine = self.trt.Runtime(self.log).deserialize_cuda_engine(data)
+            if engine is not None:
+                return engine
+            reason = reasons(self.log)
+            if not again:
+                _LOG.warning(
+                    "TensorRT can't load the engine of %s (%s); building it again",
+                    *(spec.name, reason),
+                )
+                self.store.remove(self._key(spec))
+        raise BackendError(
+            f"TensorRT can't load the engine of {spec.name} that it has just built: {reason}"
+        )
+
+    def find_or_build(self, spec: EngineSpec) -> mmap.mmap:
+        """Find the engine of a graph for this GPU and this TensorRT, else build it and store it.
+
+        Where another process builds into the same folder, this waits, and then uses its engine.
+
+        Raises:
+            BackendError: too little memory or disk, a folder that can't be written to, or a graph
+                that TensorRT can't build.
+            CheckpointError: the graph's files are not as exported.
+        """
+        key = self._key(spec)
+        if (found := self.store.find(key)) is not None:
+            return found
+        clock = BuildClock(spec.name)
+        with self.store.lock(lambda: clock.enter("waiting for another build"), self.poll):
+            if (found := self.store.find(key)) is None:
+                self.verify()
+                self._build(spec, key, clock)
+                found = self.store.find(key)
+        if found is None:
+            raise BackendError(
+                f"the engine of {spec.name} was changed in {self.store.folder} while it was being "
+                "written; set PERCEPTIONDLM_ENGINES to a folder that nothing else writes to"
+            )
+        return found
+
+    def _key(self, spec: EngineSpec) -> EngineKey:
+        return spec.key(self.gpu_info(), self.trt.__version__)
+
+    def _build(self, spec: EngineSpec, key: EngineKey, clock: BuildClock) -> None:
+        gpu = self.gpu_info()
+        free = free_memory(gpu)
+        if warning := check_memory(spec, gpu, free):
+            _LOG.warning("%s", warning)
+        check_disk(spec, self.store.folder)
+        _LOG.info("building %s for %s, once; this can take minutes", spec.name, gpu.name)
+        clock.enter("reading the graph")
+        timings = self.store.timings(key)
+        built = build(self.trt, self.log, spec, timings=timings, free=free, clock=clock)
+        clock.enter("writing the engine")
+        self.store.add(key, built.plan, clock.seconds)
+        try:
+            self.store.add_timings(key, built.timings)
+        except BackendError as error:  # the engine is there; only the next build is slower
+            _LOG.warning("%s", error)
+        _LOG.info("built %s in %.0f s", spec.name, clock.seconds)
