@@ -5,16 +5,21 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from perceptiondlm_ros.preflight.devices import TargetDevice
 from perceptiondlm_ros.preflight.findings import Finding, Kind, Status
 from perceptiondlm_ros.preflight.jetpack import JetPack, jetpack_at_hand
-from perceptiondlm_ros.preflight.libraries import OLDEST_TENSORRT, Installed
+from perceptiondlm_ros.preflight.libraries import Installed
 from perceptiondlm_ros.preflight.memory import MemoryNeed
 from perceptiondlm_ros.runtime.tensorrt.build_memory import ENGINE
 from perceptiondlm_ros.runtime.tensorrt.engine_spec import ENGINES_VARIABLE, engines_folder
 from perceptiondlm_ros.text import counted, gibibytes, gigabytes
+
+_device = partial(Finding, "device")
+_memory = partial(Finding, "memory")
+_library = partial(Finding, "libraries")
 
 _BACKENDS: dict[Kind, tuple[str, ...]] = {
     "checkpoint": ("torch",),
@@ -25,22 +30,21 @@ _BACKENDS: dict[Kind, tuple[str, ...]] = {
 
 def check_precision(device: TargetDevice, precision: str) -> Finding:
     """Whether the device computes in it."""
-
-    def finding(status: Status, text: str) -> Finding:
-        return Finding("device", "precision", status, text)
-
     elsewhere = ("fp8",) if device.compute is None else ("fp8", "int8")
     takes = ", ".join(name for name in device.precisions if name not in elsewhere)
-    if device.compute is None:
-        if precision == "bf16":
-            return finding("fail", f"ONNX Runtime has no bf16 on a CPU; export in {takes}")
-        if precision == "fp16":
-            return finding("warn", f"fp16 is converted at every step on a CPU; export in {takes}")
-    elif precision == "int8":
-        return finding("fail", "int8 is for ONNX Runtime on a CPU; export in fp16 or bf16")
+    status: Status = "fail"
+    if device.compute is None and precision == "bf16":
+        text = f"ONNX Runtime has no bf16 on a CPU; export in {takes}"
+    elif device.compute is None and precision == "fp16":
+        status, text = "warn", f"fp16 is converted at every step on a CPU; export in {takes}"
+    elif device.compute is not None and precision == "int8":
+        text = "int8 is for ONNX Runtime on a CPU; export in fp16 or bf16"
     elif precision not in device.precisions:
-        return finding("fail", f"{device.title} has no {precision}; export in {takes}")
-    return finding("ok", f"{precision}; the device computes in {', '.join(device.precisions)}")
+        text = f"{device.title} has no {precision}; export in {takes}"
+    else:
+        text = f"{precision}; the device computes in {', '.join(device.precisions)}"
+        status = "ok"
+    return _device("precision", status, text)
 
 
 def check_jetpack(jetpack: JetPack | None = None) -> Iterator[Finding]:
@@ -49,9 +53,9 @@ def check_jetpack(jetpack: JetPack | None = None) -> Iterator[Finding]:
     if found is not None:
         text = f"{found.name}: TensorRT {found.tensorrt}, CUDA {found.cuda}"
         if found.usable:
-            yield Finding("device", "JetPack", "ok", text)
+            yield _device("JetPack", "ok", text)
         else:
-            yield Finding("device", "JetPack", "fail", f"{text}; install JetPack 6.1 or newer")
+            yield _device("JetPack", "fail", f"{text}; install JetPack 6.1 or newer")
 
 
 def check_memory(
@@ -62,33 +66,31 @@ def check_memory(
     Args:
         needs: ascending.
     """
-    fitting = [need for need in needs if need.total <= device.usable]
     usable = f"of {gibibytes(device.usable)}"
-    regions = counted(slots, "region")
+    fitting = [need for need in needs if need.total <= device.usable]
+    told = needs[min(len(fitting), len(needs) - 1)]
+    text = (
+        f"{counted(told.tiles, 'tile')} and {counted(slots, 'region')} take "
+        f"{gibibytes(told.total)} {usable}"
+    )
     if len(fitting) == len(needs):
-        text = f"{counted(needs[-1].tiles, 'tile')} and {regions} take {{}} {usable}"
-        yield _memory("running", "ok", text.format(gibibytes(needs[-1].total)))
+        yield _memory("running", "ok", text)
+    elif fitting:
+        most = counted(fitting[-1].tiles, "tile")
+        yield _memory("running", "fail", f"{text}; images of up to {most} fit")
     else:
-        first = needs[len(fitting)]
-        text = (
-            f"{counted(first.tiles, 'tile')} and {regions} take {gibibytes(first.total)} {usable}"
-        )
-        if fitting:
-            text += f"; images of up to {counted(fitting[-1].tiles, 'tile')} fit"
-        else:
-            text += "; take a smaller checkpoint or a larger device, or free memory"
-        yield _memory("running", "fail", text)
+        advice = "take a smaller checkpoint or a larger device, or free memory"
+        yield _memory("running", "fail", f"{text}; {advice}")
     if build is not None:
-        least, most = build
-        takes = f"TensorRT takes {gibibytes(least)} to {gibibytes(most)} {usable}"
-        if most <= device.usable:
+        least, most_bytes = build
+        takes = f"TensorRT takes {gibibytes(least)} to {gibibytes(most_bytes)} {usable}"
+        if most_bytes <= device.usable:
             yield _memory("building", "ok", takes)
         elif least <= device.usable:
             yield _memory("building", "warn", f"{takes}: it may not be enough; free memory")
         else:
-            yield _memory(
-                "building", "fail", f"{takes}: run it with ONNX Runtime, or on a larger device"
-            )
+            advice = "run it with ONNX Runtime, or on a larger device"
+            yield _memory("building", "fail", f"{takes}: {advice}")
 
 
 def check_disk(folder: Path, weights: int) -> Finding:
@@ -105,15 +107,11 @@ def check_disk(folder: Path, weights: int) -> Finding:
     takes = f"engines take about {gigabytes(needed)} of {gigabytes(free)} in {engines}"
     if not os.access(place, os.W_OK):
         text = f"{place} can't be written to; set {ENGINES_VARIABLE} to a folder for the engines"
-        return Finding("device", "disk", "fail", text)
+        return _device("disk", "fail", text)
     if free < needed:
         text = f"{takes}; free space, or set {ENGINES_VARIABLE} to a folder on a larger disk"
-        return Finding("device", "disk", "fail", text)
-    return Finding("device", "disk", "ok", takes)
-
-
-def _memory(subject: str, status: Status, text: str) -> Finding:
-    return Finding("memory", subject, status, text)
+        return _device("disk", "fail", text)
+    return _device("disk", "ok", takes)
 
 
 def check_libraries(
@@ -124,8 +122,11 @@ def check_libraries(
     Args:
         here: whether the device is this machine's; else what is installed tells nothing about it.
     """
-    usable = [name for name in _BACKENDS[kind] if name != "tensorrt" or device.compute is not None]
-    ready = [name for name in usable if not _lacking(installed, name)]
+    ready = [
+        name
+        for name in _BACKENDS[kind]
+        if not installed.missing(name) and (name != "tensorrt" or device.compute is not None)
+    ]
     for backend in _BACKENDS[kind]:
         yield _backend(installed, backend, device, here=here, needed=not ready)
     if kind == "checkpoint":
@@ -138,26 +139,21 @@ def check_libraries(
         yield _library("onnxruntime", "warn", text)
 
 
-def _lacking(installed: Installed, backend: str) -> list[str]:
-    old = [f"tensorrt {OLDEST_TENSORRT[0]}.{OLDEST_TENSORRT[1]} or newer"]
-    is_old = backend == "tensorrt" and installed.old_tensorrt
-    return installed.missing(backend) + (old if is_old else [])
-
-
 def _backend(
     installed: Installed, backend: str, device: TargetDevice, *, here: bool, needed: bool
 ) -> Finding:
-    """Args:
-    needed: no other backend can run the folder.
+    """What a backend has and lacks.
+
+    Args:
+        needed: no other backend can run the folder.
     """
-    lacking = _lacking(installed, backend)
     found = _found(installed, backend)
     if not here:
         text = f"{found or 'not'} on this machine, which is not the device"
         return _library(backend, "note", text)
     if backend == "tensorrt" and device.compute is None:
         return _library(backend, "note", "not for a CPU")
-    if lacking:
+    if lacking := installed.missing(backend):
         text = f"lacks {', '.join(lacking)}: {_how_to_get(lacking, device)}"
         return _library(backend, "fail" if needed and backend != "tensorrt" else "warn", text)
     if device.compute is not None and (unused := _leaves_gpu_unused(installed, backend)):
@@ -189,20 +185,15 @@ def _leaves_gpu_unused(installed: Installed, backend: str) -> str:
 
 def _how_to_get(lacking: list[str], device: TargetDevice) -> str:
     """Commands, or where to look on a Jetson."""
-    gpu = device.compute is not None
-    if (
-        device.shared
-        and gpu
-        and {"torch", "onnxruntime", "tensorrt"} & {name.partition(" ")[0] for name in lacking}
-    ):
+    gpu, names = device.compute is not None, [name.partition(" ")[0] for name in lacking]
+    if device.shared and gpu and {"torch", "onnxruntime", "tensorrt"} & {*names}:
         return (
             "JetPack brings tensorrt for the system's Python (a virtual environment needs "
             "--system-site-packages); take torch and onnxruntime-gpu from NVIDIA's index for it"
         )
-    names = {"onnxruntime": "onnxruntime-gpu" if gpu else "onnxruntime"}
-    names["cuda-python"] = "cuda-bindings"  # the part of it that is used
-    wanted = [names.get(name, name.partition(" ")[0]) for name in lacking]
-    return f"pip install {' '.join(wanted)}"
+    # Of cuda-python a part is used.
+    others = {"onnxruntime": f"onnxruntime{'-gpu' * gpu}", "cuda-python": "cuda-bindings"}
+    return f"pip install {' '.join(others.get(name, name) for name in names)}"
 
 
 def _export(installed: Installed) -> Finding:
@@ -214,7 +205,3 @@ def _export(installed: Installed) -> Finding:
     names = ("torch", "onnx", "onnxscript")
     text = ", ".join(f"{name} {installed.libraries[name].version}" for name in names)
     return _library("export", "ok", text)
-
-
-def _library(subject: str, status: Status, text: str) -> Finding:
-    return Finding("libraries", subject, status, text)

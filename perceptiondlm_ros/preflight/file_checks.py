@@ -12,6 +12,7 @@ from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.model.manifest import MANIFEST, Manifest
 from perceptiondlm_ros.preflight.devices import TargetDevice
 from perceptiondlm_ros.preflight.findings import Finding
+from perceptiondlm_ros.preflight.memory import part_bytes
 from perceptiondlm_ros.text import counted, gigabytes
 
 _file = partial(Finding, "files")
@@ -19,38 +20,38 @@ _graph = partial(Finding, "graphs")
 
 
 @dataclass(frozen=True)
-class ExportedModel:
-    """What the checks of device and memory need to know of an exported folder.
+class CheckedModel:
+    """What the checks of device and memory need to know of a folder.
 
     Attributes:
-        config: None where it can't be read.
-        weights: bytes of each graph that the device would run, with its weights.
+        precision: `unknown` where the manifest can't be used.
+        config: None where it can't be used.
+        weights: bytes of each graph, as exported or as it would be; empty where that isn't known.
     """
 
-    precision: str
-    config: ModelConfig | None
-    weights: tuple[int, ...]
+    precision: str = "unknown"
+    config: ModelConfig | None = None
+    weights: tuple[int, ...] = ()
 
 
-def check_checkpoint(folder: Path) -> tuple[ModelConfig | None, list[Finding]]:
-    """Config, weights and tokenizer of a checkpoint; the config is None where it can't be used."""
+def check_checkpoint(folder: Path, precision: str) -> tuple[CheckedModel, list[Finding]]:
+    """Config, weights and tokenizer of a checkpoint that would be exported in a precision."""
     config, finding = _check_config(folder)
     if config is None:
-        return None, [finding]
+        return CheckedModel(precision), [finding]
     checks = ("weights", _described_weights), ("tokenizer", _described_tokenizer)
-    return config, [finding, *(_checked(name, look, folder, config) for name, look in checks)]
+    findings = [finding, *(_checked(name, look, folder, config) for name, look in checks)]
+    return CheckedModel(precision, config, part_bytes(config, precision)), findings
 
 
-def check_exported(
-    folder: Path, device: TargetDevice
-) -> tuple[ExportedModel | None, list[Finding]]:
+def check_exported(folder: Path, device: TargetDevice) -> tuple[CheckedModel, list[Finding]]:
     """Manifest, checksums, config and tokenizer of an exported model, and that it has graphs for
-    the device; the model is None where the manifest can't be used."""
+    the device."""
     try:
         manifest = Manifest.read(folder)
         manifest.refuse_foreign(folder)
     except CheckpointError as error:
-        return None, [_file(MANIFEST, "fail", str(error))]
+        return CheckedModel(), [_file(MANIFEST, "fail", str(error))]
     made_with = ", ".join(f"{name} {version}" for name, version in manifest.made_with.items())
     findings = [_file(MANIFEST, "ok", f"{manifest.name} in {manifest.precision}, by {made_with}")]
     problems = dict(manifest.problems(folder))
@@ -77,7 +78,7 @@ def check_exported(
             findings.append(_graph(name, "fail", text))
         else:
             findings.append(_graph(name, "ok", f"{running}, {gigabytes(size)} with its weights"))
-    return ExportedModel(manifest.precision, config, tuple(weights)), findings
+    return CheckedModel(manifest.precision, config, tuple(weights)), findings
 
 
 def _check_config(

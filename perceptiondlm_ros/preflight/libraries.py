@@ -71,15 +71,11 @@ class Installed:
     def missing(self, backend: str) -> list[str]:
         """What a backend, or `export`, lacks of the libraries it needs."""
         lacking = [name for name in NEEDS[backend] if name not in self.libraries]
+        found = self.libraries.get("tensorrt")
+        if backend == "tensorrt" and found and release(found.version) < OLDEST_TENSORRT:
+            lacking.append("tensorrt {}.{} or newer".format(*OLDEST_TENSORRT))
         # Buffers on the GPU are torch's where cuda-python isn't there.
         return [name for name in lacking if name != "cuda-python" or "torch" not in self.libraries]
-
-    @property
-    def old_tensorrt(self) -> str | None:
-        """The version of a TensorRT that is too old."""
-        found = self.libraries.get("tensorrt")
-        old = found is not None and release(found.version) < OLDEST_TENSORRT
-        return found.version if found is not None and old else None
 
 
 NEEDS = {

@@ -5,12 +5,9 @@ Needs no GPU, no TensorRT and no torch, and loads no weights.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from perceptiondlm_ros.errors import CheckpointError, InputError
-from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.model.manifest import MANIFEST, is_exported
 from perceptiondlm_ros.preflight.device_checks import (
     check_disk,
@@ -20,33 +17,18 @@ from perceptiondlm_ros.preflight.device_checks import (
     check_precision,
 )
 from perceptiondlm_ros.preflight.devices import HERE, TargetDevice, find_device
-from perceptiondlm_ros.preflight.file_checks import check_checkpoint, check_exported
-from perceptiondlm_ros.preflight.findings import Finding, Kind, PreflightReport
+from perceptiondlm_ros.preflight.file_checks import CheckedModel, check_checkpoint, check_exported
+from perceptiondlm_ros.preflight.findings import Kind, PreflightReport
 from perceptiondlm_ros.preflight.libraries import Installed, find_installed
 from perceptiondlm_ros.preflight.memory import (
     BYTES,
     MemoryNeed,
     memory_need,
-    part_bytes,
     usual_tile_counts,
 )
 from perceptiondlm_ros.runtime.tensorrt.build_memory import LEAST, SAFE
 
 EXPORT_PRECISIONS = tuple(BYTES)
-
-
-@dataclass(frozen=True)
-class _Model:
-    """What the checks of memory need to know of a folder.
-
-    Attributes:
-        config: None where it can't be read.
-        weights: bytes of each graph's.
-    """
-
-    precision: str
-    config: ModelConfig | None
-    weights: Sequence[int]
 
 
 def preflight(
@@ -75,14 +57,28 @@ def preflight(
     kind = kind_of(folder)
     target = device if isinstance(device, TargetDevice) else find_device(device)
     libraries = find_installed() if installed is None else installed
-    look = _look_at_exported if kind == "exported" else _look_at_checkpoint
-    model, findings = look(folder, target, precision)
-    needs = _needs(model)
-    build = _build(model, target)
-    findings += _of_device(model, target)
-    if needs and model.config is not None:
-        findings += check_memory(target, needs, model.config.slots, build)
+    if kind == "checkpoint":
+        model, findings = check_checkpoint(folder, precision or target.usual_precision)
+    else:
+        model, findings = check_exported(folder, target)
+        if model.weights and precision not in (None, model.precision):
+            raise InputError(
+                f"precision is {precision!r}, but {folder} was exported in {model.precision}; "
+                "leave it out, or export again"
+            )
     here = target.free is not None
+    if model.precision in EXPORT_PRECISIONS:
+        findings.append(check_precision(target, model.precision))
+    if here:
+        findings += check_jetpack()
+    needs: list[MemoryNeed] = []
+    build = _build(model, target)
+    if model.config is not None and model.weights:
+        needs += (
+            memory_need(model.config, model.precision, tiles, sum(model.weights))
+            for tiles in usual_tile_counts(model.config)
+        )
+        findings += check_memory(target, needs, model.config.slots, build)
     if kind == "exported" and build and here:
         findings.append(check_disk(folder, sum(model.weights)))
     findings += check_libraries(libraries, kind, target, here=here)
@@ -114,46 +110,7 @@ def kind_of(folder: Path) -> Kind:
     )
 
 
-def _look_at_checkpoint(
-    folder: Path, device: TargetDevice, precision: str | None
-) -> tuple[_Model, list[Finding]]:
-    chosen = precision or device.usual_precision
-    config, findings = check_checkpoint(folder)
-    weights = part_bytes(config, chosen) if config else ()
-    return _Model(chosen, config, weights), findings
-
-
-def _look_at_exported(
-    folder: Path, device: TargetDevice, precision: str | None
-) -> tuple[_Model, list[Finding]]:
-    exported, findings = check_exported(folder, device)
-    if exported is None:
-        return _Model(precision or "unknown", None, ()), findings
-    if precision not in (None, exported.precision):
-        raise InputError(
-            f"precision is {precision!r}, but {folder} was exported in {exported.precision}; leave "
-            "it out, or export again"
-        )
-    return _Model(exported.precision, exported.config, exported.weights), findings
-
-
-def _of_device(model: _Model, device: TargetDevice) -> Iterator[Finding]:
-    if model.precision in EXPORT_PRECISIONS:
-        yield check_precision(device, model.precision)
-    if device.free is not None:
-        yield from check_jetpack()
-
-
-def _needs(model: _Model) -> list[MemoryNeed]:
-    if model.config is None or not model.weights:
-        return []
-    return [
-        memory_need(model.config, model.precision, tiles, sum(model.weights))
-        for tiles in usual_tile_counts(model.config)
-    ]
-
-
-def _build(model: _Model, device: TargetDevice) -> tuple[int, int] | None:
+def _build(model: CheckedModel, device: TargetDevice) -> tuple[int, int] | None:
     """Least and most bytes for building engines: one after the other, so the larger one counts."""
     if device.compute is None or model.precision == "int8" or not model.weights:
         return None

@@ -124,25 +124,20 @@ class CudaRuntime:
     def cudaMemcpyAsync(
         self, target: int, source: int, count: int, kind: cudaMemcpyKind, stream: Any
     ) -> Any:
-        if kind == cudaMemcpyKind.cudaMemcpyHostToDevice:
-            content = _host(source, count).copy()  # pageable memory is read before this returns
+        down = kind == cudaMemcpyKind.cudaMemcpyDeviceToHost
+        up = kind == cudaMemcpyKind.cudaMemcpyHostToDevice
+        if (up or down) and self.gpu.capturing(int(stream)):
+            raise FakeGpuError("the host's memory may be gone when a graph runs")
+        self.gpu.copies_to_device += up
+        self.gpu.copies_to_host += down
+        # Pageable memory is read before this returns.
+        content = _host(source, count).copy() if up else None
 
-            def run() -> None:
-                self.gpu.view(target, count)[:] = content
+        def run() -> None:
+            given = self.gpu.view(source, count) if content is None else content
+            (_host(target, count) if down else self.gpu.view(target, count))[:] = given
 
-            touched = (target,)
-        elif kind == cudaMemcpyKind.cudaMemcpyDeviceToHost:
-
-            def run() -> None:
-                _host(target, count)[:] = self.gpu.view(source, count)
-
-            touched = (source,)
-        else:
-
-            def run() -> None:
-                self.gpu.view(target, count)[:] = self.gpu.view(source, count)
-
-            touched = (target, source)
+        touched = (*([] if down else [target]), *([] if up else [source]))
         self.gpu.submit(int(stream), Work(run, touched))
 
     def cudaStreamCreateWithFlags(self, flags: int) -> Any:

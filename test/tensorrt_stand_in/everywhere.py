@@ -9,11 +9,12 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from tensorrt_stand_in.building import Script
-from tensorrt_stand_in.host_gpu import HostGpu
+from tensorrt_stand_in.cuda_runtime import CudaRuntime
 from tensorrt_stand_in.module import stand_in
 from tensorrt_stand_in.versions import API_FOLDER, VERSIONS, api_path
 
 from perceptiondlm_ros.errors import BackendError
+from perceptiondlm_ros.runtime.tensorrt.cuda_gpu import CudaGpu
 from perceptiondlm_ros.runtime.tensorrt.engine_spec import ENGINES_VARIABLE
 from perceptiondlm_ros.runtime.tensorrt.open_gpu import open_gpu
 from perceptiondlm_ros.runtime.tensorrt.tensorrt_backend import TensorRTBackend, import_tensorrt
@@ -38,7 +39,7 @@ def load(folder: Path, where: str) -> TensorRTBackend:
         if where != REAL:
             script = Script()
             trt = stand_in(where, script)
-            return TensorRTBackend.load(folder, HostGpu(script.gpu), trt=trt)
+            return TensorRTBackend.load(folder, CudaGpu(CudaRuntime(script.gpu), 0), trt=trt)
         return TensorRTBackend.load(folder, "auto")
 
 

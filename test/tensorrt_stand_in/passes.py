@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 from exported_models import exported, tiny
+from tensorrt_stand_in.cuda_runtime import CudaRuntime
 from tensorrt_stand_in.gpu import FakeGpu
-from tensorrt_stand_in.host_gpu import HostGpu
 from tiny_checkpoint import picture, rectangles, tiny_tokenizer
 
 from perceptiondlm_ros.model.contract import ModelInputs
@@ -21,6 +21,7 @@ from perceptiondlm_ros.runtime.denoising import denoise
 from perceptiondlm_ros.runtime.exported import open_exported
 from perceptiondlm_ros.runtime.onnx_backend import Graphs, OnnxBackend
 from perceptiondlm_ros.runtime.onnx_devices import OnnxDevice
+from perceptiondlm_ros.runtime.tensorrt.cuda_gpu import CudaGpu
 from perceptiondlm_ros.runtime.tensorrt.tensorrt_backend import TensorRTBackend
 
 HEIGHT, WIDTH, STEPS = 60, 80, 6
@@ -44,14 +45,14 @@ def on_onnx_runtime() -> OnnxBackend:
 
 
 class OnStandIn:
-    """Loads folders on a stand-in."""
+    """Loads folders on stand-ins of TensorRT and of cuda-python."""
 
     def __init__(self, trt: ModuleType, gpu: FakeGpu) -> None:
-        self.trt, self.gpu = trt, gpu
+        self.trt, self.cuda = trt, CudaRuntime(gpu)
 
     def __call__(self, folder: Path | None = None, **options: Any) -> TensorRTBackend:
         return TensorRTBackend.load(
-            folder or exported_tiny(), HostGpu(self.gpu), trt=self.trt, **options
+            folder or exported_tiny(), CudaGpu(self.cuda, 0), trt=self.trt, **options
         )
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,17 @@ def whole() -> Path:
     return exported(tiny())
 
 
+@pytest.fixture(scope="module")
+def expected(whole: Path) -> list[int]:
+    return caption(whole)
+
+
+def caption(folder: Path) -> list[int]:
+    """The tokens that a loaded model gives to one region of noise."""
+    image, mask = picture(48, 64), rectangle(48, 64, (10, 10, 40, 40))
+    return Captioner.load(folder, device="cpu").describe(image, [mask])[0].token_ids
+
+
 def loads(folder: Path) -> bool:
     try:
         Captioner.load(folder, device="cpu")
@@ -56,21 +68,6 @@ def linked_folder(whole: Path, place: Path) -> Path:
     (place / "folder").symlink_to(whole)
     (place / "again").symlink_to("folder")
     return place / "again"
-
-
-def linked_files(whole: Path, place: Path) -> Path:
-    (place / "links").mkdir()
-    for file in whole.iterdir():
-        (place / "links" / file.name).symlink_to(file)
-    return place / "links"
-
-
-def links_to_links(whole: Path, place: Path) -> Path:
-    first = linked_files(whole, place)
-    (place / "second").mkdir()
-    for file in first.iterdir():
-        (place / "second" / file.name).symlink_to(Path("..", "links", file.name))
-    return place / "second"
 
 
 def hub_cache(whole: Path, place: Path) -> Path:
@@ -103,18 +100,6 @@ def apart(whole: Path, place: Path, ending: str) -> Path:
     return folder
 
 
-def only_weights_linked(whole: Path, place: Path) -> Path:
-    return apart(whole, place, ".data")
-
-
-def only_graphs_linked(whole: Path, place: Path) -> Path:
-    return apart(whole, place, ".onnx")
-
-
-def only_descriptions_linked(whole: Path, place: Path) -> Path:
-    return apart(whole, place, ".json")
-
-
 def two_places(whole: Path, place: Path) -> Path:
     """Every file is a link, graphs to one folder and weights to another."""
     for name in ("graphs", "weights", "mixed"):
@@ -138,31 +123,24 @@ def with_more(whole: Path, place: Path) -> Path:
 @pytest.mark.parametrize(
     "layout",
     [
-        plain,
         oddly_named,
         linked_folder,
-        linked_files,
-        links_to_links,
         hub_cache,
         hard_links,
-        only_weights_linked,
-        only_graphs_linked,
-        only_descriptions_linked,
+        partial(apart, ending=".data"),
+        partial(apart, ending=".onnx"),
+        partial(apart, ending=".json"),
         two_places,
         with_more,
     ],
-    ids=lambda layout: str(layout.__name__),
 )
-def test_every_layout_is_checked_and_loaded(layout: Layout, whole: Path, tmp_path: Path) -> None:
+def test_every_layout_is_checked_and_loaded(
+    layout: Layout, whole: Path, expected: list[int], tmp_path: Path
+) -> None:
     folder = layout(whole, tmp_path)
     report = preflight(folder, "cpu")
     assert report.fits, told(report)
-    image, mask = picture(48, 64), rectangle(48, 64, (10, 10, 40, 40))
-    captions = [
-        Captioner.load(path, device="cpu").describe(image, [mask])[0].token_ids
-        for path in (whole, folder)
-    ]
-    assert captions[0] == captions[1]
+    assert caption(folder) == expected
 
 
 def test_a_relative_path_is_as_good(
@@ -239,8 +217,14 @@ def agree(folder: Path, *, fits: bool) -> None:
         assert report.fits is fits, told(report)
 
 
-@pytest.mark.parametrize("damage", [missing, dangling, circular, a_folder, emptied, cut_off])
-@pytest.mark.parametrize("name", EACH)
+@pytest.mark.parametrize(
+    ("damage", "name"),
+    [
+        *((damage, name) for damage in (missing, cut_off) for name in EACH),
+        *((damage, DATA[0]) for damage in (dangling, circular, a_folder, emptied)),
+        *((damage, MANIFEST) for damage in (dangling, a_folder)),
+    ],
+)
 def test_a_damaged_file_fails_in_both(
     damage: Callable[[Path, str], None], name: str, whole: Path, tmp_path: Path
 ) -> None:
@@ -335,7 +319,7 @@ def with_a_manifest_link_to_nothing(folder: Path) -> None:
     (folder / MANIFEST).symlink_to(folder / "nowhere")
 
 
-@pytest.mark.parametrize("layout", [plain, linked_folder, links_to_links, hub_cache, hard_links])
+@pytest.mark.parametrize("layout", [plain, linked_folder, hub_cache])
 def test_checkpoints_of_every_layout_are_checked_and_loaded(layout: Layout, tmp_path: Path) -> None:
     agree(layout(tiny(), tmp_path), fits=True)
 

@@ -75,7 +75,8 @@ def test_two_builds_of_onnxruntime_are_noticed() -> None:
     [("8.6.2", True), ("10.1.0", True), ("10.3.0", False), ("10.16.1.11", False), ("11.4", False)],
 )
 def test_tensorrt_older_than_10_3_is_too_old(version: str, old: bool) -> None:
-    assert installed(tensorrt=version).old_tensorrt == (version if old else None)
+    lacking = installed(tensorrt=version, cuda_python="12.6").missing("tensorrt")
+    assert lacking == (["tensorrt 10.3 or newer"] if old else [])
 
 
 def test_release_reads_any_version() -> None:

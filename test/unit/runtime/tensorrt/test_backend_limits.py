@@ -93,7 +93,7 @@ def test_memory_is_reused_and_given_back(load: OnStandIn, trt_script: Script) ->
     run(backend, of, "prefix")
     assert gpu.used == used
     backend.close()
-    assert (gpu.used, gpu.streams) == (0, {})
+    assert (gpu.used, gpu.streams, load.cuda.graphs) == (0, {}, 0)
     backend.close()
     with pytest.raises(BackendError, match="closed"):
         backend.start(of, "prefix", STEPS)

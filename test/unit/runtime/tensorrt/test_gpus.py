@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 from tensorrt_stand_in.cuda_runtime import CudaRuntime
 from tensorrt_stand_in.gpu import FakeGpu
-from tensorrt_stand_in.passes import CACHES, MASKS, assert_same, exported_tiny, inputs, run
-from tensorrt_stand_in.passes import on_onnx_runtime as expected
 
 from perceptiondlm_ros.errors import BackendError
 from perceptiondlm_ros.runtime.tensorrt import open_gpu as opening
 from perceptiondlm_ros.runtime.tensorrt.cuda_gpu import CudaGpu
 from perceptiondlm_ros.runtime.tensorrt.gpu import CaptureError, cuda_version
 from perceptiondlm_ros.runtime.tensorrt.open_gpu import open_gpu
-from perceptiondlm_ros.runtime.tensorrt.tensorrt_backend import TensorRTBackend
 
 
 @pytest.fixture
@@ -113,21 +109,6 @@ def test_a_failing_call_is_named(cuda: CudaRuntime, device: CudaGpu) -> None:
 def test_a_gpu_that_is_not_there_is_named(cuda: CudaRuntime) -> None:
     with pytest.raises(BackendError, match="'cuda:3', but the driver knows 1 GPUs"):
         CudaGpu(cuda, 3)
-
-
-@pytest.mark.parametrize("mode", CACHES)
-def test_passes_on_it_give_the_same_captions_and_leave_nothing(
-    trt: ModuleType, trt_script: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, mode: Any
-) -> None:
-    monkeypatch.setenv("PERCEPTIONDLM_ENGINES", str(tmp_path))
-    cuda = CudaRuntime(trt_script.gpu)
-    backend = TensorRTBackend.load(exported_tiny(), CudaGpu(cuda, 0), trt=trt)
-    of = inputs(backend, [MASKS[:3]])
-    for _ in range(3):
-        assert_same(run(backend, of, mode), run(expected(), of, mode))
-    assert trt_script.gpu.graph_launches > 0
-    backend.close()
-    assert (trt_script.gpu.used, trt_script.gpu.streams, cuda.graphs) == (0, {}, 0)
 
 
 def test_the_real_functions_take_these_arguments() -> None:
