@@ -18,7 +18,7 @@ from perceptiondlm_ros.errors import ExportError
 from perceptiondlm_ros.export import onnx_files
 from perceptiondlm_ros.export.folder import new_folder
 from perceptiondlm_ros.export.graph_variants import GraphVariant, apply_variant
-from perceptiondlm_ros.export.graphs import Graph, denoiser_graph, vision_encoder_graph
+from perceptiondlm_ros.export.graphs import denoiser_graph, vision_encoder_graph
 from perceptiondlm_ros.export.quantise import quantise
 from perceptiondlm_ros.model.checkpoint import load_model
 from perceptiondlm_ros.model.config import ModelConfig
@@ -31,12 +31,18 @@ from perceptiondlm_ros.model.manifest import (
     is_exported,
     record_of,
 )
-from perceptiondlm_ros.model.perceptiondlm import PerceptionDLM
 from perceptiondlm_ros.processing.boundary import check_options
 from perceptiondlm_ros.processing.sequence import DEFAULT_PROMPT
 from perceptiondlm_ros.processing.tokenizer import CaptionTokenizer
 
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+_VARIANTS: dict[str, tuple[GraphVariant, ...]] = {
+    "fp32": ("portable", "cpu"),
+    "fp16": ("portable",),
+    "bf16": ("portable",),
+    "int8": ("cpu",),
+}
+"""ONNX Runtime's CPU provider computes in fp32 and int8; TensorRT takes no dynamic int8."""
 _COPIED = ("config.json", "processor_config.json", "tokenizer.json")
 _LIBRARIES = ("perceptiondlm_ros", "torch", "onnx", "onnxscript", "onnxruntime")
 
@@ -165,46 +171,23 @@ def _write_graphs(
     progress("loading the checkpoint")
     model = load_model(checkpoint, config, dtype=dtype, device=torch.device("cpu"))
     records: dict[str, GraphRecord] = {}
-    for variant in _variants(options.precision):
+    for variant in _VARIANTS[options.precision]:
         apply_variant(model, variant)
-        for graph in _graphs(model, mask_id):
+        for graph in (vision_encoder_graph(model), denoiser_graph(model, mask_id)):
             progress(f"tracing the {graph.name.replace('_', ' ')} ({variant})")
             traced = onnx_files.trace(graph)
-            path = folder / _file_name(graph.name, variant)
-            shared = folder / _file_name(graph.name, "portable")
-            onnx_files.write(traced, path, shared if shared.is_file() else None)
+            portable = folder / f"{graph.name}.onnx"
+            path = portable if variant == "portable" else folder / f"{graph.name}_{variant}.onnx"
+            onnx_files.write(traced, path, portable if portable.is_file() else None)
             if options.precision == "int8":
                 progress(f"quantising the {graph.name.replace('_', ' ')}")
                 quantise(path)
             onnx_files.check(path, standard=variant == "portable")
-            records[graph.name] = _record(records.get(graph.name), traced, path, variant)
+            tensors = _tensors(traced.graph.inputs), _tensors(traced.graph.outputs)
+            record = records.get(graph.name) or GraphRecord(None, None, *tensors)
+            file = "file" if variant == "portable" else "cpu_file"
+            records[graph.name] = replace(record, **{file: path.name})
     return records
-
-
-def _variants(precision: str) -> tuple[GraphVariant, ...]:
-    """ONNX Runtime's CPU provider computes in fp32 and int8; TensorRT takes no dynamic int8."""
-    if precision == "int8":
-        return ("cpu",)
-    return ("portable", "cpu") if precision == "fp32" else ("portable",)
-
-
-def _graphs(model: PerceptionDLM, mask_id: int) -> Iterator[Graph]:
-    yield vision_encoder_graph(model)
-    yield denoiser_graph(model, mask_id)
-
-
-def _file_name(graph: str, variant: GraphVariant) -> str:
-    return f"{graph}.onnx" if variant == "portable" else f"{graph}_{variant}.onnx"
-
-
-def _record(
-    known: GraphRecord | None, model: onnx_ir.Model, path: Path, variant: GraphVariant
-) -> GraphRecord:
-    if known is not None:
-        return replace(known, cpu_file=path.name)
-    portable = path.name if variant == "portable" else None
-    cpu = path.name if variant == "cpu" else None
-    return GraphRecord(portable, cpu, _tensors(model.graph.inputs), _tensors(model.graph.outputs))
 
 
 def _tensors(values: Sequence[onnx_ir.Value]) -> dict[str, TensorRecord]:

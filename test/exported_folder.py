@@ -26,22 +26,18 @@ from perceptiondlm_ros.model.manifest import (
 DATA = "denoiser.onnx.data"
 
 
-def save_graph(path: Path, *, outside: str | None = None, operator: str = "Relu") -> None:
+def save_graph(path: Path, *, outside: str | None = None) -> None:
     """One product with a weight of 4 x 4.
 
     Args:
         outside: the file that is to hold the weight.
-        operator: applied to the product.
     """
     weight = numpy_helper.from_array(np.arange(16, dtype=np.float32).reshape(4, 4), "weight")
     x, y = (
         helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows", 4]) for name in ("x", "y")
     )
-    nodes = [
-        helper.make_node("MatMul", ["x", "weight"], ["product"], name="product"),
-        helper.make_node(operator, ["product"], ["y"], name="last"),
-    ]
-    graph = helper.make_graph(nodes, "graph", [x], [y], [weight])
+    node = helper.make_node("MatMul", ["x", "weight"], ["y"])
+    graph = helper.make_graph([node], "graph", [x], [y], [weight])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     onnx.save(
         model,

@@ -12,6 +12,7 @@ from typing import TextIO
 from perceptiondlm_ros.preflight.devices import DEVICES, TargetDevice
 from perceptiondlm_ros.preflight.findings import Finding, PreflightReport
 from perceptiondlm_ros.preflight.memory import MemoryNeed
+from perceptiondlm_ros.terminal import table
 from perceptiondlm_ros.text import counted, gibibytes, one_line
 
 _INDENT, _GAP = "  ", "  "
@@ -35,7 +36,7 @@ def write_devices(stream: TextIO) -> None:
     """The table of devices."""
     rows = [("name", "device", "memory", "compute", "precisions")]
     rows += [_device_row(device) for device in DEVICES]
-    stream.write("\n".join(_columns(rows)) + "\n")
+    stream.write(table(rows, width=0))
 
 
 def _device_row(device: TargetDevice) -> tuple[str, str, str, str, str]:
@@ -64,7 +65,7 @@ def _findings(report: PreflightReport, width: int) -> Iterator[str]:
         yield ""
         yield group
         if group == "memory" and report.memory:
-            yield from (_INDENT + line for line in _memory_table(report.memory))
+            yield from (_INDENT + line for line in _memory_table(report.memory).splitlines())
         for finding in findings:
             yield from _finding(finding, column, width)
 
@@ -79,22 +80,12 @@ def _finding(finding: Finding, column: int, width: int) -> Iterator[str]:
         yield (start if index == 0 else " " * len(start)) + line
 
 
-def _memory_table(needs: Sequence[MemoryNeed]) -> list[str]:
+def _memory_table(needs: Sequence[MemoryNeed]) -> str:
     rows: list[tuple[str, ...]] = [_MEMORY_HEADINGS]
     for need in needs:
         sizes = map(gibibytes, (need.weights, need.cache, need.activations, need.total))
         rows.append((str(need.tiles), str(need.positions), *sizes))
-    return _columns(rows, right=True)
-
-
-def _columns(rows: Sequence[Sequence[str]], right: bool = False) -> list[str]:
-    """Cells aligned under each other."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    justify = str.rjust if right else str.ljust
-    return [
-        _GAP.join(justify(cell, size) for cell, size in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    return table(rows, width=0, numbers=range(len(_MEMORY_HEADINGS)))
 
 
 def _verdict(report: PreflightReport) -> str:

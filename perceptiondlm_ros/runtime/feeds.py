@@ -63,10 +63,12 @@ class StateFeed:
 
 @dataclass(frozen=True)
 class VisionFeed:
-    """Attributes:
-    tiles: float32 [T, 3, S, S].
-    patch_masks: bool [B, N, T, P*P].
-    roi_matrix: float32 [B, N, R, T*C].
+    """What the vision encoder takes.
+
+    Attributes:
+        tiles: float32 [T, 3, S, S].
+        patch_masks: bool [B, N, T, P*P].
+        roi_matrix: float32 [B, N, R, T*C].
     """
 
     tiles: FloatArray

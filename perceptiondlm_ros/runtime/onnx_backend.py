@@ -44,8 +44,10 @@ class Graphs(NamedTuple):
 
     @classmethod
     def open(cls, folder: Path, manifest: Manifest, device: OnnxDevice) -> Graphs:
-        """Raises:
-        BackendError: the device can't run the export's precision, or has too little memory.
+        """The graphs of an exported folder, loaded.
+
+        Raises:
+            BackendError: the device can't run the export's precision, or has too little memory.
         """
         if device.kind == "cpu" and manifest.precision == "bf16":
             raise BackendError(
@@ -61,9 +63,7 @@ class Graphs(NamedTuple):
 
 
 class OnnxBackend:
-    """Args:
-    description: the library, the device and the precision.
-    """
+    """An exported model in ONNX Runtime; see `backend.Backend`."""
 
     def __init__(self, config: ModelConfig, graphs: Graphs, description: str) -> None:
         self.config = config
@@ -73,8 +73,9 @@ class OnnxBackend:
 
     @classmethod
     def load(cls, folder: Path, device: str) -> OnnxBackend:
-        """Args:
-            folder: an exported model.
+        """Load an exported folder.
+
+        Args:
             device: `auto`, `cpu`, `cuda` or `cuda:N`.
 
         Raises:
@@ -222,8 +223,10 @@ def _file(folder: Path, graph: GraphRecord, device: OnnxDevice) -> str:
 
 
 def _session(path: Path, weights: list[Path], device: OnnxDevice) -> Any:
-    """Args:
-    weights: the files beside it that may hold its weights.
+    """ONNX Runtime's session of one graph.
+
+    Args:
+        weights: the files beside it that may hold its weights.
     """
 
     def make(options: onnxruntime.SessionOptions) -> Any:

@@ -19,9 +19,11 @@ _BFLOAT16 = 16  # onnx.TensorProto.BFLOAT16, written as a number so that onnx is
 
 @dataclass(frozen=True)
 class OnnxDevice:
-    """Attributes:
-    kind: `cpu` or `cuda`.
-    index: of the CUDA device.
+    """A device as ONNX Runtime names it.
+
+    Attributes:
+        kind: `cpu` or `cuda`.
+        index: of the CUDA device.
     """
 
     kind: str

@@ -28,9 +28,7 @@ _ALLOCATION_FAILED = re.compile("can't allocate memory|ALLOC_FAILED|out of memor
 
 
 class TorchBackend:
-    """Args:
-    model: with its weights, on one device.
-    """
+    """A model in PyTorch, with its weights, on one device; see `backend.Backend`."""
 
     def __init__(self, model: PerceptionDLM) -> None:
         self.config: ModelConfig = model.config
@@ -44,8 +42,9 @@ class TorchBackend:
     def load(
         cls, folder: Path, config: ModelConfig, device: str, dtype: torch.dtype | None = None
     ) -> TorchBackend:
-        """Args:
-            folder: a checkpoint folder.
+        """Load a checkpoint folder.
+
+        Args:
             device: `auto`, `cpu`, `cuda` or `cuda:N`.
             dtype: None is float32 on a CPU and bfloat16 elsewhere.
 

@@ -17,7 +17,8 @@ from perceptiondlm_ros.errors import BackendError
 from perceptiondlm_ros.runtime.tensorrt.cuda_gpu import CudaGpu
 from perceptiondlm_ros.runtime.tensorrt.engine_spec import ENGINES_VARIABLE
 from perceptiondlm_ros.runtime.tensorrt.open_gpu import open_gpu
-from perceptiondlm_ros.runtime.tensorrt.tensorrt_backend import TensorRTBackend, import_tensorrt
+from perceptiondlm_ros.runtime.tensorrt.tensorrt_backend import TensorRTBackend
+from perceptiondlm_ros.runtime.tensorrt.tensorrt_log import import_tensorrt
 
 REAL = "real"
 EVERYWHERE = [*VERSIONS, pytest.param(REAL, marks=pytest.mark.tensorrt)]

@@ -20,14 +20,15 @@ _LEAST_SCRATCH = 256
 
 
 class Program:
-    """Args:
-    trt: the module `tensorrt`.
-    log: see `tensorrt_log`.
-    engine: with the profile.
-    profile: its index.
-    device, blocks: where to run and to keep outputs.
-    place: the block for an output, by the output's name.
-    record: whether to use a CUDA graph.
+    """An engine with one of its optimisation profiles, and the tensors that it runs on.
+
+    Args:
+        trt: the module `tensorrt`.
+        log: see `tensorrt_log`.
+        profile: the profile's index.
+        device, blocks: where to run and to keep outputs.
+        place: the block for an output, by the output's name.
+        record: whether to use a CUDA graph.
     """
 
     def __init__(

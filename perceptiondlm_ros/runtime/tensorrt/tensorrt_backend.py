@@ -26,7 +26,7 @@ from perceptiondlm_ros.runtime.tensorrt.engine_spec import (
 from perceptiondlm_ros.runtime.tensorrt.engine_store import EngineStore
 from perceptiondlm_ros.runtime.tensorrt.gpu import Gpu
 from perceptiondlm_ros.runtime.tensorrt.open_gpu import open_gpu
-from perceptiondlm_ros.runtime.tensorrt.tensorrt_log import import_failure, make_log
+from perceptiondlm_ros.runtime.tensorrt.tensorrt_log import import_tensorrt, make_log
 from perceptiondlm_ros.runtime.tensorrt.tensorrt_session import Engines, TensorRTSession, Workspace
 
 
@@ -115,19 +115,6 @@ class TensorRTBackend:
         if self._pool is not None:
             self._pool.close()
             self._pool = None
-
-
-def import_tensorrt() -> Any:
-    """The module `tensorrt`.
-
-    Raises:
-        BackendError: it can't be imported; the message says how to get it.
-    """
-    try:
-        import tensorrt
-    except ImportError as error:
-        raise BackendError(import_failure(error)) from error
-    return tensorrt
 
 
 class _Pool:

@@ -1,22 +1,33 @@
-"""TensorRT's messages: to our log, and the errors into the exceptions that they explain."""
+"""The module `tensorrt`, and its messages: to our log, and the errors into the exceptions that they
+explain."""
 
 from __future__ import annotations
 
 import logging
 from typing import Any
 
+from perceptiondlm_ros.errors import BackendError
+
 _LOG = logging.getLogger("tensorrt")
 _MOST = 3
 """Errors that an exception quotes."""
 
 
-def import_failure(error: ImportError) -> str:
-    """What to say when `import tensorrt` fails."""
-    return (
-        f"the TensorRT backend needs the Python package tensorrt, which can't be imported ({error})"
-        "; JetPack brings it as python3-libnvinfer (a virtual environment sees it with "
-        "--system-site-packages), elsewhere run `pip install tensorrt`"
-    )
+def import_tensorrt() -> Any:
+    """The module `tensorrt`.
+
+    Raises:
+        BackendError: it can't be imported; the message says how to get it.
+    """
+    try:
+        import tensorrt
+    except ImportError as error:
+        raise BackendError(
+            "the TensorRT backend needs the Python package tensorrt, which can't be imported "
+            f"({error}); JetPack brings it as python3-libnvinfer (a virtual environment sees it "
+            "with --system-site-packages), elsewhere run `pip install tensorrt`"
+        ) from error
+    return tensorrt
 
 
 def make_log(trt: Any) -> Any:

@@ -37,11 +37,13 @@ _SEEN = {
 
 @dataclass(frozen=True)
 class Engines:
-    """Attributes:
-    trt: the module `tensorrt`.
-    log: see `tensorrt_log`.
-    vision_encoder: with one profile.
-    denoiser: with two profiles: all rows, and caption rows after them.
+    """The two engines of an exported model.
+
+    Attributes:
+        trt: the module `tensorrt`.
+        log: see `tensorrt_log`.
+        vision_encoder: with one profile.
+        denoiser: with two profiles: all rows, and caption rows after them.
     """
 
     trt: Any
