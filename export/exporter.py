@@ -183,10 +183,12 @@ def _write_graphs(
                 progress(f"quantising the {graph.name.replace('_', ' ')}")
                 quantise(path)
             onnx_files.check(path, standard=variant == "portable")
-            tensors = _tensors(traced.graph.inputs), _tensors(traced.graph.outputs)
-            record = records.get(graph.name) or GraphRecord(None, None, *tensors)
-            file = "file" if variant == "portable" else "cpu_file"
-            records[graph.name] = replace(record, **{file: path.name})
+            if known := records.get(graph.name):
+                records[graph.name] = replace(known, cpu_file=path.name)
+            else:
+                files = (path.name, None) if variant == "portable" else (None, path.name)
+                tensors = _tensors(traced.graph.inputs), _tensors(traced.graph.outputs)
+                records[graph.name] = GraphRecord(*files, *tensors)
     return records
 
 
