@@ -186,9 +186,12 @@ def _write_graphs(
             if known := records.get(graph.name):
                 records[graph.name] = replace(known, cpu_file=path.name)
             else:
-                files = (path.name, None) if variant == "portable" else (None, path.name)
-                tensors = _tensors(traced.graph.inputs), _tensors(traced.graph.outputs)
-                records[graph.name] = GraphRecord(*files, *tensors)
+                records[graph.name] = GraphRecord(
+                    file=path.name if variant == "portable" else None,
+                    cpu_file=None if variant == "portable" else path.name,
+                    inputs=_tensors(traced.graph.inputs),
+                    outputs=_tensors(traced.graph.outputs),
+                )
     return records
 
 
