@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rosbags.typesys.store import Typestore
 
 from perceptiondlm_ros.errors import InputError
-from perceptiondlm_ros.messages.descriptions import description_values
+from perceptiondlm_ros.messages.description_values import description_values
 from perceptiondlm_ros.messages.images import decode_image
 from perceptiondlm_ros.messages.region_selection import RegionSettings, select_regions
 from perceptiondlm_ros.offline.definitions import DESCRIPTIONS

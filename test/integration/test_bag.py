@@ -19,7 +19,7 @@ from perceptiondlm_ros.development.demo.bag import Bag
 from perceptiondlm_ros.development.demo.camera import detections
 from perceptiondlm_ros.development.demo.world import World
 from perceptiondlm_ros.development.scenes.render import render
-from perceptiondlm_ros.messages.descriptions import nanoseconds
+from perceptiondlm_ros.messages.stamps import nanoseconds
 from perceptiondlm_ros.msg import RegionDescriptionArray
 from perceptiondlm_ros.ros.outputs.conversions import rgb_to_image
 

@@ -13,7 +13,7 @@ from ros_support import detection, detections, header, image
 from perceptiondlm_ros.development.scenes.render import render
 from perceptiondlm_ros.development.scenes.sample import evaluation_seed, sample_scene
 from perceptiondlm_ros.development.scenes.scene import captions
-from perceptiondlm_ros.messages.descriptions import nanoseconds
+from perceptiondlm_ros.messages.stamps import nanoseconds
 from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
 from perceptiondlm_ros.ros.outputs.conversions import rgb_to_image
 

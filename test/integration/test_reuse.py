@@ -17,7 +17,7 @@ from perceptiondlm_ros.captioner import Caption, Captioner
 from perceptiondlm_ros.development.scenes.moving import MovingScene
 from perceptiondlm_ros.development.scenes.render import Rendered, render
 from perceptiondlm_ros.development.scenes.scene import captions
-from perceptiondlm_ros.messages.descriptions import nanoseconds
+from perceptiondlm_ros.messages.stamps import nanoseconds
 from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
 from perceptiondlm_ros.ros.outputs.conversions import rgb_to_image
 

@@ -31,8 +31,8 @@ from perceptiondlm_ros.development.demo.options import add_seconds, add_world, w
 from perceptiondlm_ros.development.demo.report import Report
 from perceptiondlm_ros.development.demo.scoring import FrameVerdict, Tally, judge
 from perceptiondlm_ros.development.demo.world import World
-from perceptiondlm_ros.messages.descriptions import nanoseconds
 from perceptiondlm_ros.messages.images import image_to_rgb
+from perceptiondlm_ros.messages.stamps import nanoseconds
 from perceptiondlm_ros.msg import RegionDescriptionArray
 
 _PICTURE_NS: Final = 2_000_000_000

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from perceptiondlm_ros.errors import InputError
-from perceptiondlm_ros.messages.descriptions import nanoseconds
+from perceptiondlm_ros.messages.stamps import nanoseconds
 from perceptiondlm_ros.offline.bag_reading.bag_reader import BagReader
 from perceptiondlm_ros.offline.bag_reading.stored import Connection, StoredMessage
 from perceptiondlm_ros.offline.decoding import DamagedMessageError, Decoder, stamp_of

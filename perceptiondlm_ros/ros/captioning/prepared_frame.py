@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from std_msgs.msg import Header
 
 from perceptiondlm_ros.errors import InputError
-from perceptiondlm_ros.messages.descriptions import description_values, nanoseconds
+from perceptiondlm_ros.messages.description_values import description_values
 from perceptiondlm_ros.messages.images import decode_image
 from perceptiondlm_ros.messages.matching import CLOCK_JUMP_NS, UNSET
 from perceptiondlm_ros.messages.region_selection import SelectedRegion, select_regions
+from perceptiondlm_ros.messages.stamps import nanoseconds
 from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
 from perceptiondlm_ros.ros.captioning.reuse import Reuse, TrackedFrame
 from perceptiondlm_ros.ros.captioning.tracks import KeptCaption, Measurement, appearance, brightness

@@ -11,8 +11,8 @@ from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # its ho
 from sensor_msgs.msg import CameraInfo, Image
 
 from perceptiondlm_ros.errors import InputError
-from perceptiondlm_ros.messages.descriptions import nanoseconds
 from perceptiondlm_ros.messages.matching import CLOCK_JUMP_NS, StampBuffer
+from perceptiondlm_ros.messages.stamps import nanoseconds
 from perceptiondlm_ros.ros.health.monitor import Monitor
 from perceptiondlm_ros.ros.inputs.depth import Depth, depth_of
 from perceptiondlm_ros.ros.inputs.subscription import AdaptiveSubscription

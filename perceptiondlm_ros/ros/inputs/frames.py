@@ -14,8 +14,8 @@ from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # its ho
 from sensor_msgs.msg import CompressedImage, Image
 from vision_msgs.msg import Detection2DArray
 
-from perceptiondlm_ros.messages.descriptions import nanoseconds
 from perceptiondlm_ros.messages.matching import Matcher, Outcome, Unmatched
+from perceptiondlm_ros.messages.stamps import nanoseconds
 from perceptiondlm_ros.ros.health.faults import ClockSetBack, NoImage, NoMasks
 from perceptiondlm_ros.ros.health.monitor import Monitor
 from perceptiondlm_ros.ros.inputs.subscription import AdaptiveSubscription

@@ -14,7 +14,7 @@ from builtin_interfaces.msg import Time
 from rclpy.lifecycle import LifecycleNode
 from std_msgs.msg import String
 
-from perceptiondlm_ros.messages.descriptions import nanoseconds
+from perceptiondlm_ros.messages.stamps import nanoseconds
 from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
 from perceptiondlm_ros.ros.outputs.outputs import LATCHED, Outgoing, Output, publisher
 from perceptiondlm_ros.ros.outputs.results import Result

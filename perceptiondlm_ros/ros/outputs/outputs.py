@@ -15,7 +15,7 @@ from builtin_interfaces.msg import Duration, Time
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
-from perceptiondlm_ros.messages.descriptions import nanoseconds
+from perceptiondlm_ros.messages.stamps import nanoseconds
 from perceptiondlm_ros.ros.health.monitor import Monitor
 from perceptiondlm_ros.ros.outputs.results import Result
 from perceptiondlm_ros.ros.qos import PUBLISHER, fixed_policies

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from perceptiondlm_ros.drawing.annotate import age_text
 from perceptiondlm_ros.drawing.colours import Colour, track_colour
 from perceptiondlm_ros.messages.boxes import box_in_image
-from perceptiondlm_ros.messages.descriptions import nanoseconds
+from perceptiondlm_ros.messages.stamps import nanoseconds
 from perceptiondlm_ros.msg import RegionDescription
 from perceptiondlm_ros.ros.outputs.results import Result
 from perceptiondlm_ros.text import one_line

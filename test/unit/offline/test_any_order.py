@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rosbags.rosbag2 import StoragePlugin, Writer
 
 from perceptiondlm_ros.errors import InputError
-from perceptiondlm_ros.messages.descriptions import nanoseconds
+from perceptiondlm_ros.messages.stamps import nanoseconds
 from perceptiondlm_ros.offline.definitions import DETECTIONS, IMAGE
 
 TOLERANCE = 100 * MS

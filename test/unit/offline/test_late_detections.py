@@ -14,7 +14,7 @@ import pytest
 from bag_support import LATE, MS, START, FakeCaptioner, caption, contents, write_bag
 from rosbags.rosbag2 import CompressionMode, StoragePlugin
 
-from perceptiondlm_ros.messages.descriptions import nanoseconds
+from perceptiondlm_ros.messages.stamps import nanoseconds
 from perceptiondlm_ros.offline.caption_bag import BagSummary
 from perceptiondlm_ros.offline.definitions import DETECTIONS, IMAGE
 

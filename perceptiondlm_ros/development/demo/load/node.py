@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from perceptiondlm_ros.captioner import Caption, Captioner
 from perceptiondlm_ros.development.demo.load.camera import stamp_in
 from perceptiondlm_ros.development.demo.load.records import Record, Recorder
-from perceptiondlm_ros.messages.descriptions import nanoseconds
+from perceptiondlm_ros.messages.stamps import nanoseconds
 from perceptiondlm_ros.ros.captioning.captioning import CaptionJob
 from perceptiondlm_ros.ros.captioning.warm_up import load_captioner
 from perceptiondlm_ros.ros.ending import run_node

@@ -32,8 +32,3 @@ def description_values(region: SelectedRegion, caption: Caption, stamp: Any) -> 
         "truncated": bool(caption.truncated),
         "caption_stamp": stamp,
     }
-
-
-def nanoseconds(stamp: Any) -> int:
-    """A stamp, which is a Time, in ns since the epoch."""
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
