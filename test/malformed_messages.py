@@ -16,6 +16,8 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
 
+from perceptiondlm_ros.messages.encodings import ENCODINGS
+
 GOOD = detection(8, 8, 24, 24, "good", "cup")
 
 
@@ -29,7 +31,8 @@ def file_of(pixels: np.ndarray, form: str) -> bytes:
     return file.getvalue()
 
 
-GOOD_PNG = file_of(np.full((48, 64, 3), 90, np.uint8), "PNG")
+PIXELS = np.full((48, 64, 3), 90, np.uint8)
+GOOD_PNG, GOOD_JPEG = file_of(PIXELS, "PNG"), file_of(PIXELS, "JPEG")
 
 
 def good_image(kind: type[Any], nanoseconds: int) -> Any:
@@ -49,9 +52,7 @@ texts = st.sampled_from(["", "\0", "\x1b[2J", "é" * 50, "a" * 5000]) | st.text(
 floats = st.floats(-100, 100) | st.sampled_from([math.nan, math.inf, -math.inf, 0.0, 1e308])
 few_bytes = st.binary(max_size=300) | st.integers(0, 20_000).map(bytes)
 sizes = st.integers(0, 70) | st.sampled_from([48, 64, 2**16, 2**31, 2**32 - 1])
-encodings = texts | st.sampled_from(
-    ["rgb8", "bgra8", "mono8", "mono16", "32SC1", "16UC1", "bayer_rggb8", "yuv422", "nv12", "32FC1"]
-)
+encodings = texts | st.sampled_from([*ENCODINGS, "32SC1", "32FC1"])
 images = st.builds(
     Image,
     width=sizes,
@@ -62,7 +63,9 @@ images = st.builds(
     data=few_bytes.map(lambda data: array.array("B", data)),
 )
 formats = texts | st.sampled_from(["16UC1; compressedDepth", "bayer_rggb8; png compressed"])
-files = few_bytes | st.integers(0, len(GOOD_PNG)).map(lambda n: GOOD_PNG[:n])
+files = few_bytes | st.tuples(
+    st.sampled_from([GOOD_PNG, GOOD_JPEG]), st.integers(0, 700), st.binary(max_size=9)
+).map(lambda cut: cut[0][: cut[1]] + cut[2])
 compressed_images = st.builds(
     CompressedImage, format=formats, data=files.map(lambda data: array.array("B", data))
 )

@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rclpy.node import Node
-from rclpy.parameter import Parameter
-from ros_support import detection, image, ros_context
+from malformed_messages import any_detection
+from ros_support import detection, image
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2D, ObjectHypothesisWithPose
 
@@ -27,7 +26,7 @@ from perceptiondlm_ros.messages.region_selection import (
     select_regions,
 )
 from perceptiondlm_ros.processing.boundary import region_masks
-from perceptiondlm_ros.ros import parameters
+from perceptiondlm_ros.ros.settings import DetectionsSettings, Settings
 
 UNIT = st.floats(0, 1, width=32)
 
@@ -168,25 +167,19 @@ def test_what_is_filtered_out_is_counted_apart(
 
 
 def test_the_settings_are_the_nodes_parameters() -> None:
-    values = {
-        "max_regions": 3,
-        "detections.min_score": 0.25,
-        "detections.classes": " traffic light,cup,, ",
-        "detections.excluded_classes": "mug",
-        "detections.image_width": 640,
-        "detections.image_height": 320,
-        "detections.image_fit": "letterbox",
-    }
-    with ros_context() as context:
-        node = Node("node", context=context)
-        parameters.declare(node)
-        assert parameters.read(node).region_settings == RegionSettings()
-        node.set_parameters([Parameter(name, value=value) for name, value in values.items()])
-        assert parameters.read(node).region_settings == RegionSettings(
-            *(3, 0.25, frozenset({"traffic light", "cup"}), frozenset({"mug"})),
-            *("letterbox", 640, 320),
-        )
-        node.destroy_node()
+    wanted = DetectionsSettings(
+        min_score=0.25,
+        classes=" traffic light,cup,, ",
+        excluded_classes="mug",
+        image_width=640,
+        image_height=320,
+        image_fit="letterbox",
+    )
+    assert Settings().region_settings == RegionSettings()
+    assert Settings(max_regions=3, detections=wanted).region_settings == RegionSettings(
+        *(3, 0.25, frozenset({"traffic light", "cup"}), frozenset({"mug"})),
+        *("letterbox", 640, 320),
+    )
 
 
 def test_boxes_on_the_detectors_image_are_told_on_the_cameras() -> None:
@@ -260,22 +253,6 @@ def test_ten_thousand_impossible_boxes_with_masks_are_soon_done() -> None:
     found = selected(items, ids, size=(1920, 1080))
     assert found.dropped.total() == 10_000
     assert time.thread_time() - started < 5, "a look at all pixels for each takes half a minute"
-
-
-numbers = st.floats() | st.floats(-200, 200)
-
-
-@st.composite
-def any_detection(draw: st.DrawFn) -> Detection2D:
-    item = Detection2D(id=draw(st.text(max_size=5)))
-    item.bbox.center.position.x, item.bbox.center.position.y = draw(numbers), draw(numbers)
-    item.bbox.center.theta = draw(numbers)
-    item.bbox.size_x, item.bbox.size_y = draw(numbers), draw(numbers)
-    for score in draw(st.lists(numbers, max_size=2)):
-        result = ObjectHypothesisWithPose()
-        result.hypothesis.score = score
-        item.results.append(result)
-    return item
 
 
 @settings(max_examples=100)
