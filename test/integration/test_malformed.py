@@ -72,7 +72,9 @@ class Victim(Robot):
         self.masks = self.peer.create_publisher(Image, "masks", 10)
         # Who watches all outputs makes the node render all of them.
         for output, topic in OUTPUTS:
-            self.peer.create_subscription(output, f"region_captioner/{topic}", bool, 1)
+            self.peer.create_subscription(
+                output, f"region_captioner/{topic}", lambda message: None, 1
+            )
         self.stamps = itertools.count(1_700_000_000 * SECOND, SECOND // 4)
 
     def begin(self) -> None:
