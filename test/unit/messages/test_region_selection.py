@@ -100,34 +100,6 @@ def test_boxes_are_clipped_to_the_image_and_keep_their_place() -> None:
     assert not regions.dropped
 
 
-@pytest.mark.parametrize(
-    ("box", "reason"),
-    [
-        ((math.nan, 0, 5, 5), "with NaN or infinite numbers"),
-        ((0, 0, math.inf, 5), "with NaN or infinite numbers"),
-        ((5, 5, 5, 9), "of no or negative size"),
-        ((5, 5, 2, 9), "of no or negative size"),
-        ((100, 0, 120, 10), "outside the 100x50 image"),
-        ((-20, -20, -1, -1), "outside the 100x50 image"),
-    ],
-)
-def test_boxes_that_cannot_be_captioned_are_dropped_with_the_reason(
-    box: tuple[float, float, float, float], reason: str
-) -> None:
-    regions = selected([detection(*box), detection(1, 1, 9, 9)])
-    assert [region.index for region in regions.kept] == [1]
-    assert dict(regions.dropped) == {reason: 1}
-
-
-def test_above_the_limit_the_best_scores_are_kept_in_order() -> None:
-    items = [
-        detection(0, 0, 9, 9, str(n), score=s) for n, s in enumerate([0.1, 0.9, math.nan, 0.5])
-    ]
-    regions = selected(items, most=2)
-    assert [region.index for region in regions.kept] == [1, 3]
-    assert dict(regions.dropped) == {"above the limit of 2 regions": 2}
-
-
 def test_the_best_hypothesis_is_echoed() -> None:
     item = detection(0, 0, 9, 9)
     item.results = []
@@ -143,27 +115,49 @@ def test_the_best_hypothesis_is_echoed() -> None:
 
 
 CUP, MUG, NAMELESS = (
-    detection(0, 0, 9, 9, "1", "cup", 0.9),
-    detection(0, 0, 9, 9, "2", "mug", 0.4),
+    detection(0, 0, 9, 9, "1", "cup", 0.4),
+    detection(0, 0, 9, 9, "2", "mug", 0.9),
     detection(0, 0, 9, 9, "3", "", math.nan),
 )
 
 
 @pytest.mark.parametrize(
-    ("filters", "kept", "reason"),
+    ("box", "reason"),
     [
-        ({"min_score": 0.5}, [0], "with a score below 0.5"),
-        ({"classes": {"mug", "bowl"}}, [1], "of classes that are not in detections.classes"),
-        ({"excluded_classes": {"mug", ""}}, [0], "of classes in detections.excluded_classes"),
+        ((math.nan, 0, 5, 5), "with NaN or infinite numbers"),
+        ((0, 0, math.inf, 5), "with NaN or infinite numbers"),
+        ((5, 5, 5, 9), "of no or negative size"),
+        ((5, 5, 2, 9), "of no or negative size"),
+        ((100, 0, 120, 10), "outside the 100x50 image"),
+        ((-20, -20, -1, -1), "outside the 100x50 image"),
     ],
 )
-def test_what_is_filtered_out_is_counted_apart(
-    filters: dict[str, object], kept: list[int], reason: str
+def test_boxes_that_cannot_be_captioned_are_dropped_with_the_reason(
+    box: tuple[float, float, float, float], reason: str
 ) -> None:
-    found = selected([CUP, MUG, NAMELESS], **filters)
+    regions = selected([detection(*box), CUP])
+    assert [region.index for region in regions.kept] == [1]
+    assert dict(regions.dropped) == {reason: 1}
+
+
+@pytest.mark.parametrize(
+    ("settings", "kept", "dropped", "unwanted"),
+    [
+        ({"most": 2}, [0, 1], "above the limit of 2 regions", ""),
+        ({"most": 1}, [1], "above the limit of 1 regions", ""),
+        ({"min_score": 0.5}, [1], "", "with a score below 0.5"),
+        ({"classes": {"cup", "bowl"}}, [0], "", "of classes that are not in detections.classes"),
+        ({"excluded_classes": {"cup", ""}}, [1], "", "of classes in detections.excluded_classes"),
+    ],
+)
+def test_the_best_are_kept_in_order_and_what_is_filtered_out_is_counted_apart(
+    settings: dict[str, Any], kept: list[int], dropped: str, unwanted: str
+) -> None:
+    found = selected([CUP, MUG, NAMELESS], **settings)
     assert [region.index for region in found.kept] == kept
-    assert dict(found.unwanted) == {reason: 3 - len(kept)}
-    assert not found.dropped
+    lost = 3 - len(kept)
+    assert dict(found.dropped) == ({dropped: lost} if dropped else {})
+    assert dict(found.unwanted) == ({unwanted: lost} if unwanted else {})
 
 
 def test_the_settings_are_the_nodes_parameters() -> None:
