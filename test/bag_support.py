@@ -58,20 +58,18 @@ def detections(stamp_ns: int, boxes: Sequence[tuple[float, float, float, float]]
 
 
 def _detection(name: str, x0: float, y0: float, x1: float, y1: float) -> Any:
-    point = TYPES["vision_msgs/msg/Point2D"](x=(x0 + x1) / 2, y=(y0 + y1) / 2)
-    centre = TYPES["vision_msgs/msg/Pose2D"](position=point, theta=0.0)
-    box = TYPES["vision_msgs/msg/BoundingBox2D"](center=centre, size_x=x1 - x0, size_y=y1 - y0)
-    zero = TYPES["geometry_msgs/msg/Point"](x=0.0, y=0.0, z=0.0)
-    turn = TYPES["geometry_msgs/msg/Quaternion"](x=0.0, y=0.0, z=0.0, w=1.0)
-    place = TYPES["geometry_msgs/msg/PoseWithCovariance"](
-        pose=TYPES["geometry_msgs/msg/Pose"](position=zero, orientation=turn),
-        covariance=np.zeros(36),
+    point = TYPES["vision_msgs/msg/Point2D"]((x0 + x1) / 2, (y0 + y1) / 2)
+    centre = TYPES["vision_msgs/msg/Pose2D"](point, 0.0)
+    pose = TYPES["geometry_msgs/msg/Pose"](
+        TYPES["geometry_msgs/msg/Point"](0.0, 0.0, 0.0),
+        TYPES["geometry_msgs/msg/Quaternion"](0.0, 0.0, 0.0, 1.0),
     )
-    guess = TYPES["vision_msgs/msg/ObjectHypothesis"](class_id="cup", score=0.5)
-    result = TYPES["vision_msgs/msg/ObjectHypothesisWithPose"](hypothesis=guess, pose=place)
-    return TYPES["vision_msgs/msg/Detection2D"](
-        header=header(0), results=[result], bbox=box, id=name
+    result = TYPES["vision_msgs/msg/ObjectHypothesisWithPose"](
+        TYPES["vision_msgs/msg/ObjectHypothesis"]("cup", 0.5),
+        TYPES["geometry_msgs/msg/PoseWithCovariance"](pose, np.zeros(36)),
     )
+    box = TYPES["vision_msgs/msg/BoundingBox2D"](centre, x1 - x0, y1 - y0)
+    return TYPES["vision_msgs/msg/Detection2D"](header(0), [result], box, name)
 
 
 def text(words: str) -> Any:

@@ -14,6 +14,7 @@ from bag_support import (
     caption,
     contents,
     edit_metadata,
+    held,
     scene,
     write_bag,
     write_mcap,
@@ -88,8 +89,7 @@ def test_all_of_them_are_copied_byte_by_byte(options: dict[str, Any], tmp_path: 
     assert {channel for channel in channels if channel[0] != "/captions"} == before[0]
     assert [message for message in messages if message[0][0] != "/captions"] == before[1]
     assert (attachments, notes) == before[2:]
-    # The new bag is one as well.
-    assert caption(tmp_path / "out", tmp_path / "again").frames == 4
+    held(tmp_path / "out")  # is whole as well
 
 
 def test_a_folder_has_them_in_its_metadata(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_a_folder_has_them_in_its_metadata(tmp_path: Path) -> None:
         caption(source, tmp_path / "out")
     edit_metadata(source, add)
     assert caption(source, tmp_path / "out").frames == 2
-    assert caption(tmp_path / "out", tmp_path / "again", descriptions="/more").frames == 2
+    held(tmp_path / "out")  # is whole as well
 
 
 def test_topics_of_other_formats_in_sqlite_are_copied(tmp_path: Path) -> None:
