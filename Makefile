@@ -9,7 +9,7 @@ endif
 .PHONY: demo test setup evaluate train bench load
 
 demo: setup
-	@$(WITH_VENV) $(VENV)/bin/python -m perceptiondlm_ros.development.demo.run
+	@$(WITH_VENV) $(VENV)/bin/python -m perceptiondlm_ros.development.demo.run_demo
 
 test: setup
 	@$(WITH_VENV) $(VENV)/bin/pytest -n 2 --dist worksteal
@@ -25,8 +25,8 @@ train: setup
 
 # Options in LOAD, as in `make load LOAD=--seconds=600`.
 load: setup
-	@$(WITH_VENV) $(VENV)/bin/python -m perceptiondlm_ros.development.demo.load.run $(LOAD)
+	@$(WITH_VENV) $(VENV)/bin/python -m perceptiondlm_ros.development.demo.load.run_load $(LOAD)
 
 # Options in BENCH, as in `make bench BENCH=--quick`.
 bench: setup
-	@$(WITH_VENV) $(VENV)/bin/python -m perceptiondlm_ros.development.benchmark.run $(BENCH)
+	@$(WITH_VENV) $(VENV)/bin/python -m perceptiondlm_ros.development.benchmark.run_benchmark $(BENCH)

@@ -15,8 +15,8 @@ from rosbags.highlevel import AnyReader
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
 
-from perceptiondlm_ros.development.demo.bag import Bag
-from perceptiondlm_ros.development.demo.camera import detections
+from perceptiondlm_ros.development.demo.demo_bag import DemoBag
+from perceptiondlm_ros.development.demo.demo_camera import detections
 from perceptiondlm_ros.development.demo.world import World
 from perceptiondlm_ros.development.scenes.render import render
 from perceptiondlm_ros.messages.stamps import nanoseconds
@@ -36,7 +36,7 @@ def record(path: Path) -> None:
     from ros_support import header
 
     world = World(seed=7, objects=5, start_ns=START)
-    with Bag(path) as bag:
+    with DemoBag(path) as bag:
         for number in range(1, FRAMES + 1):
             stamp = START + number * 500_000_000
             picture = render(world.at(stamp), masks=False)

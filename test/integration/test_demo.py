@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from PIL import Image
 from ros_domains import own_domain
@@ -18,9 +19,7 @@ from ros_support import until_true
 from rosbags.highlevel import AnyReader
 from surroundings import of_a_user
 
-pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
-
-
+CAMERA = "perceptiondlm_ros.development.demo.demo_camera"
 _TOTALS = r"\d+ of \d+ captions right"
 _BLOCK = r" +[\d.]+ s  (\d+) of (\d+) right"
 
@@ -30,20 +29,19 @@ class Demo:
 
     def __init__(self, output: Path, domain: int, *options: str) -> None:
         self.output = output
-        self._mark = f"DEMO_MARK={uuid.uuid4()}"
-        name, _, value = self._mark.partition("=")
+        self._mark = str(uuid.uuid4())
         self.said = output.parent / "said.txt"
         with self.said.open("wb") as said:
             self.process = subprocess.Popen(
                 [
                     sys.executable,
                     "-m",
-                    "perceptiondlm_ros.development.demo.run",
+                    "perceptiondlm_ros.development.demo.run_demo",
                     f"--output={output}",
                     f"--domain={domain}",
                     *options,
                 ],
-                env=of_a_user(**{name: value}),
+                env=of_a_user(DEMO_MARK=self._mark),
                 stdout=said,
                 stderr=subprocess.STDOUT,
             )
@@ -53,16 +51,13 @@ class Demo:
 
     def running(self, module: str = "") -> set[int]:
         """Every process of this demo, or those that run `module`, whoever their parent is."""
-        found = set()
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                # A process that has ended but was not waited for has no environment any more.
-                ours = self._mark.encode() in (folder / "environ").read_bytes().split(b"\0")
-                if ours and module.encode() in (folder / "cmdline").read_bytes():
-                    found.add(int(folder.name))
-            except OSError:
-                continue  # ended meanwhile, or someone else's
-        return found
+        # One that has ended but was not waited for has no environment any more.
+        return {
+            process.pid
+            for process in psutil.process_iter(["environ", "cmdline"])
+            if (process.info["environ"] or {}).get("DEMO_MARK") == self._mark
+            and any(module in word for word in process.info["cmdline"] or ())
+        }
 
     def until(self, happened: Callable[[], bool], what: str) -> None:
         """Wait until `happened`; a failure shows what the demo said."""
@@ -190,8 +185,9 @@ def test_a_process_that_dies_ends_the_demo_and_is_named(
 ) -> None:
     demo = start("--seconds=600", f"--checkpoint={tiny_checkpoint}")
     demo.until(
-        lambda: len(demo.running("perceptiondlm_ros.development.demo.camera")) == 1, "the camera"
+        lambda: len(demo.running("perceptiondlm_ros.development.demo.demo_camera")) == 1,
+        "the camera",
     )
-    os.kill(demo.running("perceptiondlm_ros.development.demo.camera").pop(), signal.SIGKILL)
+    os.kill(demo.running("perceptiondlm_ros.development.demo.demo_camera").pop(), signal.SIGKILL)
     assert demo.end() == 1, demo.lines()
     assert any(line.startswith("camera ended before the demo did") for line in demo.lines())

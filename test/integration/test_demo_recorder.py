@@ -5,13 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import pytest
 from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
+from rclpy.context import Context
 from rclpy.node import Node
 from ros_domains import own_domain
 from ros_support import Spinner, detection, detections, header, image, ros_context, until_true
@@ -20,7 +21,7 @@ from sensor_msgs.msg import Image
 from surroundings import of_a_user
 from vision_msgs.msg import Detection2DArray
 
-from perceptiondlm_ros.development.demo.camera import PERIOD_NS
+from perceptiondlm_ros.development.demo.demo_camera import PERIOD_NS
 from perceptiondlm_ros.development.demo.world import World
 from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
 from perceptiondlm_ros.ros.outputs.conversions import rgb_to_image
@@ -59,41 +60,53 @@ class Oracle:
         self._drawn.publish(rgb_to_image(pixels, header(stamp)))
 
 
-def record(world: World, domain: int, output: Path, said: BinaryIO) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "perceptiondlm_ros.development.demo.recorder", "--seconds=2.5"]
-        + ["--seed=11", "--objects=5", f"--start-ns={world.start_ns}", f"--output={output}"],
-        env=of_a_user(ROS_DOMAIN_ID=str(domain)),
-        stdout=said,
-    )
+class Recording:
+    """A recorder as a process, and a node beside it."""
+
+    def __init__(self, name: str, context: Context, domain: int, folder: Path) -> None:
+        self.peer = Node(name, context=context)
+        self.spinner = Spinner(context, self.peer)
+        self.world = World(seed=11, objects=5, start_ns=time.time_ns())
+        self.said = folder / "said.txt"
+        with self.said.open("wb") as said:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "perceptiondlm_ros.development.demo.recorder"]
+                + ["--seconds=2.5", "--seed=11", "--objects=5", f"--output={folder}"]
+                + [f"--start-ns={self.world.start_ns}"],
+                env=of_a_user(ROS_DOMAIN_ID=str(domain)),
+                stdout=said,
+            )
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Callable[[str], Recording]]:
+    begun: list[Recording] = []
+    with own_domain() as domain, ros_context(domain) as context:
+
+        def begin(name: str) -> Recording:
+            begun.append(Recording(name, context, domain, tmp_path))
+            return begun[-1]
+
+        yield begin
+        for recording in begun:
+            recording.process.kill()
+            recording.process.wait()
+            recording.peer.destroy_node()
 
 
 @pytest.mark.parametrize(("wrong", "status"), [(1, 0), (2, 3)])
 def test_truth_is_recognised_and_four_of_five_are_enough(
-    wrong: int, status: int, tmp_path: Path
+    wrong: int, status: int, tmp_path: Path, begin: Callable[[str], Recording]
 ) -> None:
-    world = World(seed=11, objects=5, start_ns=time.time_ns())
-    first_picture = tmp_path / "annotated_000.1s.png"
-    with (
-        own_domain() as domain,
-        ros_context(domain) as context,
-        (tmp_path / "said.txt").open("wb") as said,
-    ):
-        peer = Node("oracle", context=context)
-        oracle = Oracle(peer, world, wrong)
-        process = record(world, domain, tmp_path, said)
-        try:
-            spinner = Spinner(context, peer)
-            spinner.until(oracle.heard, "the recorder's subscriptions")
-            # A recorder that is busy may miss what others push out of the queue.
-            oracle.publish()
-            spinner.until(first_picture.exists, "the first picture")
-            spinner.until(lambda: process.poll() is not None, "its end", again=oracle.publish)
-        finally:
-            process.kill()
-            process.wait()
-            peer.destroy_node()
-    lines = (tmp_path / "said.txt").read_text().splitlines()
+    recording = begin("oracle")
+    process, spinner = recording.process, recording.spinner
+    oracle = Oracle(recording.peer, recording.world, wrong)
+    spinner.until(oracle.heard, "the recorder's subscriptions")
+    # A recorder that is busy may miss what others push out of the queue.
+    oracle.publish()
+    spinner.until((tmp_path / "annotated_000.1s.png").exists, "the first picture")
+    spinner.until(lambda: process.poll() is not None, "its end", again=oracle.publish)
+    lines = recording.said.read_text().splitlines()
     blocks = [line for line in lines if f"{5 - wrong} of 5 right, 1 dropped" in line]
     assert process.returncode == status, lines
     assert lines[-1] == f"{(5 - wrong) * len(blocks)} of {5 * len(blocks)} captions right"
@@ -103,29 +116,19 @@ def test_truth_is_recognised_and_four_of_five_are_enough(
         assert 0 < reader.message_count <= 3 * len(blocks)
 
 
-def test_the_state_is_asked_for_again_where_the_answer_was_lost(tmp_path: Path) -> None:
-    world = World(seed=11, objects=5, start_ns=time.time_ns())
+def test_the_state_is_asked_for_again_where_the_answer_was_lost(
+    begin: Callable[[str], Recording],
+) -> None:
+    recording = begin("region_captioner")
     answer = GetState.Response(current_state=State(id=State.PRIMARY_STATE_ACTIVE))
-    with (
-        own_domain() as domain,
-        ros_context(domain) as context,
-        (tmp_path / "said.txt").open("wb") as said,
-    ):
-        peer = Node("region_captioner", context=context)
-        service = peer.create_service(
-            GetState, "region_captioner/get_state", lambda request, response: answer
+    service = recording.peer.create_service(
+        GetState, "region_captioner/get_state", lambda request, response: answer
+    )
+    with service.handle:  # the first question is taken and not answered
+        until_true(
+            lambda: service.handle.service_take_request(GetState.Request)[0] is not None,
+            "the first question",
         )
-        process = record(world, domain, tmp_path, said)
-        try:
-            with service.handle:  # the first question is taken and not answered
-                until_true(
-                    lambda: service.handle.service_take_request(GetState.Request)[0] is not None,
-                    "the first question",
-                )
-            Spinner(context, peer).until(
-                lambda: "the node is active" in (tmp_path / "said.txt").read_text(), "the second"
-            )
-        finally:
-            process.kill()
-            process.wait()
-            peer.destroy_node()
+    recording.spinner.until(
+        lambda: "the node is active" in recording.said.read_text(), "the second question"
+    )

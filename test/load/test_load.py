@@ -16,8 +16,13 @@ from PIL import Image
 from ros_domains import own_domain
 from surroundings import of_a_user
 
-from perceptiondlm_ros.development.demo.load.figures import Measured, growth, measure
-from perceptiondlm_ros.development.demo.load.records import Record, read
+from perceptiondlm_ros.development.demo.load.load_report import growth
+from perceptiondlm_ros.development.demo.load.timed_events import (
+    Measured,
+    TimedEvent,
+    measure,
+    read_events,
+)
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
 
@@ -32,7 +37,7 @@ class Run:
         self.output = output
         self.process = subprocess.run(
             [
-                *(sys.executable, "-m", "perceptiondlm_ros.development.demo.load.run"),
+                *(sys.executable, "-m", "perceptiondlm_ros.development.demo.load.run_load"),
                 f"--seconds={SECONDS}",
                 f"--pass-seconds={PASS_SECONDS}",
                 f"--output={output}",
@@ -44,7 +49,7 @@ class Run:
             check=False,
         )
         self.said = self.process.stdout + self.process.stderr
-        self.records: list[Record] = list(read(output / "records.jsonl"))
+        self.records: list[TimedEvent] = list(read_events(output / "records.jsonl"))
         self.memory = np.loadtxt(output / "memory.txt", ndmin=2)
         self.measured: Measured = measure(
             self.records, [(int(time), size) for time, size in self.memory]

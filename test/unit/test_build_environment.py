@@ -11,15 +11,15 @@ from types import ModuleType
 import pytest
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
-PROGRAM = TOOLS / "build_environment.py"
 
 
 @pytest.fixture
 def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The set-up program, looking at a small repository of its own."""
-    spec = importlib.util.spec_from_file_location("build_environment", PROGRAM)
-    assert spec
-    assert spec.loader
+    spec = importlib.util.spec_from_file_location(
+        "build_environment", TOOLS / "build_environment.py"
+    )
+    assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     # The program is started as a script, which has its own folder on the path.
     monkeypatch.syspath_prepend(str(TOOLS))
@@ -39,49 +39,47 @@ def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-class Recorder:
-    """Stands in for pip and colcon: notes what would run, and fails or stops where told to."""
+class SetUp:
+    """The set-up of an environment with pip and colcon replaced, which fail where told to."""
 
-    def __init__(self, tool: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.titles: list[str] = []
+    def __init__(self, tool: ModuleType, environment: Path, patch: pytest.MonkeyPatch) -> None:
+        self.environment = environment
+        self.repository: Path = tool.REPOSITORY
         self.outcome: bool | type[BaseException] = True
         self.log = ""
-        monkeypatch.setattr(tool, "run_logged", self.run)
-        monkeypatch.setattr(tool, "make_environment", self.make)
+        self._tool = tool
+        self._titles: list[str] = []
+        patch.setattr(tool, "run_logged", self._run)
+        patch.setattr(tool, "make_environment", self._make)
 
-    def run(self, title: str, command: Sequence[str], log: Path, env: Mapping[str, str]) -> bool:
-        self.titles.append(title)
+    def __call__(self) -> list[str]:
+        """Bring the environment up to date and return what ran."""
+        self._titles = []
+        self._tool.set_up(self.environment)
+        return self._titles
+
+    def _run(self, title: str, command: Sequence[str], log: Path, env: Mapping[str, str]) -> bool:
+        self._titles.append(title)
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text(self.log)
         if isinstance(self.outcome, bool):
             return self.outcome
         raise self.outcome
 
-    def make(self, environment: Path, with_ros: bool) -> None:
-        self.titles.append("environment")
+    def _make(self, environment: Path, with_ros: bool) -> None:
+        self._titles.append("environment")
         (environment / "stamps").mkdir(parents=True, exist_ok=True)
         for stamp in (environment / "stamps").iterdir():
             stamp.unlink()
 
-    def take(self) -> list[str]:
-        """What ran since the last call."""
-        titles, self.titles = self.titles, []
-        return titles
-
 
 ALL = ["environment", "installing packages", "building vision_msgs and perceptiondlm_ros"]
+BUILD = ["building perceptiondlm_ros"]
 
 
 @pytest.fixture
-def recorder(tool: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Recorder:
-    return Recorder(tool, monkeypatch)
-
-
-def test_second_call_does_nothing(tool: ModuleType, recorder: Recorder, tmp_path: Path) -> None:
-    tool.set_up(tmp_path / "venv")
-    assert recorder.take() == ALL
-    tool.set_up(tmp_path / "venv")
-    assert recorder.take() == []
+def set_up(tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SetUp:
+    return SetUp(tool, tmp_path / "venv", monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -90,46 +88,31 @@ def test_second_call_does_nothing(tool: ModuleType, recorder: Recorder, tmp_path
         ("tools/constraints.txt", ALL[1:]),
         ("tools/requirements.txt", ALL[1:]),
         ("interfaces/vision_msgs/package.xml", ALL[2:]),
-        ("package.xml", ["building perceptiondlm_ros"]),
-        ("CMakeLists.txt", ["building perceptiondlm_ros"]),
-        ("msg/Region.msg", ["building perceptiondlm_ros"]),
-        ("srv/Describe.srv", ["building perceptiondlm_ros"]),
+        ("package.xml", BUILD),
+        ("CMakeLists.txt", BUILD),
+        ("msg/Region.msg", BUILD),
+        ("srv/Describe.srv", BUILD),
         # Links show an edited file by themselves.
         ("perceptiondlm_ros/errors.py", []),
         ("config/node.yaml", []),
+        # New files are linked if they are installed.
+        ("perceptiondlm_ros/model/vision.py", BUILD),
+        ("perceptiondlm_ros/checkpoints/small/model.safetensors", BUILD),
+        ("export/onnx.py", BUILD),
+        ("perceptiondlm_ros/__pycache__/errors.cpython-311.pyc", []),
+        ("perceptiondlm_ros/.errors.py.swp", []),
+        ("test/unit/test_other.py", []),
     ],
 )
-def test_an_edited_file_runs_only_what_depends_on_it(
-    name: str, runs: list[str], tool: ModuleType, recorder: Recorder, tmp_path: Path
+def test_a_changed_or_new_file_runs_only_what_depends_on_it(
+    name: str, runs: list[str], set_up: SetUp
 ) -> None:
-    tool.set_up(tmp_path / "venv")
-    recorder.take()
-    (tool.REPOSITORY / name).write_text("something else")
-    tool.set_up(tmp_path / "venv")
-    assert recorder.take() == runs
-
-
-@pytest.mark.parametrize(
-    ("name", "runs"),
-    [
-        ("perceptiondlm_ros/model/vision.py", 1),
-        ("perceptiondlm_ros/checkpoints/small/model.safetensors", 1),
-        ("export/onnx.py", 1),
-        ("perceptiondlm_ros/__pycache__/errors.cpython-311.pyc", 0),
-        ("perceptiondlm_ros/.errors.py.swp", 0),
-        ("test/unit/test_other.py", 0),
-    ],
-)
-def test_a_new_file_is_linked_if_it_is_installed(
-    name: str, runs: int, tool: ModuleType, recorder: Recorder, tmp_path: Path
-) -> None:
-    tool.set_up(tmp_path / "venv")
-    recorder.take()
-    path = tool.REPOSITORY / name
+    assert set_up() == ALL
+    assert set_up() == [], "a second call does nothing"
+    path = set_up.repository / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("new")
-    tool.set_up(tmp_path / "venv")
-    assert recorder.take() == ["building perceptiondlm_ros"] * runs
+    path.write_text("something else")
+    assert set_up() == runs
 
 
 def test_link_of_a_deleted_file_goes(tool: ModuleType, tmp_path: Path) -> None:
@@ -143,30 +126,16 @@ def test_link_of_a_deleted_file_goes(tool: ModuleType, tmp_path: Path) -> None:
     assert [p.name for p in code.iterdir()] == [p.name for p in share.iterdir()] == ["kept"]
 
 
-def test_interrupted_installation_starts_from_a_clean_environment(
-    tool: ModuleType, recorder: Recorder, tmp_path: Path
+def test_interruption_of_installing_starts_anew_and_of_building_builds_again(
+    set_up: SetUp,
 ) -> None:
-    recorder.outcome = KeyboardInterrupt
-    with pytest.raises(KeyboardInterrupt):
-        tool.set_up(tmp_path / "venv")
-    recorder.outcome = True
-    recorder.take()
-    tool.set_up(tmp_path / "venv")
-    assert recorder.take() == ALL
-
-
-def test_interrupted_build_keeps_the_packages(
-    tool: ModuleType, recorder: Recorder, tmp_path: Path
-) -> None:
-    tool.set_up(tmp_path / "venv")
-    (tool.REPOSITORY / "msg/Region.msg").write_text("something else")
-    recorder.outcome = KeyboardInterrupt
-    with pytest.raises(KeyboardInterrupt):
-        tool.set_up(tmp_path / "venv")
-    recorder.outcome = True
-    recorder.take()
-    tool.set_up(tmp_path / "venv")
-    assert recorder.take() == ["building perceptiondlm_ros"]
+    for expected in (ALL, BUILD):
+        set_up.outcome = KeyboardInterrupt
+        with pytest.raises(KeyboardInterrupt):
+            set_up()
+        set_up.outcome = True
+        assert set_up() == expected
+        (set_up.repository / "msg/Region.msg").write_text("something else")
 
 
 @pytest.mark.parametrize(
@@ -179,37 +148,25 @@ def test_interrupted_build_keeps_the_packages(
     ],
 )
 def test_failed_installation_is_explained_and_tried_again(
-    log: str, says: str, tool: ModuleType, recorder: Recorder, tmp_path: Path
+    log: str, says: str, set_up: SetUp
 ) -> None:
-    recorder.outcome, recorder.log = False, log
+    set_up.outcome, set_up.log = False, log
     with pytest.raises(SystemExit, match=says) as caught:
-        tool.set_up(tmp_path / "venv")
+        set_up()
     assert "setup-packages.log" in str(caught.value)
-    recorder.outcome = True
-    recorder.take()
-    tool.set_up(tmp_path / "venv")
-    assert recorder.take() == ALL[1:]
+    set_up.outcome = True
+    assert set_up() == ALL[1:]
 
 
-def test_moved_environment_is_made_anew(
-    tool: ModuleType, recorder: Recorder, tmp_path: Path
+def test_moved_environment_and_a_sourced_ros_make_one_anew(
+    set_up: SetUp, tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tool.set_up(tmp_path / "venv")
-    recorder.take()
-    (tmp_path / "venv").rename(tmp_path / "moved")
-    tool.set_up(tmp_path / "moved")
-    assert recorder.take() == ALL
-
-
-def test_sourced_ros_makes_an_environment_of_its_own(
-    tool: ModuleType, recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tool.set_up(tmp_path / "venv")
-    recorder.take()
+    set_up()
+    set_up.environment = set_up.environment.rename(tmp_path / "moved")
+    assert set_up() == ALL
     monkeypatch.setenv("ROS_DISTRO", "jazzy")
     monkeypatch.setattr(tool, "has_own_vision_msgs", lambda environment: True)
-    tool.set_up(tmp_path / "venv")
-    assert recorder.take() == [*ALL[:2], "building perceptiondlm_ros"]
+    assert set_up() == [*ALL[:2], *BUILD]
 
 
 @pytest.mark.parametrize(("of_ros", "limit"), [("1.21.5", "numpy<2"), ("2.3.4", "numpy<3")])
@@ -225,6 +182,8 @@ def test_sourced_ros_keeps_its_own_libraries(
     assert name == "tokenizers"
     assert options[0] == "--constraint"
     assert Path(options[1]).read_text().splitlines() == ["tokenizers==0.23.3", limit]
+    pins = (TOOLS / "constraints.txt").read_text().splitlines()
+    assert {pin.partition("==")[0] for pin in pins} >= set(tool.FROM_ROS)
 
 
 def test_sourced_ros_without_numpy_is_explained(
@@ -236,11 +195,6 @@ def test_sourced_ros_without_numpy_is_explained(
     monkeypatch.setattr(tool.metadata, "version", missing)
     with pytest.raises(SystemExit, match="has no NumPy, which the messages"):
         tool.requirement_arguments(tmp_path, with_ros=True)
-
-
-def test_pins_left_to_the_sourced_ros_are_names_of_the_constraints(tool: ModuleType) -> None:
-    pins = (TOOLS / "constraints.txt").read_text().splitlines()
-    assert {pin.partition("==")[0] for pin in pins} >= set(tool.FROM_ROS)
 
 
 def test_paths_of_the_build_machine_are_replaced(tool: ModuleType, tmp_path: Path) -> None:

@@ -6,153 +6,136 @@ slower for a while doesn't favour one of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import argparse
+import sys
 from contextlib import ExitStack
 from datetime import datetime, timezone
+from itertools import product
 from pathlib import Path
 
-from tqdm import tqdm
-
-from perceptiondlm_ros.development.benchmark import device
+from perceptiondlm_ros.development.benchmark.benchmark_results import Results, Subject
+from perceptiondlm_ros.development.benchmark.machine import describe_machine, library_versions
+from perceptiondlm_ros.development.benchmark.measuring_process import Task, WorkerProcess
 from perceptiondlm_ros.development.benchmark.models import (
-    chosen_backends,
+    choose_backends,
     find_checkpoint,
     find_models,
 )
-from perceptiondlm_ros.development.benchmark.options import Options
-from perceptiondlm_ros.development.benchmark.processes import WorkerProcess
-from perceptiondlm_ros.development.benchmark.results import (
-    Results,
-    Series,
-    Subject,
-)
-from perceptiondlm_ros.development.benchmark.scenario import Scenario, image_size
-from perceptiondlm_ros.errors import InputError, PerceptionDLMError
+from perceptiondlm_ros.development.benchmark.scenario import Scenario, choose_tiles
+from perceptiondlm_ros.errors import PerceptionDLMError
 from perceptiondlm_ros.model.config import ModelConfig
+from perceptiondlm_ros.terminal import Progress
 
-_USUAL_TILES = (1, 3, 7)
 _SHARE_OF_MEMORY = 0.3
 """Of the machine's memory, for the weights of all processes that are there at once."""
 
 
-class Measuring:
-    """One run of the benchmark.
+class Benchmark:
+    """One run of the benchmark, with the options that `run_benchmark.parse` returns.
 
     Raises:
         PerceptionDLMError: what was asked for isn't here, or can't be made.
     """
 
-    def __init__(self, options: Options) -> None:
-        backends = chosen_backends(options)
-        model = find_checkpoint(options)
+    def __init__(self, options: argparse.Namespace) -> None:
+        choose_backends(options.backends)  # before anything large is made
+        model = find_checkpoint(options.checkpoint, options.like, options.output)
         config = ModelConfig.from_folder(model)
         self._options = options
-        self._steps = options.steps or config.denoising_steps
         self._scenarios = [
             Scenario(tiles, regions)
-            for tiles in chosen_tiles(options, config)
-            for regions in options.regions
+            for tiles, regions in product(choose_tiles(options.tiles, config), options.regions)
         ]
-        self._folders = find_models(options, model, backends, tqdm.write)
+        self._models = find_models(
+            model,
+            options.backends,
+            precision=options.precision,
+            output=options.output,
+            tell=lambda line: print(line, file=sys.stderr),
+        )
         self.results = Results(
             settings={
                 "checkpoint": model.name,
                 "weights_bytes": _weight_bytes(model),
                 "precision_of_export": options.precision,
-                "steps": self._steps,
+                "steps": options.steps or config.denoising_steps,
                 "caption_tokens": config.caption_tokens,
                 "repetitions": options.repetitions,
                 "device": options.device,
             },
-            machine=device.machine(),
-            versions=device.versions(),
+            machine=describe_machine(),
+            versions=library_versions(),
             date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            subjects=[Subject(name, cache) for name in self._folders for cache in options.caches],
+            subjects=[Subject(name, cache) for name in self._models for cache in options.caches],
         )
 
-    def measure(self) -> None:
+    def run(self) -> None:
         """Fill the results; what fails is noted there and the others go on."""
-        together = self._all_fit()
-        rounds = [self.results.subjects] if together else [[s] for s in self.results.subjects]
-        runs = len(self.results.subjects) * len(self._scenarios) * (1 + self._options.repetitions)
-        with tqdm(total=runs, unit="call", leave=False) as bar:
-            for subjects in rounds:
+        subjects = self.results.subjects
+        turns = [subjects] if self._all_fit() else [[subject] for subject in subjects]
+        repetitions = 1 + self._options.repetitions
+        calls = len(subjects) * len(self._scenarios) * repetitions
+        with Progress("measuring", calls, "calls") as progress:
+            for together in turns:
                 with ExitStack() as processes:
-                    self._measure_in_turn(subjects, processes, bar)
+                    self._measure_in_turn(together, processes, progress)
 
-    def _measure_in_turn(self, subjects: list[Subject], processes: ExitStack, bar: tqdm) -> None:
+    def _measure_in_turn(
+        self, subjects: list[Subject], processes: ExitStack, progress: Progress
+    ) -> None:
         workers: dict[str, WorkerProcess] = {}
-        series: dict[tuple[str, Scenario], Series] = {}
         for subject in subjects:
-            bar.set_description(f"loading {subject.name}, see {self._log(subject)}")
+            progress.now(f"loading {subject.name}, see {self._log(subject)}")
             try:
-                workers[subject.name] = processes.enter_context(self._start(subject))
+                worker = processes.enter_context(self._start(subject))
+                workers[subject.name] = worker
+                subject.description = worker.description
+                subject.loading_seconds = worker.loading_seconds
             except PerceptionDLMError as error:
                 subject.failure = str(error)
-            for scenario in self._scenarios:
-                one = Series(subject.backend, subject.cache, scenario)
-                series[subject.name, scenario] = one
-                self.results.series.append(one)
-        for repetition, scenario, subject in self._turns(subjects):
-            bar.update()
+        repetitions = range(1 + self._options.repetitions)
+        for repetition, scenario, subject in product(repetitions, self._scenarios, subjects):
+            progress.now(f"{subject.name}, {scenario.tiles} tiles, {scenario.regions} regions")
+            progress.advance()
             if subject.failure:
                 continue
-            bar.set_description(
-                f"{subject.name}, {scenario.tiles} tiles, {scenario.regions} regions"
-            )
+            warm_up = repetition == 0
             try:
-                if repetition == 0:
-                    workers[subject.name].warm_up(scenario, few_steps=not self._on_gpu())
-                else:
-                    series[subject.name, scenario].add(workers[subject.name].measure(scenario))
+                measured = workers[subject.name].measure(
+                    scenario, few_steps=warm_up and not self._on_gpu()
+                )
             except PerceptionDLMError as error:
                 subject.failure = str(error)
-
-    def _turns(self, subjects: list[Subject]) -> Iterator[tuple[int, Scenario, Subject]]:
-        for repetition in range(1 + self._options.repetitions):
-            for scenario in self._scenarios:
-                for subject in subjects:
-                    yield repetition, scenario, subject
+                continue
+            subject.memory |= measured.memory
+            if not warm_up:
+                subject.calls.setdefault(scenario, []).append(measured)
 
     def _start(self, subject: Subject) -> WorkerProcess:
-        folder, log = self._folders[subject.backend], self._log(subject)
-        return WorkerProcess(subject, folder, self._options.device, self._steps, log)
+        task = Task(
+            folder=self._models[subject.backend],
+            backend=subject.backend,
+            cache=subject.cache,
+            device=self._options.device,
+            steps=self.results.settings["steps"],
+        )
+        return WorkerProcess(task, self._log(subject))
 
     def _log(self, subject: Subject) -> Path:
-        return self._options.output / f"{subject.backend}-{subject.cache}.log"
+        output: Path = self._options.output
+        return output / f"{subject.backend}-{subject.cache}.log"
 
     def _all_fit(self) -> bool:
         """Whether all processes may hold the model at once. On a GPU they may not: its memory is
         told as a whole.
         """
         needed = self.results.settings["weights_bytes"] * len(self.results.subjects)
-        machine = self.results.machine
-        fits: bool = needed <= _SHARE_OF_MEMORY * machine["memory_bytes"]
+        fits: bool = needed <= _SHARE_OF_MEMORY * self.results.machine["memory_bytes"]
         return fits and not self._on_gpu()
 
     def _on_gpu(self) -> bool:
         """Whether a GPU may be used; without one, few steps are enough to warm up."""
         return bool(self.results.machine["gpus"]) and self._options.device != "cpu"
-
-
-def chosen_tiles(options: Options, config: ModelConfig) -> tuple[int, ...]:
-    """Those that were asked for, or the usual ones that the checkpoint cuts images into.
-
-    Raises:
-        InputError: the checkpoint cuts no image into a number that was asked for.
-    """
-    for tiles in options.tiles or ():
-        image_size(tiles, config)
-    return options.tiles or tuple(_possible(_USUAL_TILES, config))
-
-
-def _possible(counts: Sequence[int], config: ModelConfig) -> Iterator[int]:
-    for tiles in counts:
-        try:
-            image_size(tiles, config)
-        except InputError:
-            continue
-        yield tiles
 
 
 def _weight_bytes(model: Path) -> int:

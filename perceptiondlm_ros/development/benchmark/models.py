@@ -3,77 +3,97 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 from zlib import crc32
 
-from tqdm import tqdm
-
-from perceptiondlm_ros.development.benchmark.options import BACKENDS, Options
-from perceptiondlm_ros.development.benchmark.random_checkpoint import (
-    RECIPE,
-    checkpoint_bytes,
-    recipe,
-    write_random_checkpoint,
-)
-from perceptiondlm_ros.development.benchmark.sizes import SIZES, Like, Size
 from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.model.manifest import is_exported
-from perceptiondlm_ros.runtime.loading import BACKENDS as LOADABLE
 from perceptiondlm_ros.runtime.locate import locate_checkpoint
 
-_MODULES = {"torch": "torch", "onnx": "onnxruntime", "tensorrt": "tensorrt"}
+LIBRARIES: Final = {"torch": "torch", "onnx": "onnxruntime", "tensorrt": "tensorrt"}
+"""Each backend with the module that it needs."""
 
 
 def available_backends() -> tuple[str, ...]:
     """Backends that can run here, by the libraries that are installed."""
     return tuple(
-        name
-        for name in BACKENDS
-        if name in LOADABLE and importlib.util.find_spec(_MODULES[name]) is not None
+        name for name, module in LIBRARIES.items() if importlib.util.find_spec(module) is not None
     )
 
 
-def chosen_backends(options: Options) -> tuple[str, ...]:
+def choose_backends(asked: tuple[str, ...] | None) -> tuple[str, ...]:
     """Those that were asked for, or all that are here.
 
     Raises:
         InputError: one that was asked for isn't here.
     """
     found = available_backends()
-    for name in options.backends or ():
+    for name in asked or ():
         if name not in found:
             raise InputError(
                 f"backend {name} can't run here, expected one of {', '.join(found)}; it needs "
-                f"{_MODULES[name]} for {sys.executable}"
+                f"{LIBRARIES[name]} for {sys.executable}"
             )
-    return options.backends or found
+    return asked or found
+
+
+def find_checkpoint(checkpoint: str | None, like: str, output: Path) -> Path:
+    """The folder to measure; random weights are made where they aren't there yet.
+
+    Args:
+        checkpoint: a folder, "" for the packaged one, None for random weights.
+        like: the size of random weights.
+
+    Raises:
+        CheckpointError: there is no such folder, or it can't be written.
+    """
+    if checkpoint is not None:
+        return locate_checkpoint(checkpoint or None)
+    # Imports torch, which a process that measures another backend does without.
+    from perceptiondlm_ros.development.benchmark import random_checkpoint
+
+    folder = output / "checkpoints" / f"random-{like}"
+    made_of = random_checkpoint.SIZES[like]
+    if not random_checkpoint.was_made_of(folder, made_of):
+        shutil.rmtree(folder, ignore_errors=True)
+        random_checkpoint.write_random_checkpoint(folder, made_of)
+    return folder
 
 
 def find_models(
-    options: Options, folder: Path, backends: tuple[str, ...], tell: Callable[[str], None]
+    folder: Path,
+    asked: tuple[str, ...] | None,
+    *,
+    precision: str,
+    output: Path,
+    tell: Callable[[str], None],
 ) -> dict[str, Path]:
     """What each backend loads of a checkpoint, itself or its export, which is made where it isn't
     there yet. Of an exported model torch can load nothing, and is left out.
 
     Args:
         folder: a checkpoint or an exported model.
+        asked: backends, None for all that are here.
+        precision: of the export.
+        output: folder that keeps exports.
         tell: told what is being done while it takes its time.
 
     Raises:
-        PerceptionDLMError: the checkpoint can't be exported, or torch alone was asked to run an
-            export.
+        PerceptionDLMError: a backend that was asked for isn't here, the checkpoint can't be
+            exported, or torch was asked to run an export.
     """
+    backends = choose_backends(asked)
     if not is_exported(folder):
         return {
-            name: folder if name == "torch" else find_export(options, folder, tell)
+            name: folder if name == "torch" else find_export(folder, precision, output, tell)
             for name in backends
         }
     found = {name: folder for name in backends if name != "torch"}
-    if not found or "torch" in (options.backends or ()):
+    if not found or "torch" in (asked or ()):
         raise InputError(
             f"{folder} is an exported model, which backend torch can't run; choose other backends, "
             "or give the checkpoint that it was exported from"
@@ -81,46 +101,18 @@ def find_models(
     return found
 
 
-def find_checkpoint(options: Options) -> Path:
-    """The folder to measure; random weights are made where they aren't there yet.
-
-    Raises:
-        CheckpointError: there is no such folder, or it can't be written.
-    """
-    if options.like is None:
-        given = str(options.checkpoint)
-        return locate_checkpoint(None if given in ("", ".") else given)
-    folder = options.output / "checkpoints" / f"random-{options.like}"
-    if not _was_made_so(folder, SIZES[options.like]):
-        shutil.rmtree(folder, ignore_errors=True)
-        _make(folder, options.like)
-    return folder
-
-
-def _was_made_so(folder: Path, size: Size) -> bool:
-    """Whether the folder holds what this version would write."""
-    try:
-        made: object = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return made == recipe(size)
-
-
-def _make(folder: Path, like: Like) -> None:
-    size = SIZES[like]
-    with tqdm(
-        total=checkpoint_bytes(size), unit="B", unit_scale=True, desc=f"writing {folder}"
-    ) as bar:
-        write_random_checkpoint(folder, size, progress=bar.update)
-
-
-def find_export(options: Options, checkpoint: Path, tell: Callable[[str], None]) -> Path:
+def find_export(
+    checkpoint: Path, precision: str, output: Path, tell: Callable[[str], None]
+) -> Path:
     """The exported model of the checkpoint; made where it isn't there yet.
 
-    Raises:
-        PerceptionDLMError: it can't be exported.
+    Its folder's name tells checkpoints of one name apart, and one that was trained on from what it
+    was.
     """
-    folder = export_folder(options, checkpoint)
+    files = [file.resolve() for file in sorted(checkpoint.glob("*.safetensors"))]
+    facts = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    name = f"{checkpoint.name}-{crc32(repr(facts).encode()):08x}-{precision}"
+    folder = output / "exports" / name
     if not folder.is_dir():
         from perceptiondlm_ros.export.exporter import ExportOptions, export
 
@@ -128,18 +120,8 @@ def find_export(options: Options, checkpoint: Path, tell: Callable[[str], None])
         export(
             checkpoint,
             folder,
-            ExportOptions(precision=options.precision),
+            ExportOptions(precision=precision),
             name=checkpoint.name,
             progress=lambda stage: tell(f"exporting {checkpoint.name}: {stage}"),
         )
     return folder
-
-
-def export_folder(options: Options, checkpoint: Path) -> Path:
-    """Where the checkpoint's export goes; tells checkpoints of one name apart, and one that was
-    trained on from what it was.
-    """
-    files = [file.resolve() for file in sorted(checkpoint.glob("*.safetensors"))]
-    facts = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    fingerprint = f"{crc32(repr(facts).encode()):08x}"
-    return options.output / "exports" / f"{checkpoint.name}-{fingerprint}-{options.precision}"

@@ -1,4 +1,5 @@
-"""Checkpoints with random weights in the published layout, of any size, for measuring.
+"""Checkpoints with random weights in the published layout, for measuring: as large as the published
+one, or a small one of its proportions.
 
 The files are written a shard at a time, so that 8.5 billion weights need little memory. The same
 size and seed give the same weights on every machine.
@@ -10,31 +11,35 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
 from zlib import crc32
 
 import numpy as np
 import torch
+from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors.torch import save_file
+from tokenizers import Tokenizer
 from torch import Tensor
 
-from perceptiondlm_ros.development.benchmark.sizes import Size, model_config, processor_config
-from perceptiondlm_ros.development.benchmark.vocabulary import build_tokenizer
+from perceptiondlm_ros.development.checkpoint_files import (
+    Architecture,
+    TransformerSize,
+    train_tokenizer,
+    write_description,
+    write_json,
+)
 from perceptiondlm_ros.errors import CheckpointError
 from perceptiondlm_ros.model.config import ModelConfig
-from perceptiondlm_ros.model.published import INDEX, WEIGHTS, Shape, published_shapes
-from perceptiondlm_ros.processing.tokenizer import IMAGE
+from perceptiondlm_ros.model.published import INDEX, Shape, published_shapes
+from perceptiondlm_ros.terminal import Progress
 
 RECIPE = "random.json"
 """File of the checkpoint's folder that says what it was made from."""
 
 SHARD_BYTES = 1 << 30
-_CHUNK = 1 << 22
-"""Weights that one thread draws at once."""
 
 _SHARPNESS = 3.0
 """How much larger queries, keys and the head are than unit variance asks for. Without it every
@@ -43,17 +48,65 @@ caption position sees the same average and says the same word."""
 _TOKEN_SPREAD = 0.3
 """Of token embeddings: small beside what attention adds, for masked positions all begin alike."""
 
-Progress = Callable[[int], Any]
-"""Called with a number of bytes whenever so many more were written."""
+
+@dataclass(frozen=True)
+class RandomWeights:
+    """What a random checkpoint is made from; `dtype` is that of the weights in its files."""
+
+    architecture: Architecture
+    vocabulary: int
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    seed: int = 0
+
+    def shapes(self) -> dict[str, Shape]:
+        """The shape of each tensor by its published name."""
+        return published_shapes(self.architecture.config(self.vocabulary))
+
+    def size_bytes(self) -> int:
+        """Bytes of all weights."""
+        weights = sum(math.prod(shape) for shape in self.shapes().values())
+        return weights * self.torch_dtype.itemsize
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16}[self.dtype]
+
+    def recipe(self) -> dict[str, Any]:
+        """What settles the files; another recipe makes others of the same size."""
+        spreads = {"sharpness": _SHARPNESS, "token_spread": _TOKEN_SPREAD}
+        return {"recipe": 2, **spreads, **asdict(self)}
+
+
+SIZES: Final[dict[str, RandomWeights]] = {
+    "small": RandomWeights(
+        Architecture(
+            vision=TransformerSize(width=192, inner=768, layers=5, heads=3),
+            language=TransformerSize(width=256, inner=768, layers=8, heads=8),
+        ),
+        vocabulary=8192,
+    ),
+    "published": RandomWeights(
+        Architecture(
+            vision=TransformerSize(width=1152, inner=4304, layers=27, heads=16),
+            language=TransformerSize(width=4096, inner=12_288, layers=32, heads=32),
+        ),
+        vocabulary=126_464 + 42,  # the language model's own, and what PerceptionDLM adds
+        dtype="bfloat16",
+    ),
+}
+
+
+def was_made_of(folder: Path, made_of: RandomWeights) -> bool:
+    """Whether the folder holds what this version would write."""
+    try:
+        found: object = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return found == made_of.recipe()
 
 
 def write_random_checkpoint(
-    folder: Path,
-    size: Size,
-    *,
-    seed: int = 0,
-    shard_bytes: int = SHARD_BYTES,
-    progress: Progress = lambda _: None,
+    folder: Path, made_of: RandomWeights, *, shard_bytes: int = SHARD_BYTES
 ) -> ModelConfig:
     """Write a checkpoint into a new folder, which appears only once it is complete.
 
@@ -63,64 +116,61 @@ def write_random_checkpoint(
     beside = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:
         beside.mkdir(parents=True)
-        config = _write_description(beside, size)
-        _write_json(beside / RECIPE, recipe(size, seed))
-        _write_weights(beside, config, size, seed, shard_bytes, progress)
+        tokenizer = padded_tokenizer(made_of.vocabulary)
+        config = write_description(beside, made_of.architecture, tokenizer)
+        write_json(beside / RECIPE, made_of.recipe())
+        _write_weights(beside, config, made_of, shard_bytes)
         beside.rename(folder)
     except OSError as error:
         raise CheckpointError(
             f"{folder} can't be written ({error}); expected a new folder with "
-            f"{checkpoint_bytes(size) / 1e9:.1f} GB of free space"
+            f"{made_of.size_bytes() / 1e9:.1f} GB of free space"
         ) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return config
 
 
-def recipe(size: Size, seed: int = 0) -> dict[str, Any]:
-    """What settles the weights; another recipe makes others of the same size."""
-    spreads = {"sharpness": _SHARPNESS, "token_spread": _TOKEN_SPREAD}
-    return {"recipe": 1, "seed": seed, **spreads, **asdict(size)}
+def padded_tokenizer(size: int) -> Tokenizer:
+    """A byte-level BPE tokenizer with exactly `size` tokens.
 
-
-def checkpoint_bytes(size: Size) -> int:
-    """Bytes of all weights."""
-    config = ModelConfig.from_dicts(model_config(size), processor_config())
-    weights = sum(math.prod(shape) for shape in published_shapes(config).values())
-    return weights * _dtype(size).itemsize
-
-
-def _dtype(size: Size) -> torch.dtype:
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[size.dtype]
-
-
-def _write_description(folder: Path, size: Size) -> ModelConfig:
-    tokenizer = build_tokenizer(size.vocabulary)
-    tokenizer.save(str(folder / "tokenizer.json"))
-    config = model_config(size, tokenizer.token_to_id(IMAGE))
-    processor = processor_config()
-    _write_json(folder / "config.json", config)
-    _write_json(folder / "processor_config.json", processor)
-    return ModelConfig.from_dicts(config, processor)
+    The words of the prompt are one token each, as in the published vocabulary, so that sequences
+    are as long. What random weights say beyond them are made-up words, one a token.
+    """
+    described = json.loads(train_tokenizer([]).to_str())
+    words: dict[str, int] = described["model"]["vocab"]
+    if len(words) > size:
+        raise ValueError(
+            f"a vocabulary of {size} tokens is too small, at least {len(words)} are needed"
+        )
+    words.update({f"Ġw{index}": index for index in range(len(words), size)})
+    return Tokenizer.from_str(json.dumps(described))
 
 
 def _write_weights(
-    folder: Path, config: ModelConfig, size: Size, seed: int, most: int, progress: Progress
+    folder: Path, config: ModelConfig, made_of: RandomWeights, shard_bytes: int
 ) -> None:
-    dtype = _dtype(size)
-    shards = list(_shards(published_shapes(config), dtype.itemsize, most))
-    names = [WEIGHTS] if len(shards) == 1 else _shard_names(len(shards))
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        for name, shapes in zip(names, shards, strict=True):
-            tensors = {}
-            for key, shape in shapes.items():
-                tensors[key] = _random_tensor(threads, key, shape, config, seed, dtype)
-                progress(tensors[key].nbytes)
-            _save(tensors, folder / name)
-    if len(shards) > 1:
-        weight_map = {key: name for name, keys in zip(names, shards, strict=True) for key in keys}
-        total = sum(math.prod(s) for shapes in shards for s in shapes.values()) * dtype.itemsize
-        _write_json(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": weight_map})
+    empty = {
+        name: torch.empty(shape, dtype=made_of.torch_dtype, device="meta")
+        for name, shape in made_of.shapes().items()
+    }
+    shards = split_torch_state_dict_into_shards(empty, max_shard_size=shard_bytes)
+    total = made_of.size_bytes() / 1e6
+    with (
+        Progress(f"writing {folder}", total, "MB") as progress,
+        ThreadPoolExecutor(os.cpu_count()) as threads,
+    ):
+
+        def draw(name: str) -> Tensor:
+            return _random_tensor(name, tuple(empty[name].shape), config, made_of)
+
+        for file, names in shards.filename_to_tensors.items():
+            tensors = dict(zip(names, threads.map(draw, names), strict=True))
+            _save(tensors, folder / file)
+            progress.advance(sum(tensor.nbytes for tensor in tensors.values()) / 1e6)
+    if shards.is_sharded:
+        index = {"metadata": shards.metadata, "weight_map": shards.tensor_to_filename}
+        write_json(folder / INDEX, index)
 
 
 def _save(tensors: dict[str, Tensor], path: Path) -> None:
@@ -130,47 +180,12 @@ def _save(tensors: dict[str, Tensor], path: Path) -> None:
         raise OSError(str(error)) from error
 
 
-def _shards(shapes: dict[str, Shape], item_bytes: int, most: int) -> Iterator[dict[str, Shape]]:
-    """Tensors in groups of at most so many bytes, a larger one alone."""
-    shard: dict[str, Shape] = {}
-    filled = 0
-    for name, shape in shapes.items():
-        needed = math.prod(shape) * item_bytes
-        if shard and filled + needed > most:
-            yield shard
-            shard, filled = {}, 0
-        shard[name] = shape
-        filled += needed
-    yield shard
-
-
-def _shard_names(count: int) -> list[str]:
-    stem = WEIGHTS.removesuffix(".safetensors")
-    return [f"{stem}-{k:05d}-of-{count:05d}.safetensors" for k in range(1, count + 1)]
-
-
-def _random_tensor(
-    threads: ThreadPoolExecutor,
-    name: str,
-    shape: Shape,
-    config: ModelConfig,
-    seed: int,
-    dtype: torch.dtype,
-) -> Tensor:
+def _random_tensor(name: str, shape: Shape, config: ModelConfig, made_of: RandomWeights) -> Tensor:
     """Normal noise whose size depends on the tensor's part in the model."""
     centre, spread = _centre_and_spread(name, shape, config)
-    tensor = torch.empty(shape, dtype=dtype)
-    flat = tensor.view(-1)
-    key = [seed, crc32(name.encode())]
-
-    def draw(first: int) -> None:
-        part = flat[first : first + _CHUNK]
-        noise = np.random.Generator(np.random.SFC64([*key, first]))
-        drawn = noise.standard_normal(len(part), dtype=np.float32)
-        part.copy_(torch.from_numpy(drawn).mul_(spread).add_(centre))
-
-    list(threads.map(draw, range(0, flat.numel(), _CHUNK)))
-    return tensor
+    random = np.random.Generator(np.random.SFC64([made_of.seed, crc32(name.encode())]))
+    noise = torch.from_numpy(random.standard_normal(shape, dtype=np.float32))
+    return noise.mul_(spread).add_(centre).to(made_of.torch_dtype)
 
 
 def _centre_and_spread(name: str, shape: Shape, config: ModelConfig) -> tuple[float, float]:
@@ -190,7 +205,3 @@ def _centre_and_spread(name: str, shape: Shape, config: ModelConfig) -> tuple[fl
         layers = max(config.vision.num_hidden_layers, config.language.num_hidden_layers)
         spread /= math.sqrt(2 * layers)  # so many are added up
     return 0.0, spread
-
-
-def _write_json(path: Path, value: dict[str, Any]) -> None:
-    path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")

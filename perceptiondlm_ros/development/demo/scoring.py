@@ -39,20 +39,17 @@ class FrameVerdict:
 
 @dataclass
 class Tally:
-    """Sums over all frames, for the last lines and the exit status."""
+    """All frames so far, for the last lines and the exit status."""
 
-    frames: int = 0
-    captions: int = 0
-    right: int = 0
-    dropped: int = 0
-    ages: list[float] = field(default_factory=list)
+    frames: list[FrameVerdict] = field(default_factory=list)
 
-    def add(self, frame: FrameVerdict) -> None:
-        self.frames += 1
-        self.captions += len(frame.verdicts)
-        self.right += frame.right
-        self.dropped += frame.dropped
-        self.ages.append(frame.age)
+    @property
+    def captions(self) -> int:
+        return sum(len(frame.verdicts) for frame in self.frames)
+
+    @property
+    def right(self) -> int:
+        return sum(frame.right for frame in self.frames)
 
     @property
     def status(self) -> int:
@@ -61,18 +58,15 @@ class Tally:
             return NO_CAPTIONS
         return ALL_WELL if self.right >= ENOUGH * self.captions else TOO_FEW_RIGHT
 
-    def __str__(self) -> str:
-        return f"{self.right} of {self.captions} captions right"
-
 
 def judge(
     regions: Sequence[RegionDescription], truth: Mapping[str, Sequence[str]]
 ) -> tuple[Verdict, ...]:
     """Hold each caption against the truth of its own track id; an unknown id is never right."""
-    return tuple(_judge(region.id, region.caption, truth.get(region.id, ())) for region in regions)
-
-
-def _judge(name: str, caption: str, acceptable: Sequence[str]) -> Verdict:
-    right = caption in acceptable
-    truth = caption if right else next(iter(acceptable), "(no such object)")
-    return Verdict(name, caption, truth, right)
+    verdicts = []
+    for region in regions:
+        acceptable = truth.get(region.id, ())
+        right = region.caption in acceptable
+        shown = region.caption if right else next(iter(acceptable), "(no such object)")
+        verdicts.append(Verdict(region.id, region.caption, shown, right))
+    return tuple(verdicts)

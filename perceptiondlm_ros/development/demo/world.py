@@ -6,12 +6,18 @@ same seed and start give both the same scene at the same stamp.
 
 from __future__ import annotations
 
+import argparse
 import functools
 from dataclasses import dataclass, replace
 from typing import Final
 
+from perceptiondlm_ros.development.command_line import seconds_up_to, whole_number
 from perceptiondlm_ros.development.scenes.moving import MovingScene
-from perceptiondlm_ros.development.scenes.sample import EVALUATION_SEEDS, evaluation_seed
+from perceptiondlm_ros.development.scenes.sample import (
+    EVALUATION_SEEDS,
+    MAX_OBJECTS,
+    evaluation_seed,
+)
 from perceptiondlm_ros.development.scenes.scene import Scene, captions
 from perceptiondlm_ros.errors import InputError
 
@@ -49,7 +55,8 @@ class World:
                 f"stamp: got {stamp_ns} ns, expected at least the world's start {self.start_ns} ns"
             )
         number, elapsed_ns = divmod(stamp_ns - self.start_ns, SCENE_NS)
-        scene = _moving_scene(self._seed_of(number), self.objects).at(elapsed_ns / 1e9)
+        seed = (evaluation_seed(self.seed) + number % SCENES) % len(EVALUATION_SEEDS)
+        scene = _moving_scene(seed, self.objects).at(elapsed_ns / 1e9)
         first = number * self.objects
         items = [replace(item, track_id=first + item.track_id) for item in scene.objects]
         return replace(scene, objects=tuple(items))
@@ -60,11 +67,45 @@ class World:
         ids = [str(item.track_id) for item in scene.objects]
         return dict(zip(ids, captions(scene), strict=True))
 
-    def _seed_of(self, number: int) -> int:
-        first = evaluation_seed(self.seed)
-        return evaluation_seed((first + number % SCENES) % len(EVALUATION_SEEDS))
-
 
 @functools.lru_cache(maxsize=2)  # late captions may still belong to the scene before
 def _moving_scene(seed: int, objects: int) -> MovingScene:
     return MovingScene(seed, WIDTH, HEIGHT, objects)
+
+
+def add_world(parser: argparse.ArgumentParser, start_required: bool = False) -> None:
+    """Add what settles the world; its start only for a process that is told it."""
+    parser.add_argument(
+        "--seed",
+        type=whole_number(0, len(EVALUATION_SEEDS) - 1),
+        default=7,
+        help="number of the first scene; training has seen none of them (default %(default)s)",
+    )
+    parser.add_argument(
+        "--objects",
+        type=whole_number(1, MAX_OBJECTS),
+        default=5,
+        help=f"objects in a scene, 1 to {MAX_OBJECTS} (default %(default)s)",
+    )
+    if start_required:
+        parser.add_argument(
+            "--start-ns",
+            type=whole_number(0, 2**63 - 1),
+            required=True,
+            help="stamp of the start [ns]",
+        )
+
+
+def world_of(options: argparse.Namespace) -> World:
+    """The world that the options settle."""
+    return World(seed=options.seed, objects=options.objects, start_ns=options.start_ns)
+
+
+def add_seconds(parser: argparse.ArgumentParser) -> None:
+    """Add how long the demo goes on from the first captions."""
+    parser.add_argument(
+        "--seconds",
+        type=seconds_up_to(3600.0),
+        default=20.0,
+        help="how long to go on after the first captions [s] (default %(default)g)",
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -45,25 +45,13 @@ class Rendered:
 
 
 @dataclass(frozen=True)
-class _Camera:
+class _Optics:
     """What the whole picture has in common."""
 
     light: Light
     blur: float  # radius, px
     noise: float  # largest change of a channel, in units of 15
     shadow: list[int]  # darkness of a shadow by the coverage that casts it, 0 to 255 each
-
-
-@dataclass(frozen=True)
-class _Stamp:
-    """One object on a square crop of the image whose upper left pixel is (left, top)."""
-
-    left: int
-    top: int
-    colour: Image.Image  # RGB
-    alpha: Image.Image  # L, blurred by the lens
-    shadow: Image.Image  # L
-    inside: NDArray[np.bool_]  # [side, side], sharp
 
 
 def render(scene: Scene, *, masks: bool = True) -> Rendered:
@@ -74,27 +62,23 @@ def render(scene: Scene, *, masks: bool = True) -> Rendered:
     if len(scene.objects) > _MAX_OBJECTS:
         raise InputError(f"scene has {len(scene.objects)} objects; expected at most {_MAX_OBJECTS}")
     rng = np.random.default_rng(scene.background_seed)
-    camera = _sample_camera(scene, rng)
-    image = draw_background(scene.width, scene.height, camera.light, rng)
-    owner = np.zeros((scene.height, scene.width), np.uint8)  # 0 is the background
-    for number, item in enumerate(scene.objects, start=1):
-        stamp = _light_up(_stamp(item, camera), camera.light, scene)
-        _paste(image, stamp)
-        _claim(owner, number, stamp)
-    boxes = np.array(
-        [_visible_box(owner, n, item) for n, item in enumerate(scene.objects, 1)], np.float32
-    ).reshape(-1, 4)
-    numbers = np.arange(1, len(scene.objects) + 1, dtype=np.uint8)
+    optics = _sample_optics(scene, rng)
+    image = draw_background(scene.width, scene.height, optics.light, rng)
+    owner = Image.new("L", image.size)  # number of the object at each pixel, 0 is the background
+    numbers = range(1, len(scene.objects) + 1)
+    for number, item in zip(numbers, scene.objects, strict=True):
+        _draw_object(image, owner, number, item, optics)
+    boxes = np.array([_visible_box(owner, number) for number in numbers], np.float32)
     return Rendered(
-        image=_add_noise(image, camera.noise, scene.noise_seed),
-        masks=owner[None] == numbers[:, None, None] if masks else None,
-        boxes=boxes,
+        image=_add_noise(image, optics.noise, scene.noise_seed),
+        masks=np.asarray(owner) == np.array(numbers)[:, None, None] if masks else None,
+        boxes=boxes.reshape(-1, 4),
     )
 
 
-def _sample_camera(scene: Scene, rng: np.random.Generator) -> _Camera:
+def _sample_optics(scene: Scene, rng: np.random.Generator) -> _Optics:
     light = sample_light(rng)
-    return _Camera(
+    return _Optics(
         light=light,
         blur=float(rng.uniform(0.0, 1.0)) * min(scene.width, scene.height) / 480,
         noise=float(rng.uniform(0.2, 0.9)),
@@ -102,79 +86,59 @@ def _sample_camera(scene: Scene, rng: np.random.Generator) -> _Camera:
     )
 
 
-def _stamp(item: SceneObject, camera: _Camera) -> _Stamp:
-    blur = camera.blur
+def _draw_object(
+    image: Image.Image, owner: Image.Image, number: int, item: SceneObject, optics: _Optics
+) -> None:
+    """Draw an object with its shadow, and write its number wherever it covers half a pixel."""
+    blur = optics.blur
     half = math.ceil(item.diameter * 0.56 + 2 * blur) + 2
     left, top = math.floor(item.centre[0]) - half, math.floor(item.centre[1]) - half
-    side = 2 * half + 1
+    shape, pattern, contour = _layers(item, left, top, 2 * half + 1)
+    base = COLOURS[item.colour]
+    colour = Image.new("RGB", shape.size, base)
+    if item.pattern != "plain":
+        ink = _DARK_INK if item.colour in _DARK_INKED else _LIGHT_INK
+        colour.paste(ink, mask=_soften(pattern, blur))
+    rim = tuple(round(channel * _CONTOUR_SHADE) for channel in base)
+    colour.paste(rim, mask=_soften(contour, blur))
+    cast = shape.reduce(4).filter(ImageFilter.BoxBlur(max(0.5, item.diameter * 0.0125)))
+    shadow = cast.point(optics.shadow).resize(shape.size, Image.Resampling.BILINEAR)
+
+    reach = max(1, shape.width // 24)  # light falls in from the upper left
+    image.paste((0, 0, 0), (left + reach, top + reach), shadow)
+    lit = ImageChops.multiply(colour, _light_field(optics.light, image, left, top, shape.width))
+    image.paste(lit, (left, top), _soften(shape, blur))
+    owner.paste(number, (left, top), shape.point([0] * 128 + [255] * 128))
+
+
+def _layers(item: SceneObject, left: int, top: int, side: int) -> tuple[Image.Image, ...]:
+    """Return shape, pattern and contour of an object, each the coverage of a square's pixels."""
     factor = 4 if item.diameter < 64 else 2  # edges of small objects matter more
     centre = (np.array(item.centre) - (left, top)) * factor
     diameter = item.diameter * factor
     corners = (outline(item.shape, item.angle) * diameter + centre).ravel().tolist()
-
-    canvas = (side * factor, side * factor)
-    shape, pattern, contour = (Image.new("L", canvas) for _ in range(3))
+    shape, pattern, contour = (Image.new("L", (side * factor, side * factor)) for _ in range(3))
     ImageDraw.Draw(shape).polygon(corners, fill=255)
     draw_pattern(ImageDraw.Draw(pattern), item.pattern, item.angle, centre, diameter)
     ImageDraw.Draw(contour).line(
         [*corners, *corners[:4]], fill=255, width=round(2 * _CONTOUR_WIDTH * diameter)
     )
-    shape, pattern, contour = (layer.reduce(factor) for layer in (shape, pattern, contour))
-
-    base = COLOURS[item.colour]
-    colour = Image.new("RGB", shape.size, base)
-    if item.pattern != "plain":
-        ink = _DARK_INK if item.colour in _DARK_INKED else _LIGHT_INK
-        colour.paste(ink, mask=_soft(pattern, blur))
-    rim = tuple(round(channel * _CONTOUR_SHADE) for channel in base)
-    colour.paste(rim, mask=_soft(contour, blur))
-    cast = shape.reduce(4).filter(ImageFilter.BoxBlur(max(0.5, item.diameter * 0.0125)))
-    return _Stamp(
-        left=left,
-        top=top,
-        colour=colour,
-        alpha=_soft(shape, blur),
-        shadow=cast.point(camera.shadow).resize(shape.size, Image.Resampling.BILINEAR),
-        inside=np.asarray(shape) >= 128,
-    )
+    return tuple(layer.reduce(factor) for layer in (shape, pattern, contour))
 
 
-def _soft(layer: Image.Image, blur: float) -> Image.Image:
+def _soften(layer: Image.Image, blur: float) -> Image.Image:
     return layer.filter(ImageFilter.BoxBlur(blur)) if blur > _LEAST_BLUR else layer
 
 
-def _light_up(stamp: _Stamp, light: Light, scene: Scene) -> _Stamp:
-    """Return the stamp in the scene's light, and a little brighter at its upper left."""
-    side = stamp.alpha.width
+def _light_field(light: Light, image: Image.Image, left: int, top: int, side: int) -> Image.Image:
+    """Return the scene's light on a square, a little brighter at its upper left."""
     along = np.array([0.0, side], np.float32)
-    x = np.float32(1 / scene.width) * (stamp.left + along)
-    y = np.float32(1 / scene.height) * (stamp.top + along)
+    x = np.float32(1 / image.width) * (left + along)
+    y = np.float32(1 / image.height) * (top + along)
     solid = np.array([[1.06, 1.0], [1.0, 0.94]], np.float32)  # so that it does not look flat
     factor = light.at(x[None, :], y[:, None]) * solid
     corners = np.clip(factor[..., None] * light.gain * 255, 0, 255).astype(np.uint8)
-    field = Image.fromarray(corners).resize((side, side), Image.Resampling.BILINEAR)
-    return replace(stamp, colour=ImageChops.multiply(stamp.colour, field))
-
-
-def _paste(image: Image.Image, stamp: _Stamp) -> None:
-    reach = max(1, stamp.alpha.width // 24)  # light falls in from the upper left
-    image.paste((0, 0, 0), _frame(stamp, reach), stamp.shadow)
-    image.paste(stamp.colour, _frame(stamp, 0), stamp.alpha)
-
-
-def _frame(stamp: _Stamp, shift: int) -> tuple[int, int, int, int]:
-    left, top, side = stamp.left + shift, stamp.top + shift, stamp.alpha.width
-    return left, top, left + side, top + side
-
-
-def _claim(owner: NDArray[np.uint8], number: int, stamp: _Stamp) -> None:
-    """Write `number` wherever the object covers at least half of a pixel."""
-    height, width = owner.shape
-    left, top, right, bottom = _frame(stamp, 0)
-    x0, y0, x1, y1 = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
-    if x0 < x1 and y0 < y1:
-        inside = stamp.inside[y0 - top : y1 - top, x0 - left : x1 - left]
-        owner[y0:y1, x0:x1][inside] = number
+    return Image.fromarray(corners).resize((side, side), Image.Resampling.BILINEAR)
 
 
 def _add_noise(image: Image.Image, strength: float, seed: int) -> NDArray[np.uint8]:
@@ -187,19 +151,9 @@ def _add_noise(image: Image.Image, strength: float, seed: int) -> NDArray[np.uin
     noisy = np.asarray(image).astype(np.int16)
     noisy += np.asarray(grain).reshape(noisy.shape)
     noisy -= 128
-    np.clip(noisy, 0, 255, out=noisy)
-    return noisy.astype(np.uint8)
+    return np.clip(noisy, 0, 255, out=noisy).astype(np.uint8)
 
 
-def _visible_box(
-    owner: NDArray[np.uint8], number: int, item: SceneObject
-) -> tuple[int, int, int, int]:
-    half = item.diameter / 2 + 2
-    left, top = max(0, math.floor(item.centre[0] - half)), max(0, math.floor(item.centre[1] - half))
-    right, bottom = math.ceil(item.centre[0] + half), math.ceil(item.centre[1] + half)
-    visible = owner[top:bottom, left:right] == number
-    columns, rows = np.flatnonzero(visible.any(axis=0)), np.flatnonzero(visible.any(axis=1))
-    if columns.size == 0:
-        return 0, 0, 0, 0
-    x0, x1 = int(columns[0]) + left, int(columns[-1]) + 1 + left
-    return x0, int(rows[0]) + top, x1, int(rows[-1]) + 1 + top
+def _visible_box(owner: Image.Image, number: int) -> tuple[int, int, int, int]:
+    visible = owner.point([255 * (value == number) for value in range(256)])
+    return visible.getbbox() or (0, 0, 0, 0)

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from perceptiondlm_ros.development.scenes.placement import place, unclear
+from perceptiondlm_ros.development.scenes.object_places import place, unclear
 from perceptiondlm_ros.development.scenes.scene import Scene, SceneObject
 from perceptiondlm_ros.development.scenes.vocabulary import COLOURS, PATTERNS, SHAPES, SIZES
 from perceptiondlm_ros.errors import InputError

@@ -37,6 +37,10 @@ SIZES: Final[Mapping[str, tuple[float, float]]] = MappingProxyType(
 """Name to the range of diameters, as a fraction of the image's shorter side."""
 
 PATTERNS: Final = ("plain", "striped", "dotted", "checkered")
+
+WORDS: Final = (tuple(SIZES), PATTERNS, tuple(COLOURS), SHAPES)
+"""The words of an object in the order of its description."""
+
 RELATIONS: Final = ("left of", "right of", "above", "below")
 
 
@@ -52,31 +56,9 @@ class Attributes(NamedTuple):
 class ParsedCaption(NamedTuple):
     """A well-formed caption taken apart; a lone object has neither relation nor neighbour."""
 
-    size: str
-    pattern: str
-    colour: str
-    shape: str
+    subject: Attributes
     relation: str | None
     neighbour: Attributes | None
-
-    @property
-    def subject(self) -> Attributes:
-        """The attributes of the described object itself."""
-        return Attributes(self.size, self.pattern, self.colour, self.shape)
-
-    @property
-    def alone(self) -> bool:
-        """Whether the caption says that there is no other object."""
-        return self.neighbour is None
-
-
-def describe_object(attributes: Attributes) -> str:
-    """Return "a large striped red circle". Raises InputError for a word that is not known."""
-    known = (SIZES, PATTERNS, COLOURS, SHAPES)
-    for field, word, words in zip(Attributes._fields, attributes, known, strict=True):
-        if word not in words:
-            raise InputError(f"{field} is {word!r}; expected one of {', '.join(words)}")
-    return f"a {' '.join(attributes)}"
 
 
 def compose_caption(
@@ -87,24 +69,26 @@ def compose_caption(
     Raises InputError for an unknown word, or where only one of relation and neighbour is given.
     """
     if relation is None and neighbour is None:
-        return f"{describe_object(subject)}, alone"
+        return f"{_describe(subject)}, alone"
     if relation is None or neighbour is None:
         raise InputError(
             f"relation is {relation!r} and neighbour is {neighbour!r}; give both or neither"
         )
     if relation not in RELATIONS:
         raise InputError(f"relation is {relation!r}; expected one of {', '.join(RELATIONS)}")
-    return f"{describe_object(subject)}, {relation} {describe_object(neighbour)}"
+    return f"{_describe(subject)}, {relation} {_describe(neighbour)}"
 
 
-def _alternatives(words: tuple[str, ...]) -> str:
-    return f"({'|'.join(words)})"
+def _describe(attributes: Attributes) -> str:
+    """Return "a large striped red circle"."""
+    for field, word, words in zip(Attributes._fields, attributes, WORDS, strict=True):
+        if word not in words:
+            raise InputError(f"{field} is {word!r}; expected one of {', '.join(words)}")
+    return f"a {' '.join(attributes)}"
 
 
-_OBJECT: Final = "a " + " ".join(
-    _alternatives(tuple(words)) for words in (SIZES, PATTERNS, COLOURS, SHAPES)
-)
-_CAPTION: Final = re.compile(f"{_OBJECT}, (?:alone|{_alternatives(RELATIONS)} {_OBJECT})")
+_OBJECT: Final = "a " + " ".join(f"({'|'.join(words)})" for words in WORDS)
+_CAPTION: Final = re.compile(f"{_OBJECT}, (?:alone|({'|'.join(RELATIONS)}) {_OBJECT})")
 
 
 def parse_caption(text: str) -> ParsedCaption | None:
@@ -113,6 +97,5 @@ def parse_caption(text: str) -> ParsedCaption | None:
     if match is None:
         return None
     words = match.groups()
-    size, pattern, colour, shape, relation = words[:5]
-    neighbour = None if relation is None else Attributes(*words[5:])
-    return ParsedCaption(size, pattern, colour, shape, relation, neighbour)
+    neighbour = None if words[4] is None else Attributes(*words[5:])
+    return ParsedCaption(Attributes(*words[:4]), words[4], neighbour)

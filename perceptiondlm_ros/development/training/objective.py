@@ -24,9 +24,11 @@ LEAST_MASK_RATIO = 0.05
 
 @dataclass(frozen=True)
 class Loss:
-    """Attributes:
-    loss: scalar, the bound on the negative log likelihood a token.
-    accuracy: scalar, share of masked tokens whose argmax is the truth.
+    """What a batch costs.
+
+    Attributes:
+        loss: scalar, the bound on the negative log likelihood a token.
+        accuracy: scalar, share of masked tokens whose argmax is the truth.
     """
 
     loss: Tensor

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from perceptiondlm_ros.model.perceptiondlm import PerceptionDLM
 
@@ -42,14 +41,12 @@ class Optimisers:
 
     def __init__(self, model: nn.Module, learning_rate: float) -> None:
         self._rate = learning_rate
-        self._parameters = list(model.parameters())
-        matrices = [
-            parameter
-            for name, parameter in model.named_parameters()
-            if parameter.dim() == 2 and (".layers." in name or "projector" in name)
-        ]
-        chosen = {id(parameter) for parameter in matrices}
-        others = [parameter for parameter in self._parameters if id(parameter) not in chosen]
+        matrices: list[nn.Parameter] = []
+        others: list[nn.Parameter] = []
+        for name, parameter in model.named_parameters():
+            inner = parameter.dim() == 2 and (".layers." in name or "projector" in name)
+            (matrices if inner else others).append(parameter)
+        self._parameters = [*matrices, *others]
         self._optimisers: list[torch.optim.Optimizer] = [
             torch.optim.Muon(
                 matrices,
@@ -62,51 +59,32 @@ class Optimisers:
             ),
         ]
 
-    def set_rate(self, step: int, progress: float) -> float:
+    def step(self, step: int, progress: float) -> float:
+        """Clip the gradients, move, and forget the gradients; the learning rate of the step."""
         rate = self._rate * learning_rate_scale(step, progress)
+        nn.utils.clip_grad_norm_(self._parameters, CLIP)
         for optimiser in self._optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = rate
-        return rate
-
-    def step(self) -> None:
-        """Clip the gradients, move, and forget the gradients."""
-        nn.utils.clip_grad_norm_(self._parameters, CLIP)
-        for optimiser in self._optimisers:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
+        return rate
 
     def state_dict(self) -> list[dict[str, Any]]:
+        """The state of each optimiser."""
         return [optimiser.state_dict() for optimiser in self._optimisers]
 
     def load_state_dict(self, states: list[dict[str, Any]]) -> None:
+        """Go on from a state that `state_dict` gave."""
         for optimiser, state in zip(self._optimisers, states, strict=True):
             optimiser.load_state_dict(state)
 
 
-class Average:
+def average_of(model: nn.Module) -> AveragedModel:
     """An exponential moving average of the weights, which is what is shipped."""
 
-    def __init__(self, model: nn.Module) -> None:
-        self.state = {name: value.detach().clone() for name, value in model.named_parameters()}
+    def average(averaged: Tensor, value: Tensor, steps: Tensor | int) -> Tensor:
+        decay = min(AVERAGE_DECAY, float(1 + steps) / float(10 + steps))
+        return averaged.lerp(value, 1.0 - decay)
 
-    @torch.no_grad()
-    def update(self, model: nn.Module, step: int) -> None:
-        decay = min(AVERAGE_DECAY, (1 + step) / (10 + step))
-        for name, value in model.named_parameters():
-            self.state[name].lerp_(value, 1.0 - decay)
-
-    @contextmanager
-    def applied(self, model: nn.Module) -> Iterator[None]:
-        """The model with averaged weights, within the block."""
-        own: dict[str, Tensor] = {}
-        with torch.no_grad():
-            for name, value in model.named_parameters():
-                own[name] = value.clone()
-                value.copy_(self.state[name])
-        try:
-            yield
-        finally:
-            with torch.no_grad():
-                for name, value in model.named_parameters():
-                    value.copy_(own[name])
+    return AveragedModel(model, avg_fn=average)

@@ -52,6 +52,7 @@ class Batch:
     layout: SequenceLayout
 
     def to(self, device: torch.device) -> Batch:
+        """The batch with its tensors on the device."""
         moved: dict[str, Any] = {name: getattr(self, name).to(device) for name in _TENSORS}
         return replace(self, **moved)
 
@@ -83,6 +84,7 @@ class SceneBatches(IterableDataset[Batch]):
             index += stride
 
     def batch(self, index: int) -> Batch:
+        """The batch of this index."""
         rng = np.random.default_rng([index, 2])
         slots = self._config.slots
         regions = slots if rng.random() < 0.6 else int(rng.integers(1, slots))
@@ -143,6 +145,7 @@ class Pool:
         self._rng = np.random.default_rng(seed)
 
     def next(self) -> Batch:
+        """A new batch, or one that was kept."""
         place = int(self._rng.integers(self._size))
         if self._kept and self._rng.random() >= 1.0 / self._reuse:
             return self._kept[place % len(self._kept)]
@@ -161,6 +164,7 @@ def caption_ids(tokenizer: CaptionTokenizer, text: str, length: int) -> IntArray
 
 
 def collate(samples: list[Batch]) -> Batch:
+    """One batch of several that have the same layout."""
     joined: dict[str, Any] = {
         name: torch.cat([getattr(sample, name) for sample in samples]) for name in _TENSORS
     }

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from perceptiondlm_ros.development.scenes.vocabulary import ParsedCaption, parse_caption
+from perceptiondlm_ros.development.scenes.vocabulary import Attributes, parse_caption
 
-MEASURES = (
-    *("size", "pattern", "colour", "shape"),
-    *("direction", "relation", "well-formed", "whole caption"),
-)
+MEASURES = (*Attributes._fields, "direction", "relation", "well-formed", "whole caption")
 """The four attributes of the object itself; `direction`, where the neighbour is; `relation`,
 direction and all four attributes of the neighbour, or "alone"; whether the caption is a sentence
 of the grammar; and whether the whole of it is true."""
@@ -28,21 +25,11 @@ def score(text: str, acceptable: Sequence[str]) -> dict[str, bool]:
     if parsed is None:
         return dict.fromkeys(MEASURES, False)
     truths = [truth for truth in map(parse_caption, acceptable) if truth is not None]
-    truth = truths[0]
-    return {
-        "size": parsed.size == truth.size,
-        "pattern": parsed.pattern == truth.pattern,
-        "colour": parsed.colour == truth.colour,
-        "shape": parsed.shape == truth.shape,
-        "direction": any(parsed.relation == other.relation for other in truths),
-        "relation": any(_relation(parsed) == _relation(other) for other in truths),
-        "well-formed": True,
-        "whole caption": text in acceptable,
-    }
-
-
-def _relation(caption: ParsedCaption) -> tuple[object, ...]:
-    return caption.relation, caption.neighbour
+    own = zip(parsed.subject, truths[0].subject, strict=True)
+    right = [word == truth for word, truth in own]
+    right.append(any(parsed.relation == truth.relation for truth in truths))
+    right.append(any(parsed[1:] == truth[1:] for truth in truths))
+    return dict(zip(MEASURES, [*right, True, text in acceptable], strict=True))
 
 
 def shares(scores: Iterable[dict[str, bool]]) -> dict[str, float]:

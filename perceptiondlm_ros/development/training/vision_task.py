@@ -11,17 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from perceptiondlm_ros.development.scenes.vocabulary import (
-    COLOURS,
-    PATTERNS,
-    RELATIONS,
-    SHAPES,
-    SIZES,
-    parse_caption,
-)
+from perceptiondlm_ros.development.scenes.vocabulary import RELATIONS, WORDS, parse_caption
 
-_OBJECT = (tuple(SIZES), PATTERNS, tuple(COLOURS), SHAPES)
-CHOICES = (*_OBJECT, (*RELATIONS, None), *_OBJECT)
+CHOICES = (*WORDS, (*RELATIONS, None), *WORDS)
 """What is asked at a patch: the object's attributes, the relation, the neighbour's attributes."""
 
 UNKNOWN = -100
@@ -33,7 +25,7 @@ def vision_labels(caption: str) -> list[int]:
     parsed = parse_caption(caption)
     if parsed is None:
         raise ValueError(f"caption {caption!r} is not well-formed")
-    neighbour = (None,) * len(_OBJECT) if parsed.neighbour is None else parsed.neighbour
+    neighbour = parsed.neighbour or (None,) * len(WORDS)
     words = (*parsed.subject, parsed.relation, *neighbour)
     return [
         choices.index(word) if word in choices else UNKNOWN
@@ -42,8 +34,10 @@ def vision_labels(caption: str) -> list[int]:
 
 
 class VisionTask(nn.Module):
-    """Args:
-    width: of the vision tower.
+    """The heads that name the attributes at each patch.
+
+    Args:
+        width: of the vision tower.
     """
 
     def __init__(self, width: int) -> None:

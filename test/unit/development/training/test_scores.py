@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from perceptiondlm_ros.development.training.evaluate import score_table
 from perceptiondlm_ros.development.training.scores import MEASURES, score, shares
 
 TRUTH = (
@@ -10,32 +13,25 @@ TRUTH = (
 )
 
 
-def test_a_true_caption_is_right_in_everything() -> None:
-    assert all(score(text, TRUTH)[name] for text in TRUTH for name in MEASURES)
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        (TRUTH[0], set()),
+        (TRUTH[1], set()),
+        (TRUTH[0].replace("circle", "square"), {"shape", "whole caption"}),
+        (TRUTH[1].replace("star", "heart"), {"relation", "whole caption"}),
+        ("a large striped red circle, alone", {"direction", "relation", "whole caption"}),
+        ("a large red circle", set(MEASURES)),
+    ],
+)
+def test_a_wrong_word_costs_its_measures_alone(text: str, wrong: set[str]) -> None:
+    assert {name for name, right in score(text, TRUTH).items() if not right} == wrong
 
 
-def test_a_wrong_word_costs_its_measure_alone() -> None:
-    scores = score("a large striped red square, left of a small plain blue star", TRUTH)
-    wrong = {name for name, right in scores.items() if not right}
-    assert wrong == {"shape", "whole caption"}
-
-
-def test_a_wrong_neighbour_leaves_the_direction_right() -> None:
-    scores = score("a large striped red circle, above a small plain blue heart", TRUTH)
-    assert scores["direction"]
-    assert not scores["relation"]
-
-
-def test_alone_is_wrong_where_there_is_a_neighbour() -> None:
-    scores = score("a large striped red circle, alone", TRUTH)
-    assert not scores["direction"]
-    assert not scores["relation"]
-
-
-def test_nothing_is_right_in_a_broken_sentence() -> None:
-    assert not any(score("a large red circle", TRUTH).values())
-
-
-def test_shares() -> None:
-    half = shares([score(TRUTH[0], TRUTH), score("", TRUTH)])
-    assert set(half.values()) == {0.5}
+def test_shares_are_those_of_all_captions_and_are_tabled_by_regions() -> None:
+    right, broken = score(TRUTH[0], TRUTH), score("", TRUTH)
+    assert set(shares([right, broken]).values()) == {0.5}
+    header, captions, size, *_ = score_table({1: [right], 2: [right, broken]}).splitlines()
+    assert header.split() == ["right,", "%", "1", "2", "all", "target", "at", "6"]
+    assert captions.split() == ["captions", "1", "2", "3"]
+    assert size.split() == ["size", "100.0", "50.0", "66.7", "97"]

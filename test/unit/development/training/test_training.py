@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,38 +11,67 @@ import pytest
 import torch
 
 from perceptiondlm_ros.captioner import Captioner
-from perceptiondlm_ros.development.scenes.vocabulary import parse_caption
+from perceptiondlm_ros.development.scenes.vocabulary import (
+    RELATIONS,
+    WORDS,
+    Attributes,
+    compose_caption,
+    parse_caption,
+)
 from perceptiondlm_ros.development.training.objective import masked_diffusion_loss, see
 from perceptiondlm_ros.development.training.optimisation import learning_rate_scale
-from perceptiondlm_ros.development.training.samples import Batch, Pool, SceneBatches
-from perceptiondlm_ros.development.training.train import STATE, Options, Run
+from perceptiondlm_ros.development.training.recipe import SMALL
+from perceptiondlm_ros.development.training.samples import Batch, Pool, SceneBatches, caption_ids
+from perceptiondlm_ros.development.training.train import STATE, TrainingOptions, TrainingRun
 from perceptiondlm_ros.development.training.vision_task import CHOICES, UNKNOWN, vision_labels
 from perceptiondlm_ros.errors import CheckpointError
+from perceptiondlm_ros.model.config import ModelConfig
+from perceptiondlm_ros.processing.sequence import DEFAULT_PROMPT
 
-OPTIONS = Options(Path(), minutes=0.05, vision_share=0.3, batch_size=2, workers=0, device="cpu")
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    return Run(replace(OPTIONS, output=tmp_path))
+OPTIONS = TrainingOptions(Path(), minutes=0.02, batch_size=2, workers=0)
 
 
-@pytest.fixture
-def batch(run: Run) -> Batch:
-    return SceneBatches(run.config, run.tokenizer, start=0, size=2).batch(0)
+@pytest.fixture(scope="module")
+def beginning(tmp_path_factory: pytest.TempPathFactory) -> TrainingRun:
+    """A run that nothing may change."""
+    return TrainingRun(replace(OPTIONS, output=tmp_path_factory.mktemp("beginning")))
 
 
-def test_batches_are_repeatable(run: Run, batch: Batch) -> None:
-    again = SceneBatches(run.config, run.tokenizer, start=0, size=2).batch(0)
+@pytest.fixture(scope="module")
+def batch(beginning: TrainingRun) -> Batch:
+    return SceneBatches(beginning.config, beginning.tokenizer, start=0, size=2).batch(0)
+
+
+def test_written_files_describe_the_model(beginning: TrainingRun) -> None:
+    assert beginning.config == ModelConfig.from_folder(beginning.options.output)
+    assert beginning.config.corrected_roi_replay and not beginning.config.prefix_sees_captions
+
+
+def test_every_word_of_a_caption_is_one_token_and_the_prompt_is_words(
+    beginning: TrainingRun,
+) -> None:
+    for word in (*(word for words in WORDS for word in words), *RELATIONS):
+        assert len(beginning.tokenizer.encode(f" {word}")) == len(word.split()), word
+    prompt = beginning.tokenizer.encode_prompt(DEFAULT_PROMPT)
+    assert len(prompt) <= len(DEFAULT_PROMPT.split()) + 2
+
+
+def test_captions_fit_and_come_back(beginning: TrainingRun) -> None:
+    one = Attributes("medium", "checkered", "purple", "crescent")
+    for text in (compose_caption(one, "right of", one), compose_caption(one)):
+        ids = caption_ids(beginning.tokenizer, text, SMALL.caption_tokens)
+        assert beginning.tokenizer.decode_caption(ids.tolist())[::2] == (text, False)
+
+
+def test_batches_are_repeatable_and_hold_captions_of_the_grammar(
+    beginning: TrainingRun, batch: Batch
+) -> None:
+    again = SceneBatches(beginning.config, beginning.tokenizer, start=0, size=2).batch(0)
     assert torch.equal(batch.tiles, again.tiles)
     assert torch.equal(batch.caption_ids, again.caption_ids)
-
-
-def test_batches_hold_captions_of_the_grammar(run: Run, batch: Batch) -> None:
     for ids in batch.caption_ids.flatten(0, 1).tolist():
-        text, _, truncated = run.tokenizer.decode_caption(ids)
-        assert parse_caption(text) is not None, text
-        assert not truncated
+        text, _, truncated = beginning.tokenizer.decode_caption(ids)
+        assert parse_caption(text) is not None and not truncated, text
 
 
 def test_labels_name_the_words_of_the_caption() -> None:
@@ -52,60 +82,63 @@ def test_labels_name_the_words_of_the_caption() -> None:
     assert vision_labels("a small plain red circle, alone")[5:] == [UNKNOWN] * 4
 
 
-def test_loss_is_even_over_mask_ratios(run: Run, batch: Batch) -> None:
+def test_loss_is_even_over_mask_ratios(beginning: TrainingRun, batch: Batch) -> None:
     """With equal logits every token costs log V, whatever the mask ratio: weights 1/t are right."""
+    model = copy.deepcopy(beginning.model)
     with torch.no_grad():
-        run.model.language.lm_head.weight.zero_()
+        model.language.lm_head.weight.zero_()
+        features = see(model, batch)
         losses = [
             masked_diffusion_loss(
-                run.model,
+                model,
                 batch,
-                see(run.model, batch),
-                mask_id=run.tokenizer.mask_id,
+                features,
+                mask_id=beginning.tokenizer.mask_id,
                 copies=8,
                 generator=torch.Generator().manual_seed(seed),
             ).loss.item()
             for seed in range(8)
         ]
-    assert np.mean(losses) == pytest.approx(np.log(run.config.language.vocab_size), rel=0.1)
+    assert np.mean(losses) == pytest.approx(np.log(model.config.language.vocab_size), rel=0.1)
 
 
-def test_steps_on_one_batch_lower_its_loss(run: Run, batch: Batch) -> None:
+def test_steps_on_one_batch_lower_its_loss(batch: Batch, tmp_path: Path) -> None:
+    run = TrainingRun(replace(OPTIONS, output=tmp_path))
     run.seconds = 60.0 * run.options.minutes * 0.5  # past the time of the vision tower alone
-    for _ in range(30):
-        run._train_step(batch)
-    losses = [row[2] for row in run.history.rows]
-    assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5])
+    for _ in range(16):
+        run.train_step(batch)
+    losses = [loss for _, loss, _, _ in run.history]
+    assert np.mean(losses[-4:]) < 0.9 * np.mean(losses[:4])
 
 
-def test_a_run_writes_a_plot_and_a_checkpoint_that_loads(run: Run) -> None:
-    run.train()
-    assert run.progress == 1.0
-    output = run.options.output
-    assert (output / "training.png").stat().st_size > 10_000
-    captioner = Captioner.load(output, device="cpu")
+def test_an_interrupted_run_goes_on_where_it_was_and_ends_with_a_checkpoint(
+    batch: Batch, tmp_path: Path
+) -> None:
+    run = TrainingRun(replace(OPTIONS, output=tmp_path))
+    run.train_step(batch)
+    run.seconds = 1.0
+    run.save()
+    again = TrainingRun(run.options)
+    assert (again.seconds, again.history) == (1.0, run.history)
+    for mine, theirs in zip(run.learner.parameters(), again.learner.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+    run.train_step(batch)
+    again.train_step(batch)
+    assert again.history[-1] == run.history[-1]
+    for mine, theirs in zip(run.average.parameters(), again.average.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+    again.train()
+    assert again.progress == 1.0
+    assert (tmp_path / "training.png").stat().st_size > 10_000
+    captioner = Captioner.load(tmp_path, device="cpu")
     (caption,) = captioner.describe(np.zeros((64, 64, 3), np.uint8), [(8, 8, 40, 40)])
     assert len(caption.token_ids) == run.config.caption_tokens
 
 
-def test_an_interrupted_run_goes_on_where_it_was(run: Run, batch: Batch) -> None:
-    run._train_step(batch)
-    run.seconds = 1.0
-    run.save()
-    again = Run(run.options)
-    assert (again.step, again.seconds) == (1, 1.0)
-    assert again.history.rows == run.history.rows
-    for mine, theirs in zip(run.learner.parameters(), again.learner.parameters(), strict=True):
-        assert torch.equal(mine, theirs)
-    run._train_step(batch)
-    again._train_step(batch)
-    assert again.history.rows[-1][2] == run.history.rows[-1][2]
-
-
-def test_a_damaged_state_is_named(run: Run) -> None:
-    (run.options.output / STATE).write_bytes(b"no state")
+def test_a_damaged_state_is_named(tmp_path: Path) -> None:
+    (tmp_path / STATE).write_bytes(b"no state")
     with pytest.raises(CheckpointError, match=STATE):
-        Run(run.options)
+        TrainingRun(replace(OPTIONS, output=tmp_path))
 
 
 def test_learning_rate_warms_up_and_ends_at_zero() -> None:

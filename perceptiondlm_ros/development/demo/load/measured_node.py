@@ -1,0 +1,159 @@
+"""The real node over a model that takes a set time, or over the packaged one.
+
+Its callbacks, its passes, its publisher, and what goes from thread to thread are timed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perceptiondlm_ros.captioner import Caption
+from perceptiondlm_ros.development.demo.load.load_camera import stamp_in
+from perceptiondlm_ros.development.demo.load.timed_events import EventWriter, TimedEvent
+from perceptiondlm_ros.messages.stamps import nanoseconds
+from perceptiondlm_ros.ros.captioning.captioning import CaptionJob
+from perceptiondlm_ros.ros.captioning.warm_up import load_captioner
+from perceptiondlm_ros.ros.ending import run_node
+from perceptiondlm_ros.ros.region_captioner import RegionCaptioner
+from perceptiondlm_ros.ros.settings import Settings
+from perceptiondlm_ros.ros.threads import Mailbox
+
+_CAPTION = "a large red striped ball to the left of a small blue cube"
+
+
+class SlowCaptioner:
+    """Takes `seconds` for a pass and leaves the processor to others meanwhile, as a GPU does."""
+
+    name = "slow"
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def describe(
+        self, image: NDArray[np.uint8], regions: Sequence[Any], *_: Any, **options: Any
+    ) -> list[Caption]:
+        """The same caption for each region."""
+        time.sleep(self._seconds)
+        return [Caption(_CAPTION, 0.9, [], False) for _ in regions]
+
+    def check_prompt(self, prompt: str) -> None:
+        """Take any prompt."""
+
+    def close(self) -> None:
+        """Hold nothing."""
+
+
+class MeasuredNode(RegionCaptioner):
+    """The node itself; whatever it creates is timed. seconds: None takes a real model."""
+
+    def __init__(self, seconds: float | None, record: Callable[[TimedEvent], None]) -> None:
+        self._record = record
+        self._seconds = seconds
+        self._ready = threading.local()  # `since`: when the thread's captions were ready
+        super().__init__(load=self._load_timed)
+
+    def _load_timed(self, settings: Settings) -> Any:
+        slow = self._seconds is not None
+        captioner: Any = SlowCaptioner(self._seconds or 0.0) if slow else load_captioner(settings)
+        describe = captioner.describe
+
+        def timed(image: NDArray[np.uint8], *args: Any, **options: Any) -> Any:
+            stamp = stamp_in(image)
+            if not stamp:  # it is the warm-up
+                return describe(image, *args, **options)
+            self._record(TimedEvent("started", time.time_ns(), stamp))
+            captions = describe(image, *args, **options)
+            self._record(TimedEvent("ready", time.time_ns(), stamp))
+            self._ready.since = time.perf_counter()
+            return captions
+
+        captioner.describe = timed
+        return captioner
+
+    def create_subscription(  # type: ignore[override]
+        self, kind: Any, topic: str, callback: Any, *args: Any, **options: Any
+    ) -> Any:
+        """As the node's, timed."""
+        timed = self._timed(topic, callback)
+        return super().create_subscription(kind, topic, timed, *args, **options)
+
+    def create_timer(  # type: ignore[override]
+        self, period: float, callback: Any, *args: Any, **options: Any
+    ) -> Any:
+        """As the node's, timed."""
+        return super().create_timer(period, self._timed("timer", callback), *args, **options)
+
+    def create_lifecycle_publisher(  # type: ignore[override]
+        self, kind: Any, topic: str, *args: Any, **options: Any
+    ) -> Any:
+        """As the node's; that of descriptions is timed."""
+        publisher = super().create_lifecycle_publisher(kind, topic, *args, **options)
+        publish = publisher.publish
+
+        def timed(message: Any) -> None:
+            publish(message)
+            if since := getattr(self._ready, "since", None):  # in the thread of a pass, once
+                self._ready.since = None
+                took = time.perf_counter() - since
+                stamp = nanoseconds(message.header.stamp)
+                self._record(TimedEvent("published", time.time_ns(), stamp, "", took))
+
+        if topic.endswith("descriptions"):
+            publisher.publish = timed  # type: ignore[method-assign]
+        return publisher
+
+    def _timed(self, name: str, callback: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(callback)  # rclpy looks at its arguments
+        def timed(*args: Any) -> None:
+            started = time.perf_counter()
+            callback(*args)
+            took = time.perf_counter() - started
+            self._record(TimedEvent("callback", time.time_ns(), 0, name, took))
+
+        return timed
+
+
+def time_handing_over(record: Callable[[TimedEvent], None]) -> None:
+    """Put a stopwatch at the queue of the thread with the model, in this process only."""
+    put = Mailbox.put
+
+    def timed(self: Mailbox[Any], item: Any) -> Any:
+        if isinstance(item, CaptionJob):
+            stamp = nanoseconds(item.frame.frame.image.header.stamp)
+            record(TimedEvent("handed", time.time_ns(), stamp))
+        return put(self, item)
+
+    Mailbox.put = timed  # type: ignore[method-assign]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the node until told to end."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pass-seconds", type=float)
+    parser.add_argument("--records", type=Path, required=True)
+    options, ros = parser.parse_known_args(arguments)
+    record = EventWriter(options.records)
+    time_handing_over(record)
+    try:
+        return run_node(
+            lambda: MeasuredNode(options.pass_seconds, record),
+            ros,
+            begin=MeasuredNode.autostart,
+            end=MeasuredNode.close,
+        )
+    finally:
+        record.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
