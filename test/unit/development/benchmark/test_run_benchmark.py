@@ -103,7 +103,7 @@ def test_a_run_measures_every_combination_and_keeps_it(
     assert kept["settings"]["steps"] == 3 and kept["versions"]["torch"]
     assert (output / "time.png").is_file()
     told = capsys.readouterr().out
-    assert "torch     exact" in told and str(output / "results.md") in told
+    assert "torch    exact" in told and str(output / "results.md") in told
 
 
 def test_what_fails_is_noted_and_the_rest_is_kept(
