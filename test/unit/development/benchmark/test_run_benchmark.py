@@ -122,7 +122,7 @@ def test_an_exported_model_is_measured_without_torch(
 ) -> None:
     if "onnx" not in available_backends():
         pytest.skip("onnxruntime isn't here")
-    model, shape = exported(tiny()), ["--regions", "2"]
+    model, shape = exported(tiny()), ["--regions", "2", "--tiles", "1"]
     output = ["--output", str(tmp_path), "--steps", "3", "--repetitions", "1"]
     arguments = ["--checkpoint", str(model), *shape, *output, "--caches", "exact"]
     assert main([*arguments, "--backends", "onnx"]) == 0
