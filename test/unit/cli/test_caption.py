@@ -35,22 +35,12 @@ def test_json_holds_everything_and_nothing_else_is_on_stdout(
 ) -> None:
     status, out, err = run("caption", photo, "--box", "-3,.5,10,9.5", "--mask", half, "--json")
     assert (status, len(err.splitlines())) == (0, 1)
-    assert json.loads(out) == [
-        {
-            "region": {"box": [-3, 0.5, 10, 9.5]},
-            "caption": "a box 13 wide",
-            "confidence": 0.5,
-            "truncated": False,
-            "token_ids": [3, 0],
-        },
-        {
-            "region": {"mask": str(half)},
-            "caption": "a mask of 600 pixels",
-            "confidence": 0.6,
-            "truncated": True,
-            "token_ids": [3, 1],
-        },
-    ]
+    names = ("region", "caption", "confidence", "truncated", "token_ids")
+    rows = (
+        ({"box": [-3, 0.5, 10, 9.5]}, "a box 13 wide", 0.5, False, [3, 0]),
+        ({"mask": str(half)}, "a mask of 600 pixels", 0.6, True, [3, 1]),
+    )
+    assert json.loads(out) == [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def test_each_box_that_is_cut_is_told_with_what_is_left(

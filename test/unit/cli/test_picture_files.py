@@ -93,9 +93,7 @@ def test_values_that_are_no_colours_are_refused(value: float, tmp_path: Path) ->
         read(Image.fromarray(np.full((6, 8), value, dtype)), tmp_path / "image.tiff")
 
 
-def test_a_rotated_photograph_is_upright_and_masks_fit_it_as_shown(
-    tmp_path: Path,
-) -> None:
+def test_a_rotated_photograph_is_upright_and_masks_fit_it_as_shown(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[ORIENTATION] = ROTATED
     found = read(gradient(), tmp_path / "image.png", exif=exif)
@@ -117,7 +115,7 @@ def test_pixels_other_than_zero_are_the_region(mode: str, tmp_path: Path) -> Non
         mask = Image.fromarray(wanted.astype(np.uint8) * 255).convert(mode)
     np.testing.assert_array_equal(read_mask(mask, tmp_path), wanted)
     with pytest.raises(InputError, match="has only pixels of 0"):
-        read_mask(Image.new(mode, (8, 6)) if mode != "RGBA" else Image.new("L", (8, 6)), tmp_path)
+        read_mask(Image.new(mode, (8, 6)), tmp_path)
 
 
 def test_palette_masks_go_by_colour_and_transparent_pixels_are_outside(tmp_path: Path) -> None:
