@@ -6,12 +6,11 @@ The folder is made under another name beside its place and renamed when it is wh
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
-import onnx_ir
 import torch
 
 from perceptiondlm_ros.errors import ExportError
@@ -27,7 +26,6 @@ from perceptiondlm_ros.model.manifest import (
     PRECISIONS,
     GraphRecord,
     Manifest,
-    TensorRecord,
     is_exported,
     record_of,
 )
@@ -189,22 +187,10 @@ def _write_graphs(
                 records[graph.name] = GraphRecord(
                     file=path.name if variant == "portable" else None,
                     cpu_file=None if variant == "portable" else path.name,
-                    inputs=_tensors(traced.graph.inputs),
-                    outputs=_tensors(traced.graph.outputs),
+                    inputs=graph.inputs,
+                    outputs=graph.outputs,
                 )
     return records
-
-
-def _tensors(values: Sequence[onnx_ir.Value]) -> dict[str, TensorRecord]:
-    return {str(value.name): _tensor(value) for value in values}
-
-
-def _tensor(value: onnx_ir.Value) -> TensorRecord:
-    if value.dtype is None or value.shape is None:
-        raise ExportError(f"the exporter gave {value.name} neither a type nor a shape")
-    names = {"FLOAT": "float32"}
-    axes = tuple(axis if isinstance(axis, int) else str(axis.value) for axis in value.shape)
-    return TensorRecord(names.get(value.dtype.name, value.dtype.name.lower()), axes)
 
 
 def _versions() -> Iterator[tuple[str, str]]:

@@ -2,12 +2,12 @@
 
 The denoiser serves the first step (all rows, a past of one column that nobody sees) and later ones
 (caption rows, the first step's keys and values as the past), so that its weights exist once.
-Shapes: Q query rows, P past rows, F visual rows, J = N*M caption positions, A = N + 2 kinds of
-rows; the others are those of `model.contract`.
+What they take and give is declared in `model.contract`.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +16,21 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from perceptiondlm_ros.model.attention import FactoredMask
-from perceptiondlm_ros.model.denoiser import CaptionState, Denoiser, QueryRows
-from perceptiondlm_ros.model.language import KeysValues
+from perceptiondlm_ros.model.contract import (
+    DENOISER,
+    VISION_ENCODER,
+    WEIGHTS_DTYPE,
+    GraphSpec,
+    fixed_sizes,
+)
+from perceptiondlm_ros.model.denoiser import Denoiser
+from perceptiondlm_ros.model.manifest import TensorRecord
 from perceptiondlm_ros.model.perceptiondlm import PerceptionDLM
 
 _MOST = 1 << 20
 """Sizes of axes."""
 
-Shapes = dict[str, tuple[int | str, ...]]
+_NAME = re.compile("[a-z_]+")
 
 
 @dataclass(frozen=True)
@@ -32,174 +39,121 @@ class Graph:
 
     Attributes:
         name: of the graph.
-        module: takes the inputs in their order.
-        arguments: example values, lists for inputs that come once a layer.
+        module: takes the inputs in a dictionary, in lists where each layer has one.
+        arguments: example values.
         dynamic_shapes: which axes vary, as `torch.export` takes it.
-        inputs, outputs: names in order, those that come once a layer with the layer's number.
+        inputs, outputs: by name, in order, those that come once a layer with the layer's number.
     """
 
     name: str
     module: nn.Module
-    arguments: tuple[Any, ...]
+    arguments: dict[str, Any]
     dynamic_shapes: dict[str, Any]
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
+    inputs: dict[str, TensorRecord]
+    outputs: dict[str, TensorRecord]
+
+    @classmethod
+    def of(
+        cls,
+        spec: GraphSpec,
+        module: nn.Module,
+        fixed: dict[str, int],
+        layers: int,
+        dtype: torch.dtype,
+    ) -> Graph:
+        """A graph from its declaration.
+
+        Args:
+            fixed: sizes that don't vary.
+            dtype: of the weights.
+        """
+        names = {
+            name for tensor in spec.inputs for axis in tensor.axes for name in _NAME.findall(axis)
+        }
+        varying = sorted(names - fixed.keys())
+        # All differ, so that no axis is taken for another, and none is 1, which would be fixed.
+        sizes = {**fixed, **{name: size for size, name in enumerate(varying, start=2)}}
+        dims = {name: Dim(name, min=1, max=_MOST) for name in varying}
+        arguments, shapes = {}, {}
+        for tensor in spec.inputs:
+            kind = dtype if tensor.dtype == WEIGHTS_DTYPE else getattr(torch, tensor.dtype)
+            axes = {
+                place: _dim(axis, dims)
+                for place, axis in enumerate(tensor.symbols(fixed))
+                if isinstance(axis, str)
+            }
+            # No tensor twice, which the exporter would take for one input.
+            examples = [torch.zeros(tensor.shape(sizes), dtype=kind) for _ in tensor.names(layers)]
+            arguments[tensor.name] = examples if tensor.each_layer else examples[0]
+            shapes[tensor.name] = [axes] * layers if tensor.each_layer else axes
+        inputs, outputs = (
+            {
+                name: TensorRecord(
+                    str(dtype).removeprefix("torch.")
+                    if tensor.dtype == WEIGHTS_DTYPE
+                    else tensor.dtype,
+                    tensor.symbols(fixed),
+                )
+                for tensor in tensors
+                for name in tensor.names(layers)
+            }
+            for tensors in (spec.inputs, spec.outputs)
+        )
+        return cls(spec.name, module, arguments, {"inputs": shapes}, inputs, outputs)
 
 
 class VisionEncoder(nn.Module):
-    """fp32 [T, 3, S, S] tiles, bool [B, N, T, P*P] patch masks and the fp32 [B, N, R, T*C] RoI
-    matrix to [B, T*C + N*R, D] visual rows."""
+    """What `contract.VISION_ENCODER` takes to visual rows, [B, T*C + N*R, D]."""
 
     def __init__(self, model: PerceptionDLM) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, tiles: Tensor, patch_masks: Tensor, roi_matrix: Tensor) -> Tensor:
-        dtype, side = self.model.mask_id_embedding.weight.dtype, self.model.config.patches_per_side
-        masks = patch_masks.unflatten(3, (side, side)).to(dtype)
-        return self.model.visual_rows(tiles.to(dtype), masks, roi_matrix)
+    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+        return self.model.visual_rows_of(inputs)
 
 
 class DenoiserGraph(nn.Module):
-    """`model.denoiser.Denoiser` with flat arguments; the mask is made inside."""
+    """`model.denoiser.Denoiser` with what `contract.DENOISER` takes and gives; the mask is made
+    inside."""
 
     def __init__(self, model: PerceptionDLM, mask_id: int) -> None:
         super().__init__()
         self.denoiser = Denoiser(model.language, mask_id)
 
-    def forward(
-        self,
-        token_ids: Tensor,
-        visual_index: Tensor,
-        caption_index: Tensor,
-        caption_rows: Tensor,
-        position_ids: Tensor,
-        row_class: Tensor,
-        class_columns: Tensor,
-        visual_rows: Tensor,
-        past_keys: list[Tensor],
-        past_values: list[Tensor],
-        caption_ids: Tensor,
-        masked: Tensor,
-        confidence: Tensor,
-        active: Tensor,
-        schedule: Tensor,
-        step: Tensor,
-    ) -> tuple[Tensor, ...]:
-        past: list[KeysValues] = list(zip(past_keys, past_values, strict=True))
-        state, prediction, keys_values = self.denoiser(
-            QueryRows(token_ids, visual_index, caption_index, caption_rows, position_ids),
-            FactoredMask.of(row_class, class_columns, visual_rows.dtype),
-            visual_rows,
-            past,
-            CaptionState(caption_ids, masked, confidence, step),
-            active,
-            schedule,
+    def forward(self, inputs: dict[str, Any]) -> tuple[Tensor, ...]:
+        mask = FactoredMask.of(
+            inputs["row_class"], inputs["class_columns"], inputs["visual_rows"].dtype
         )
+        past = list(zip(inputs["past_keys"], inputs["past_values"], strict=True))
+        outputs, keys_values = self.denoiser(inputs, mask, past)
         keys, values = zip(*keys_values, strict=True)
-        return (*keys, *values, prediction.best_ids, prediction.best_confidence, *state)
+        of_layers = {"keys": keys, "values": values}
+        return tuple(
+            tensor
+            for spec in DENOISER.outputs
+            for tensor in (of_layers[spec.name] if spec.each_layer else [outputs[spec.name]])
+        )
 
 
 def vision_encoder_graph(model: PerceptionDLM) -> Graph:
-    config = model.config
-    groups, slots, tiles, roi_tokens = (
-        2,
-        3,
-        3,
-        5,
-    )  # all different, so that no axis is taken for another
-    cells, side = config.tokens_per_tile, config.tile_size
-    b, n, t, r = _dims("groups", "slots", "tiles", "roi_tokens")
-    return Graph(
-        "vision_encoder",
-        VisionEncoder(model),
-        (
-            torch.zeros(tiles, 3, side, side),
-            torch.zeros(groups, slots, tiles, config.patches_per_side**2, dtype=torch.bool),
-            torch.zeros(groups, slots, roi_tokens, tiles * cells),
-        ),
-        {
-            "tiles": {0: t},
-            "patch_masks": {0: b, 1: n, 2: t},
-            "roi_matrix": {0: b, 1: n, 2: r, 3: cells * t},
-        },
-        ("tiles", "patch_masks", "roi_matrix"),
-        ("visual_rows",),
-    )
+    return _graph(VISION_ENCODER, VisionEncoder(model), model)
 
 
 def denoiser_graph(model: PerceptionDLM, mask_id: int) -> Graph:
-    names = ("groups", "rows", "past", "visual_rows", "captions", "kinds", "steps")
-    b, q, p, f, j, a, s = _dims(*names)
-    k = Dim("columns", min=1, max=2 * _MOST)  # with less than rows and past, all is traced twice
-    arguments, shapes = (
-        _denoiser_example(model),
-        {
-            "token_ids": {0: b, 1: q},
-            "visual_index": {0: q},
-            "caption_index": {0: q},
-            "caption_rows": {0: j},
-            "position_ids": {0: b, 1: q},
-            "row_class": {0: b, 1: q},
-            "class_columns": {0: b, 1: a, 2: k},
-            "visual_rows": {0: b, 1: f},
-            "past_keys": [{0: b, 2: p}] * model.config.language.num_hidden_layers,
-            "past_values": [{0: b, 2: p}] * model.config.language.num_hidden_layers,
-            "caption_ids": {0: b, 1: j},
-            "masked": {0: b, 1: j},
-            "confidence": {0: b, 1: j},
-            "active": {0: b, 1: j},
-            "schedule": {0: b, 1: s},
-            "step": {},
-        },
-    )
-    layers = range(model.config.language.num_hidden_layers)
-    inputs = [
-        name
-        for key in shapes
-        for name in ([f"{key}_{y}" for y in layers] if key.startswith("past_") else [key])
-    ]
-    return Graph(
-        "denoiser",
-        DenoiserGraph(model, mask_id),
-        arguments,
-        shapes,
-        tuple(inputs),
-        (
-            *(f"keys_{y}" for y in layers),
-            *(f"values_{y}" for y in layers),
-            *("best_ids", "best_confidence"),
-            *("new_caption_ids", "new_masked", "new_confidence", "new_step"),
-        ),
-    )
+    return _graph(DENOISER, DenoiserGraph(model, mask_id), model)
 
 
-def _denoiser_example(model: PerceptionDLM) -> tuple[Any, ...]:
-    """Sizes that all differ, so that no axis is taken for another; and no tensor twice, which the
-    exporter would take for one input."""
-    language, dtype = model.config.language, model.mask_id_embedding.weight.dtype
-    b, q, p, f, j, a, s = 2, 40, 7, 5, 24, 9, 6
-    past = (b, language.num_key_value_heads, p, language.head_dim)
-    whole = torch.int64
-    return (
-        torch.zeros(b, q, dtype=whole),
-        torch.zeros(q, dtype=whole),
-        torch.zeros(q, dtype=whole),
-        torch.zeros(j, dtype=whole),
-        torch.zeros(b, q, dtype=whole),
-        torch.zeros(b, q, dtype=whole),
-        torch.ones(b, a, p + q, dtype=torch.bool),
-        torch.zeros(b, f, language.hidden_size, dtype=dtype),
-        [torch.zeros(past, dtype=dtype) for _ in range(language.num_hidden_layers)],
-        [torch.zeros(past, dtype=dtype) for _ in range(language.num_hidden_layers)],
-        torch.zeros(b, j, dtype=whole),
-        torch.ones(b, j, dtype=torch.bool),
-        torch.zeros(b, j),
-        torch.ones(b, j, dtype=torch.bool),
-        torch.zeros(b, s, dtype=whole),
-        torch.zeros(1, dtype=whole),
-    )
+def _graph(spec: GraphSpec, module: nn.Module, model: PerceptionDLM) -> Graph:
+    layers, dtype = model.config.language.num_hidden_layers, model.mask_id_embedding.weight.dtype
+    return Graph.of(spec, module, fixed_sizes(model.config), layers, dtype)
 
 
-def _dims(*names: str) -> list[Any]:
-    return [Dim(name, min=1, max=_MOST) for name in names]
+def _dim(axis: str, dims: dict[str, Any]) -> Any:
+    """The size of an axis: `tiles`, `4*tiles`, `past + rows`."""
+    if " + " in axis:
+        # Sums have a size of their own; with less than what is added up, all is traced twice.
+        name, terms = axis.replace(" + ", "_and_"), axis.count("+") + 1
+        return dims.setdefault(name, Dim(name, min=1, max=terms * _MOST))
+    factor, _, name = axis.rpartition("*")
+    return int(factor) * dims[name] if factor else dims[name]

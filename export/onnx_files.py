@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import torch
 
 from perceptiondlm_ros.errors import ExportError
 from perceptiondlm_ros.export.graphs import Graph
+from perceptiondlm_ros.model.manifest import TensorRecord
 
 OPSET = 20
 """The newest that TensorRT 10.3 (JetPack 6) reads."""
@@ -37,11 +38,13 @@ def trace(graph: Graph) -> onnx_ir.Model:
         try:
             program = torch.onnx.export(
                 graph.module.eval(),
-                graph.arguments,
+                kwargs={
+                    "inputs": graph.arguments
+                },  # as the last argument it would be taken for these
                 dynamo=True,
                 opset_version=OPSET,
-                input_names=graph.inputs,
-                output_names=graph.outputs,
+                input_names=list(graph.inputs),
+                output_names=list(graph.outputs),
                 dynamic_shapes=graph.dynamic_shapes,
                 verbose=False,
             )
@@ -53,7 +56,8 @@ def trace(graph: Graph) -> onnx_ir.Model:
         raise ExportError(f"torch {torch.__version__} gave nothing for the {graph.name}")
     model = program.model
     _check_versions(model, graph.name)
-    _say_that_columns_are_past_and_rows(model)
+    _declare(model.graph.inputs, graph.inputs)
+    _declare(model.graph.outputs, graph.outputs)
     for node in model.graph:
         node.metadata_props.clear()  # stack traces of the exporting machine
     return model
@@ -114,11 +118,24 @@ def _check_versions(model: onnx_ir.Model, name: str) -> None:
         )
 
 
-def _say_that_columns_are_past_and_rows(model: onnx_ir.Model) -> None:
-    """The exporter gives the sum a name of its own; written out, sizes can be checked."""
-    for value in model.graph.inputs:
-        if value.name == "class_columns" and value.shape is not None:
-            value.shape = onnx_ir.Shape([*value.shape[:2], "past + rows"])
+def _declare(values: Sequence[onnx_ir.Value], expected: dict[str, TensorRecord]) -> None:
+    """Call axes as they were declared, where the exporter has names of its own for sums.
+
+    Raises:
+        ExportError: the exporter gave another tensor.
+    """
+    for value, (name, record) in zip(values, expected.items(), strict=True):
+        shape = [] if value.shape is None else [*value.shape]
+        dtype = "" if value.dtype is None else value.dtype.name.lower()
+        dtype = {"float": "float32"}.get(dtype, dtype)
+        fixed = [axis if isinstance(axis, int) else None for axis in shape]
+        declared = [axis if isinstance(axis, int) else None for axis in record.shape]
+        if (value.name, dtype, fixed) != (name, record.dtype, declared):
+            raise ExportError(
+                f"torch {torch.__version__} gave {value.name} as {dtype} {shape}, expected {name} "
+                f"as {record.dtype} {list(record.shape)}"
+            )
+        value.shape = onnx_ir.Shape(record.shape)
 
 
 @contextmanager

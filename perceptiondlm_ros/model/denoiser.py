@@ -5,12 +5,12 @@ caption position, keeps what it is sure of and masks the rest again. It has no s
 gives is what the next one takes. Nothing in it depends on the host, so steps can be launched one
 after the other without waiting.
 
-Shapes: Q query rows, P past rows, F visual rows, J = N*M caption positions; the others are those of
-`contract`.
+Tensors are called as in `contract.DENOISER`, letters for shapes are those of `contract`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -19,26 +19,11 @@ from torch import Tensor, nn
 from perceptiondlm_ros.model.attention import FactoredMask
 from perceptiondlm_ros.model.language import KeysValues, LanguageModel
 
+Tensors = Mapping[str, Tensor]
+"""By their names in `contract.DENOISER`."""
+
 _NEVER = -1.0
 """Less than any odds: positions that are never masked again."""
-
-
-class QueryRows(NamedTuple):
-    """What the rows of a step are made of.
-
-    Attributes:
-        token_ids: int64 [B, Q].
-        visual_index: int64 [Q], the visual row that replaces a row's embedding, -1 for none.
-        caption_index: int64 [Q], the caption position whose token replaces a row's, -1 for none.
-        caption_rows: int64 [J], the query row of each caption position, ascending.
-        position_ids: int64 [B, Q].
-    """
-
-    token_ids: Tensor
-    visual_index: Tensor
-    caption_index: Tensor
-    caption_rows: Tensor
-    position_ids: Tensor
 
 
 class CaptionState(NamedTuple):
@@ -85,52 +70,48 @@ class Denoiser(nn.Module):
         self.mask_id = mask_id
 
     def forward(
-        self,
-        rows: QueryRows,
-        mask: FactoredMask | Tensor,
-        visual_rows: Tensor,
-        past: list[KeysValues] | None,
-        state: CaptionState,
-        active: Tensor,
-        schedule: Tensor,
-    ) -> tuple[CaptionState, Prediction, list[KeysValues]]:
+        self, inputs: Tensors, mask: FactoredMask | Tensor, past: list[KeysValues] | None
+    ) -> tuple[dict[str, Tensor], list[KeysValues]]:
         """Run one step.
 
         Args:
+            inputs: everything but the past.
             mask: factored, or additive [B, 1, Q, P+Q], dtype of the weights.
-            visual_rows: [B, F, D].
             past: keys and values of rows before the query, [B, G, P, E], a pair a layer.
-            active: bool [B, J], False on slots without a region.
-            schedule: int64 [B, S], positions of each group that are masked again after each step.
 
         Returns:
-            The state after the step, what it predicted, and the query rows' keys and values.
+            The prediction and the new state by name, and the query rows' keys and values.
         """
-        embeddings = self.embed(rows, visual_rows, state.caption_ids)
-        logits, keys_values = self.logits(rows, mask, embeddings, past)
+        logits, keys_values = self.logits(inputs, mask, past)
         prediction = predict(logits)
-        state = unmask(state, prediction, active, schedule, rows.caption_rows, self.mask_id)
-        return state, prediction, keys_values
+        state = CaptionState(*(inputs[name] for name in CaptionState._fields))
+        state = unmask(
+            state,
+            prediction,
+            inputs["active"],
+            inputs["schedule"],
+            inputs["caption_rows"],
+            self.mask_id,
+        )
+        outputs = {f"new_{name}": tensor for name, tensor in state._asdict().items()}
+        best = {"best_ids": prediction.best_ids, "best_confidence": prediction.best_confidence}
+        return {**best, **outputs}, keys_values
 
-    def embed(self, rows: QueryRows, visual_rows: Tensor, caption_ids: Tensor) -> Tensor:
+    def embed(self, inputs: Tensors) -> Tensor:
         """What enters the language model, [B, Q, D]."""
-        is_caption = rows.caption_index >= 0
+        is_caption = inputs["caption_index"] >= 0
         # Not clamp: TensorRT's parser takes Clip on floats only.
-        index = torch.where(is_caption, rows.caption_index, 0)
-        captions = caption_ids.index_select(1, index)
-        token_ids = torch.where(is_caption, captions, rows.token_ids)
-        return self.language.embed(token_ids, visual_rows, rows.visual_index)
+        index = torch.where(is_caption, inputs["caption_index"], 0)
+        captions = inputs["caption_ids"].index_select(1, index)
+        token_ids = torch.where(is_caption, captions, inputs["token_ids"])
+        return self.language.embed(token_ids, inputs["visual_rows"], inputs["visual_index"])
 
     def logits(
-        self,
-        rows: QueryRows,
-        mask: FactoredMask | Tensor,
-        embeddings: Tensor,
-        past: list[KeysValues] | None,
+        self, inputs: Tensors, mask: FactoredMask | Tensor, past: list[KeysValues] | None
     ) -> tuple[Tensor, list[KeysValues]]:
         """fp32 [B, J, V] at the caption positions, and the query rows' keys and values."""
         hidden, keys_values = self.language(
-            embeddings, rows.position_ids, mask, past, rows.caption_rows
+            self.embed(inputs), inputs["position_ids"], mask, past, inputs["caption_rows"]
         )
         return self.language.logits(hidden), keys_values
 
@@ -158,7 +139,8 @@ def unmask(
     """Unmask every position with its prediction, then mask again what this step was least sure of.
 
     Args:
-        active, schedule: see `Denoiser.forward`.
+        active: bool [B, J], False on slots without a region.
+        schedule: int64 [B, S], positions of each group that are masked again after each step.
         order: int64 [J], ascending; of equally sure positions the first is masked first.
     """
     caption_ids = torch.where(state.masked, prediction.best_ids, state.caption_ids)

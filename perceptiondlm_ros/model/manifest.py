@@ -20,7 +20,7 @@ from msgspec import Meta
 
 from perceptiondlm_ros.errors import CheckpointError
 from perceptiondlm_ros.model.config import ModelConfig
-from perceptiondlm_ros.model.contract import Buckets
+from perceptiondlm_ros.model.contract import GRAPHS, Buckets
 from perceptiondlm_ros.model.json_values import Count, Text, TokenId, decode, read_json
 
 MANIFEST = "manifest.json"
@@ -29,7 +29,6 @@ FORMAT_VERSION = 2
 """2: the denoiser takes and gives the masked positions. Graphs of other versions can't be run."""
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 SCHEDULES = ("linear",)
-GRAPHS = ("vision_encoder", "denoiser")
 TOKENS = ("mask", "image", "end_of_turn")
 
 _ALWAYS, _OPTIONAL = ("config.json", "tokenizer.json"), "processor_config.json"
@@ -287,7 +286,7 @@ def _check_names(manifest: Manifest) -> None:
     used = {file for graph in manifest.graphs.values() for file in graph.files}
     for key, has, needed, expected in (
         ("token_ids", manifest.token_ids, TOKENS, "the special tokens of the sequence"),
-        ("graphs", manifest.graphs, GRAPHS, "both graphs"),
+        ("graphs", manifest.graphs, {graph.name for graph in GRAPHS}, "both graphs"),
         ("files", manifest.files, {*_ALWAYS, *used}, "every file of the export"),
     ):
         for lacking in sorted({*needed} - has.keys()):

@@ -5,6 +5,8 @@ Forward only; the denoising loop is in `runtime`. Letters for shapes are those o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -84,3 +86,9 @@ class PerceptionDLM(nn.Module):
         tokens = self.encode(tiles, patch_masks)
         roi_tokens = self.replay(tokens, roi_matrix)
         return torch.cat((tokens.flatten(1, 2), roi_tokens.flatten(1, 2)), dim=1)
+
+    def visual_rows_of(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """`visual_rows` of what the vision encoder takes, see `contract.VISION_ENCODER`."""
+        dtype, side = self.mask_id_embedding.weight.dtype, self.config.patches_per_side
+        masks = inputs["patch_masks"].unflatten(3, (side, side)).to(dtype)
+        return self.visual_rows(inputs["tiles"].to(dtype), masks, inputs["roi_matrix"])

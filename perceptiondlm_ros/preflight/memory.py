@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 
 from perceptiondlm_ros.model.config import ModelConfig
+from perceptiondlm_ros.model.contract import sequence_length
 from perceptiondlm_ros.model.published import published_shapes
 
 BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1}
@@ -75,7 +76,7 @@ def memory_need(config: ModelConfig, precision: str, tiles: int, weights: int) -
     Args:
         weights: bytes, as `part_bytes` or as an exported model has them.
     """
-    positions = sequence_length(config, tiles)
+    positions = usual_length(config, tiles)
     return MemoryNeed(
         tiles=tiles,
         positions=positions,
@@ -88,12 +89,17 @@ def memory_need(config: ModelConfig, precision: str, tiles: int, weights: int) -
     )
 
 
-def sequence_length(config: ModelConfig, tiles: int) -> int:
+def usual_length(config: ModelConfig, tiles: int) -> int:
     """L with every slot taken, give or take the words of the prompt."""
     image = tiles * config.tokens_per_tile
     roi = image if config.roi_output_size is None else math.prod(config.roi_output_size)
-    # A line break goes with each region; a marker and a line break with each caption.
-    return _TEXT_TOKENS + image + config.slots * (roi + 1 + config.caption_tokens + 2)
+    return sequence_length(
+        image_tokens=image,
+        slots=config.slots,
+        roi_tokens=roi,
+        caption_tokens=config.caption_tokens,
+        text_tokens=_TEXT_TOKENS,
+    )
 
 
 def _vision_activations(config: ModelConfig, precision: str, tiles: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.model.contract import (
+    SEEN,
     BoolArray,
     Buckets,
     FloatArray,
@@ -39,6 +41,11 @@ class DenoisingState:
     confidence: FloatArray
     best_ids: IntArray
     best_confidence: FloatArray
+
+    @classmethod
+    def of(cls, outputs: Mapping[str, np.ndarray]) -> DenoisingState:
+        """From the outputs of a step that `contract.SEEN` names, [B, N, M] each."""
+        return cls(*(outputs[name] for name in SEEN))
 
     def filled(self) -> DenoisingState:
         """What is masked takes its most probable token of this step, also where it was unmasked

@@ -9,30 +9,35 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import onnxruntime
 
 from perceptiondlm_ros.errors import BackendError, OutOfMemoryError
 from perceptiondlm_ros.model.config import ModelConfig
-from perceptiondlm_ros.model.contract import Buckets, ModelInputs
-from perceptiondlm_ros.model.manifest import GRAPHS, GraphRecord, Manifest
+from perceptiondlm_ros.model.contract import (
+    DENOISER,
+    GRAPHS,
+    SEEN,
+    VISION_ENCODER,
+    Buckets,
+    ModelInputs,
+    fixed_sizes,
+)
+from perceptiondlm_ros.model.manifest import GraphRecord, Manifest
 from perceptiondlm_ros.runtime.backend import CacheMode, DenoisingState
 from perceptiondlm_ros.runtime.exported import open_exported
 from perceptiondlm_ros.runtime.feeds import (
-    RowsFeed,
-    StateFeed,
-    caption_rows,
+    Feed,
+    all_rows,
+    caption_rows_alone,
     first_state,
     vision_feed,
-    whole_rows,
 )
 from perceptiondlm_ros.runtime.onnx_devices import OnnxDevice, compute_thread, session_options
 from perceptiondlm_ros.runtime.onnx_weights import WEIGHTS, from_memory_helps, held_in_memory
-
-_STATE = ("caption_ids", "masked", "confidence", "step")
 
 
 class Graphs(NamedTuple):
@@ -54,11 +59,9 @@ class Graphs(NamedTuple):
                 f"{folder} was exported in bf16, which ONNX Runtime can't compute on a CPU; "
                 "export with precision fp32 or int8, or use a CUDA device"
             )
-        files = {name: _file(folder, manifest.graphs[name], device) for name in GRAPHS}
+        files = [_file(folder, manifest.graphs[graph.name], device) for graph in GRAPHS]
         weights = [folder / name for name in manifest.files if name.endswith(WEIGHTS)]
-        vision_encoder, denoiser = (
-            _session(folder / files[name], weights, device) for name in GRAPHS
-        )
+        vision_encoder, denoiser = (_session(folder / file, weights, device) for file in files)
         return cls(vision_encoder, denoiser, device)
 
 
@@ -94,10 +97,11 @@ class OnnxBackend:
             raise BackendError("the backend was closed, expected an open one; load another one")
         with _failures_reported(self._graphs.device):
             visual_rows = _encode(self._graphs, inputs)
-            feeds = [whole_rows(inputs, self.config, past=1)]
+            feeds = [all_rows(inputs, self.config, past=1)]
             if cache == "prefix":
-                feeds.append(caption_rows(inputs, self.config, past=inputs.layout.length))
-            return OnnxSession(self._graphs, visual_rows, feeds, first_state(inputs, steps), inputs)
+                feeds.append(caption_rows_alone(inputs, self.config, past=inputs.layout.length))
+            state = first_state(inputs, steps)
+            return OnnxSession(self._graphs, visual_rows, feeds, state, inputs, self.config)
 
     def close(self) -> None:
         """See `backend.Backend`. What a session still uses stays until that session is gone."""
@@ -115,25 +119,30 @@ class OnnxSession:
         self,
         graphs: Graphs,
         visual_rows: onnxruntime.OrtValue,
-        feeds: list[RowsFeed],
-        state: StateFeed,
+        feeds: list[Feed],
+        state: Feed,
         inputs: ModelInputs,
+        config: ModelConfig,
     ) -> None:
-        self.steps = state.schedule.shape[1]
+        self.steps = state["schedule"].shape[1]
         self._denoiser, self._device, self._feeds = graphs.denoiser, graphs.device, feeds
         self._shape = (len(inputs.regions), inputs.layout.slots, inputs.layout.caption_tokens)
-        self._past_names = [
-            i.name for i in self._denoiser.get_inputs() if i.name.startswith("past_")
-        ]
+        layers = config.language.num_hidden_layers
+        self._past_names = [name for t in DENOISER.of("past") for name in t.names(layers)]
+        self._sizes = {**fixed_sizes(config), "groups": self._shape[0], "past": 1}
         self._constant = {
-            "visual_rows": visual_rows,
-            "active": self._device.put(state.active),
-            "schedule": self._device.put(state.schedule),
+            **{tensor.name: visual_rows for tensor in DENOISER.of("visual")},
+            **{t.name: self._device.put(state[t.name]) for t in DENOISER.of("pass")},
         }
-        self._states = [self._state_values(state) for _ in range(2)]
+        self._states = [
+            {t.name: self._device.put(state[t.name]) for t in DENOISER.of("state")}
+            for _ in range(2)
+        ]
+        positions = {"groups": self._shape[0], "captions": state["active"].shape[1]}
         self._best = {
-            "best_ids": self._device.put(state.caption_ids),
-            "best_confidence": self._device.put(state.confidence),
+            t.name: self._device.put(np.zeros(t.shape(positions), t.dtype))
+            for t in DENOISER.results
+            if t.role == "prediction"
         }
         self._step = 0
         self._bound: list[dict[str, Any]] = []
@@ -149,10 +158,11 @@ class OnnxSession:
         if not self._step:
             raise BackendError("no denoising step was run yet, expected one before the state")
         with _failures_reported(self._device):
-            now = self._states[self._step % 2]
-            values = (*(now[name] for name in _STATE if name != "step"), *self._best.values())
+            outputs = self._outputs(self._step % 2)
             # A copy, since the memory is written again by the next step.
-            return DenoisingState(*(v.numpy().reshape(self._shape).copy() for v in values))
+            return DenoisingState.of(
+                {name: outputs[name].numpy().reshape(self._shape).copy() for name in SEEN}
+            )
 
     def _binding(self) -> Any:
         """The first step has a binding of its own; the others take turns, as the state does."""
@@ -167,27 +177,27 @@ class OnnxSession:
             self._later[turn] = self._bind(self._feeds[-1], self._past(), turn)
         return self._later[turn]
 
-    def _bind(self, feed: RowsFeed, past: Mapping[str, Any], turn: int) -> Any:
+    def _bind(self, feed: Feed, past: Mapping[str, Any], turn: int) -> Any:
         binding = self._denoiser.io_binding()
-        rows = {field.name: self._device.put(getattr(feed, field.name)) for field in fields(feed)}
-        before, after = self._states[turn], self._states[1 - turn]
-        given = {**rows, **self._constant, **past, **before}
+        rows = {name: self._device.put(array) for name, array in feed.items()}
+        given = {**rows, **self._constant, **past, **self._states[turn]}
         for name, value in given.items():
             binding.bind_ortvalue_input(name, value)
-        for name, value in {**{f"new_{key}": after[key] for key in _STATE}, **self._best}.items():
+        for name, value in self._outputs(1 - turn).items():
             binding.bind_ortvalue_output(name, value)
         self._bound.append(given)  # a binding doesn't keep its values alive
         return binding
 
+    def _outputs(self, turn: int) -> dict[str, Any]:
+        """What a step gives beside keys and values."""
+        new = {f"new_{name}": value for name, value in self._states[turn].items()}
+        return {**new, **self._best}
+
     def _empty_past(self) -> dict[str, Any]:
         """One column a layer, which nobody attends to."""
-        inputs = {i.name: i for i in self._denoiser.get_inputs()}
-        groups = self._shape[0]
-        past: dict[str, Any] = {}
-        for name in self._past_names:
-            _, heads, _, width = inputs[name].shape
-            past[name] = self._device.zeros((groups, heads, 1, width), inputs[name].type)
-        return past
+        kinds = {value.name: value.type for value in self._denoiser.get_inputs()}
+        shape = DENOISER.of("past")[0].shape(self._sizes)
+        return {name: self._device.zeros(shape, kinds[name]) for name in self._past_names}
 
     def _past(self) -> dict[str, Any]:
         """What the first step gave, uncopied."""
@@ -196,17 +206,15 @@ class OnnxSession:
         given = self._first.get_outputs()[-len(self._past_names) :]
         return dict(zip(self._past_names, given, strict=True))
 
-    def _state_values(self, state: StateFeed) -> dict[str, Any]:
-        return {name: self._device.put(getattr(state, name)) for name in _STATE}
-
 
 def _encode(graphs: Graphs, inputs: ModelInputs) -> onnxruntime.OrtValue:
     binding = graphs.vision_encoder.io_binding()
     feed = vision_feed(inputs)
-    given = {f.name: graphs.device.put(getattr(feed, f.name)) for f in fields(feed)}
+    given = {name: graphs.device.put(array) for name, array in feed.items()}
     for name, value in given.items():
         binding.bind_ortvalue_input(name, value)
-    binding.bind_output("visual_rows", *graphs.device.place)
+    (visual,) = VISION_ENCODER.results
+    binding.bind_output(visual.name, *graphs.device.place)
     compute_thread().submit(graphs.vision_encoder.run_with_iobinding, binding).result()
     return binding.get_outputs()[0]
 

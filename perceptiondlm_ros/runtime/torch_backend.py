@@ -16,12 +16,18 @@ from perceptiondlm_ros.errors import BackendError, OutOfMemoryError
 from perceptiondlm_ros.model.attention import FactoredMask
 from perceptiondlm_ros.model.checkpoint import load_model
 from perceptiondlm_ros.model.config import ModelConfig
-from perceptiondlm_ros.model.contract import Buckets, IntArray, ModelInputs
-from perceptiondlm_ros.model.denoiser import CaptionState, Denoiser, Prediction, QueryRows
+from perceptiondlm_ros.model.contract import DENOISER, SEEN, Buckets, IntArray, ModelInputs
+from perceptiondlm_ros.model.denoiser import Denoiser
 from perceptiondlm_ros.model.language import KeysValues
 from perceptiondlm_ros.model.perceptiondlm import PerceptionDLM
 from perceptiondlm_ros.runtime.backend import CacheMode, DenoisingState
-from perceptiondlm_ros.runtime.feeds import RowsFeed, caption_rows, first_state, whole_rows
+from perceptiondlm_ros.runtime.feeds import (
+    Feed,
+    all_rows,
+    caption_rows_alone,
+    first_state,
+    vision_feed,
+)
 
 # On a CPU, and in CUDA's libraries, torch has no error of its own for too little memory.
 _ALLOCATION_FAILED = re.compile("can't allocate memory|ALLOC_FAILED|out of memory")
@@ -93,62 +99,55 @@ class TorchSession:
         self._device, self._dtype = weight.device, weight.dtype
         self._denoiser = Denoiser(model.language, inputs.mask_id)
         self._shape = (len(inputs.regions), inputs.layout.slots, inputs.layout.caption_tokens)
-        self.visual_rows = model.visual_rows(
-            self._tensor(inputs.tiles).to(self._dtype),
-            self._tensor(inputs.patch_masks).to(self._dtype),
-            self._tensor(inputs.roi_matrix),
-        )
-        self._query = self._query_of(whole_rows(inputs, model.config, past=0))
+        self.visual_rows = model.visual_rows_of(self._tensors(vision_feed(inputs)))
+        visual = {tensor.name: self.visual_rows for tensor in DENOISER.of("visual")}
+        self._rows, self._mask = self._rows_and_mask(all_rows(inputs, model.config, past=0))
         start = inputs.layout.captions_start
         self._later = (
-            self._query_of(caption_rows(inputs, model.config, past=start))
+            self._rows_and_mask(caption_rows_alone(inputs, model.config, past=start))
             if cache == "prefix"
             else None
         )
         self._prefix_rows = start
         self._past: list[KeysValues] | None = None
-        feed = first_state(inputs, steps)
-        self.steps = feed.schedule.shape[1]
-        self._active, self._schedule = self._tensor(feed.active), self._tensor(feed.schedule)
-        first = (feed.caption_ids, feed.masked, feed.confidence, feed.step)
-        self._state = CaptionState(*map(self._tensor, first))
-        self._prediction: Prediction | None = None
+        self._inputs = {**self._tensors(first_state(inputs, steps)), **visual}
+        self.steps = self._inputs["schedule"].shape[1]
+        self._outputs: dict[str, Tensor] = {}
 
     @torch.inference_mode()
     def step(self) -> None:
         with _failures_reported(self._device):
-            self._state, self._prediction, keys_values = self._denoiser(
-                *self._query, self.visual_rows, self._past, self._state, self._active,
-                self._schedule,
-            )  # fmt: skip
+            self._outputs, keys_values = self._denoiser(
+                {**self._inputs, **self._rows}, self._mask, self._past
+            )
+            for tensor in DENOISER.of("state"):
+                self._inputs[tensor.name] = self._outputs[f"new_{tensor.name}"]
             self._keep(keys_values)
 
     def state(self) -> DenoisingState:
-        if self._prediction is None:
+        if not self._outputs:
             raise BackendError("no denoising step was run yet, expected one before the state")
         with _failures_reported(self._device):
-            state, prediction = self._state, self._prediction
-            tensors = (
-                *(state.caption_ids, state.masked, state.confidence),
-                *(prediction.best_ids, prediction.best_confidence),
+            seen = {name: self._outputs[name] for name in SEEN}
+            return DenoisingState.of(
+                {name: tensor.cpu().numpy().reshape(self._shape) for name, tensor in seen.items()}
             )
-            return DenoisingState(*(t.cpu().numpy().reshape(self._shape) for t in tensors))
 
     @torch.inference_mode()
     def embeddings(self, caption_ids: IntArray) -> Tensor:
         """[B, L, D]: what enters the language model with int64 [B, N, M] caption tokens."""
-        ids = self._tensor(caption_ids).flatten(1)
-        return self._denoiser.embed(self._query[0], self.visual_rows, ids)
+        return self._denoiser.embed(self._with(caption_ids))
 
     @torch.inference_mode()
     def logits(self, caption_ids: IntArray) -> Tensor:
         """fp32 [B, N*M, V] at the caption positions, given int64 [B, N, M] tokens there."""
-        rows, mask = self._query
-        ids = self._tensor(caption_ids).flatten(1)
-        embeddings = self._denoiser.embed(rows, self.visual_rows, ids)
-        logits, keys_values = self._denoiser.logits(rows, mask, embeddings, self._past)
+        logits, keys_values = self._denoiser.logits(self._with(caption_ids), self._mask, self._past)
         self._keep(keys_values)
         return logits
+
+    def _with(self, caption_ids: IntArray) -> dict[str, Tensor]:
+        ids = self._tensor(caption_ids).flatten(1)
+        return {**self._inputs, **self._rows, "caption_ids": ids}
 
     def _keep(self, keys_values: list[KeysValues]) -> None:
         """Go on with the caption rows alone, once the prefix has been computed."""
@@ -156,24 +155,24 @@ class TorchSession:
             return
         end = self._prefix_rows
         self._past = [(k[:, :, :end], v[:, :, :end]) for k, v in keys_values]
-        self._query = self._later
+        self._rows, self._mask = self._later
 
-    def _query_of(self, feed: RowsFeed) -> tuple[QueryRows, Tensor]:
+    def _rows_and_mask(self, feed: Feed) -> tuple[dict[str, Tensor], Tensor]:
         """The rows on the device, and their additive mask [B, 1, Q, P+Q]."""
-        arrays = (feed.token_ids, feed.visual_index, feed.caption_index, feed.caption_rows)
-        rows = QueryRows(*map(self._tensor, (*arrays, feed.position_ids)))
-        mask = FactoredMask.of(
-            self._tensor(feed.row_class), self._tensor(feed.class_columns), self._dtype
-        )
-        additive = mask.additive()
-        return rows, additive[:, :, self._rows_that_see_all(feed) :]
+        rows = self._tensors(feed)
+        mask = FactoredMask.of(rows["row_class"], rows["class_columns"], self._dtype)
+        return rows, mask.additive()[:, :, self._rows_that_see_all(feed) :]
 
     @staticmethod
-    def _rows_that_see_all(feed: RowsFeed) -> int:
+    def _rows_that_see_all(feed: Feed) -> int:
         """How many of the rows before the captions may attend to every column, in all groups."""
-        sees_all = feed.class_columns.all(axis=2)
-        free = np.all(np.take_along_axis(sees_all, feed.row_class, axis=1), axis=0, keepdims=True)
-        return int(np.argmin(np.append(free[0, : feed.caption_rows[0]], False)))
+        sees_all = feed["class_columns"].all(axis=2)
+        free = np.take_along_axis(sees_all, feed["row_class"], axis=1)
+        of_prefix = np.all(free[:, : feed["caption_rows"][0]], axis=0)
+        return int(np.argmin(np.append(of_prefix, False)))
+
+    def _tensors(self, feed: Feed) -> dict[str, Tensor]:
+        return {name: self._tensor(array) for name, array in feed.items()}
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(self._device)

@@ -1,6 +1,5 @@
 """The ranges of shapes that engines are built for: optimisation profiles from a model's sizes.
 
-Letters as in `model.contract` and `export.graphs`, and: G key and value heads, E width of a head.
 A profile gives for each input the least, the usual and the largest shape.
 """
 
@@ -10,15 +9,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from perceptiondlm_ros.model.config import ModelConfig
-from perceptiondlm_ros.model.contract import MOST_GROUPS, MOST_STEPS, Buckets
+from perceptiondlm_ros.model.contract import (
+    DENOISER,
+    MOST_GROUPS,
+    MOST_STEPS,
+    VISION_ENCODER,
+    Buckets,
+    GraphSpec,
+    fixed_sizes,
+    rows_of_captions,
+    sequence_length,
+)
 
 Shape = tuple[int, ...]
 Profile = dict[str, tuple[Shape, Shape, Shape]]
 
 _TEXT_TOKENS = (1, 48, 512)
 """Tokens of the turns and the prompt: no fewer, as usual, no more."""
-_CAPTION_TOKENS = 2
-"""Tokens around a caption: its marker and the end of its line."""
 
 
 @dataclass(frozen=True)
@@ -51,70 +58,53 @@ class _Point:
 
 def vision_profiles(sizes: Sizes) -> tuple[Profile, ...]:
     """The one profile of the vision encoder."""
-    config = sizes.config
-    side, patches = config.tile_size, config.patches_per_side**2
-
-    def shapes(p: _Point) -> dict[str, Shape]:
-        return {
-            "tiles": (p.tiles, 3, side, side),
-            "patch_masks": (p.groups, p.slots, p.tiles, patches),
-            "roi_matrix": (p.groups, p.slots, p.roi_tokens, p.tiles * config.tokens_per_tile),
-        }
-
-    return (_profile(sizes, shapes),)
+    return (_profile(VISION_ENCODER, sizes, lambda point: {}),)
 
 
 def denoiser_profiles(sizes: Sizes) -> tuple[Profile, Profile]:
     """The prefill's (all rows, one masked past column) and the step's (caption rows, all past)."""
 
-    def prefill(p: _Point) -> dict[str, Shape]:
+    def prefill(p: _Point) -> dict[str, int]:
         visual = p.tiles * sizes.config.tokens_per_tile + p.slots * p.roi_tokens
-        return _denoiser_shapes(
-            sizes.config, p, query=_length(sizes.config, p), past=1, rows=visual
-        )
+        return {"rows": _length(sizes.config, p), "past": 1, "visual_rows": visual}
 
-    def step(p: _Point) -> dict[str, Shape]:
-        query = p.slots * (p.caption_tokens + _CAPTION_TOKENS)
-        return _denoiser_shapes(sizes.config, p, query=query, past=_length(sizes.config, p), rows=1)
+    def step(p: _Point) -> dict[str, int]:
+        rows = rows_of_captions(p.slots, p.caption_tokens)
+        return {"rows": rows, "past": _length(sizes.config, p), "visual_rows": 1}
 
-    return _profile(sizes, prefill), _profile(sizes, step)
+    return _profile(DENOISER, sizes, prefill), _profile(DENOISER, sizes, step)
 
 
 def _length(config: ModelConfig, p: _Point) -> int:
-    """Rows of the sequence."""
-    of_slot = p.roi_tokens + 1 + p.caption_tokens + _CAPTION_TOKENS
-    return p.tiles * config.tokens_per_tile + p.slots * of_slot + p.text
+    return sequence_length(
+        image_tokens=p.tiles * config.tokens_per_tile,
+        slots=p.slots,
+        roi_tokens=p.roi_tokens,
+        caption_tokens=p.caption_tokens,
+        text_tokens=p.text,
+    )
 
 
-def _denoiser_shapes(
-    config: ModelConfig, p: _Point, *, query: int, past: int, rows: int
-) -> dict[str, Shape]:
-    language, positions = config.language, p.slots * p.caption_tokens
-    cache = (p.groups, language.num_key_value_heads, past, language.head_dim)
-    shapes: dict[str, Shape] = {
-        "token_ids": (p.groups, query),
-        "visual_index": (query,),
-        "caption_index": (query,),
-        "caption_rows": (positions,),
-        "position_ids": (p.groups, query),
-        "row_class": (p.groups, query),
-        "class_columns": (p.groups, p.slots + 2, past + query),
-        "visual_rows": (p.groups, rows, language.hidden_size),
-        "caption_ids": (p.groups, positions),
-        "masked": (p.groups, positions),
-        "confidence": (p.groups, positions),
-        "active": (p.groups, positions),
-        "schedule": (p.groups, p.steps),
-        "step": (1,),
-    }
-    for layer in range(language.num_hidden_layers):
-        shapes[f"past_keys_{layer}"] = shapes[f"past_values_{layer}"] = cache
-    return shapes
-
-
-def _profile(sizes: Sizes, shapes: Callable[[_Point], dict[str, Shape]]) -> Profile:
-    low, usual, high = (shapes(point) for point in _points(sizes))
-    return {name: (low[name], usual[name], high[name]) for name in low}
+def _profile(
+    graph: GraphSpec, sizes: Sizes, of_part: Callable[[_Point], dict[str, int]]
+) -> Profile:
+    """The shapes of a graph's inputs at each point, with the sizes that a part of it has there."""
+    layers = sizes.config.language.num_hidden_layers
+    points = [
+        {
+            **fixed_sizes(sizes.config),
+            **vars(point),
+            "captions": point.slots * point.caption_tokens,
+            "kinds": point.slots + 2,
+            **of_part(point),
+        }
+        for point in _points(sizes)
+    ]
+    profile: Profile = {}
+    for tensor in graph.inputs:
+        least, usual, most = (tensor.shape(point) for point in points)
+        profile |= dict.fromkeys(tensor.names(layers), (least, usual, most))
+    return profile
 
 
 def _points(sizes: Sizes) -> tuple[_Point, _Point, _Point]:

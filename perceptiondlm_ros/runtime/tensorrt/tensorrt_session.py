@@ -9,30 +9,25 @@ import numpy as np
 
 from perceptiondlm_ros.errors import BackendError
 from perceptiondlm_ros.model.config import ModelConfig
-from perceptiondlm_ros.model.contract import ModelInputs
+from perceptiondlm_ros.model.contract import (
+    DENOISER,
+    SEEN,
+    VISION_ENCODER,
+    ModelInputs,
+    TensorSpec,
+    fixed_sizes,
+)
 from perceptiondlm_ros.runtime.backend import CacheMode, DenoisingState
 from perceptiondlm_ros.runtime.feeds import (
-    RowsFeed,
-    caption_rows,
+    Feed,
+    all_rows,
+    caption_rows_alone,
     first_state,
     vision_feed,
-    whole_rows,
 )
 from perceptiondlm_ros.runtime.tensorrt.blocks import Blocks, DeviceTensor
 from perceptiondlm_ros.runtime.tensorrt.gpu import Gpu
 from perceptiondlm_ros.runtime.tensorrt.program import Program
-
-_STATE = ("caption_ids", "masked", "confidence", "step")
-"""What a step gives to the next one, where it is called `new_...`."""
-
-_SEEN = {
-    "new_caption_ids": np.int64,
-    "new_masked": np.bool_,
-    "new_confidence": np.float32,
-    "best_ids": np.int64,
-    "best_confidence": np.float32,
-}
-"""The outputs that are a `DenoisingState`, in its order."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +73,11 @@ class Workspace:
     def _program(
         self, engines: Engines, engine: Any, profile: int, part: str, *, record: bool
     ) -> Program:
+        kept = tuple(f"{t.name}_" for t in DENOISER.results if t.each_layer)
+
         def place(name: str) -> str:
             # Keys and values of the first step are read by the later ones, so they lie apart.
-            return f"{part} {name}" if name.startswith(("keys_", "values_")) else name
+            return f"{part} {name}" if name.startswith(kept) else name
 
         return Program(
             engines.trt, engines.log, engine, profile,
@@ -105,8 +102,8 @@ class TensorRTSession:
         workspace.device.activate()
         self._visual_rows = self._encode()
         feed = first_state(inputs, steps)
-        self.steps = feed.schedule.shape[1]
-        self._state = {name: workspace.blocks.put(name, a) for name, a in vars(feed).items()}
+        self.steps = feed["schedule"].shape[1]
+        self._state = {name: workspace.blocks.put(name, array) for name, array in feed.items()}
         self._outputs: dict[str, DeviceTensor] = {}
         self._program: Program | None = None
         self._done = 0
@@ -129,59 +126,58 @@ class TensorRTSession:
             raise BackendError("no denoising step was run yet, expected one before the state")
         device = self._workspace.device
         device.activate()
-        found: dict[str, np.ndarray] = {}
-        for name, dtype in _SEEN.items():
-            found[name] = np.empty(self._shape, dtype=dtype)
-            device.download(self._outputs[name].buffer, found[name])
+        found = {t.name: np.empty(self._shape, t.dtype) for t in DENOISER.outputs if t.name in SEEN}
+        for name, array in found.items():
+            device.download(self._outputs[name].buffer, array)
         device.synchronize()
-        return DenoisingState(*found.values())
+        return DenoisingState.of(found)
 
     def _encode(self) -> DeviceTensor:
         """Launch the vision encoder."""
         program, blocks = self._workspace.vision, self._workspace.blocks
-        feed = vars(vision_feed(self._inputs))
-        rows = program.bind({name: blocks.put(name, array) for name, array in feed.items()})
+        feed = vision_feed(self._inputs)
+        outputs = program.bind({name: blocks.put(name, array) for name, array in feed.items()})
         program.launch()
-        return rows["visual_rows"]
+        (visual,) = VISION_ENCODER.results
+        return outputs[visual.name]
 
     def _prefill(self) -> Program:
         """All rows, after one column that nobody sees."""
-        language = self._config.language
-        past = self._zeros(language.num_key_value_heads, 1, language.head_dim)
-        layers = range(language.num_hidden_layers)
-        cache = {f"past_{kind}_{y}": past for kind in ("keys", "values") for y in layers}
-        rows = whole_rows(self._inputs, self._config, past=1)
+        layers = self._config.language.num_hidden_layers
+        past = {t: self._zeros(t, past=1) for t in DENOISER.of("past")}
+        cache = {name: zeros for tensor, zeros in past.items() for name in tensor.names(layers)}
+        rows = all_rows(self._inputs, self._config, past=1)
         return self._bind("prefill", rows, self._visual_rows, cache)
 
     def _later(self) -> Program:
         """The caption rows, after what the first step left where it is."""
-        cache = {
-            f"past_{name}": tensor
-            for name, tensor in self._outputs.items()
-            if name.startswith(("keys_", "values_"))
-        }
-        rows = caption_rows(self._inputs, self._config, past=self._inputs.layout.length)
-        unused = self._zeros(1, self._config.language.hidden_size)
-        return self._bind("step", rows, unused, cache)
+        layers = self._config.language.num_hidden_layers
+        names = [name for tensor in DENOISER.of("past") for name in tensor.names(layers)]
+        cache = {name: self._outputs[name.removeprefix("past_")] for name in names}
+        rows = caption_rows_alone(self._inputs, self._config, past=self._inputs.layout.length)
+        (visual,) = DENOISER.of("visual")
+        return self._bind("step", rows, self._zeros(visual, visual_rows=1), cache)
 
     def _bind(
         self,
         part: str,
-        rows: RowsFeed,
+        rows: Feed,
         visual_rows: DeviceTensor,
         cache: dict[str, DeviceTensor],
     ) -> Program:
         blocks, program = self._workspace.blocks, self._workspace.parts[part]
         # Rows of the two programs lie apart, so that what was recorded of one stays valid.
-        fed = {name: blocks.put(f"{part} {name}", a) for name, a in vars(rows).items()}
-        self._outputs = program.bind({**fed, "visual_rows": visual_rows, **cache, **self._state})
-        program.copy_after([(self._state[n], self._outputs[f"new_{n}"]) for n in _STATE])
+        fed = {name: blocks.put(f"{part} {name}", array) for name, array in rows.items()}
+        visual = {tensor.name: visual_rows for tensor in DENOISER.of("visual")}
+        self._outputs = program.bind({**fed, **visual, **cache, **self._state})
+        state = [tensor.name for tensor in DENOISER.of("state")]
+        program.copy_after([(self._state[name], self._outputs[f"new_{name}"]) for name in state])
         return program
 
-    def _zeros(self, *shape: int) -> DeviceTensor:
+    def _zeros(self, tensor: TensorSpec, **sizes: int) -> DeviceTensor:
         """Zeros of the model's type for each group; nothing ever writes to them. The block is large
         enough for all that ask, so that it stays where it is."""
         groups, blocks = len(self._inputs.regions), self._workspace.blocks
-        language, dtype = self._config.language, self._visual_rows.dtype
-        blocks.tensor("zeros", (groups, language.hidden_size), dtype)
-        return blocks.tensor("zeros", (groups, *shape), dtype)
+        fixed, dtype = fixed_sizes(self._config), self._visual_rows.dtype
+        blocks.tensor("zeros", (groups, fixed["width"]), dtype)
+        return blocks.tensor("zeros", tensor.shape({**fixed, "groups": groups, **sizes}), dtype)

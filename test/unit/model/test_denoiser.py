@@ -17,11 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensorrt_parser import refused
 from torch import Tensor, nn
-from torch.export import Dim
 
 from perceptiondlm_ros.export import onnx_files
 from perceptiondlm_ros.export.graphs import Graph
-from perceptiondlm_ros.model.contract import FloatArray, IntArray
+from perceptiondlm_ros.model.contract import FloatArray, GraphSpec, IntArray, TensorSpec
 from perceptiondlm_ros.model.denoiser import CaptionState, Prediction, predict, rank, unmask
 from perceptiondlm_ros.runtime.feeds import remasking_schedule
 
@@ -254,9 +253,9 @@ class Sampling(nn.Module):
     """What follows the logits in a step, fp32 [B, J, V]: the predictions, and how many positions
     come before each one when the least sure come first."""
 
-    def forward(self, logits: Tensor, active: Tensor, order: Tensor) -> tuple[Tensor, ...]:
-        prediction = predict(logits)
-        ranks = rank(prediction.odds_against, active, order)
+    def forward(self, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        prediction = predict(inputs["logits"])
+        ranks = rank(prediction.odds_against, inputs["active"], inputs["order"])
         return prediction.best_ids, prediction.best_confidence, ranks
 
 
@@ -267,27 +266,27 @@ Sample = Callable[[np.ndarray], tuple[np.ndarray, ...]]
 def in_torch(logits: np.ndarray) -> tuple[np.ndarray, ...]:
     active = torch.ones(logits.shape[:2], dtype=torch.bool)
     order = torch.arange(logits.shape[1])
-    return tuple(t.numpy() for t in Sampling()(torch.from_numpy(logits), active, order))
+    inputs = {"logits": torch.from_numpy(logits), "active": active, "order": order}
+    return tuple(tensor.numpy() for tensor in Sampling()(inputs))
 
 
 @cache
 def graph() -> onnxruntime.InferenceSession:
-    b, j = (Dim(name, min=1, max=1 << 20) for name in ("groups", "captions"))
-    example = (
-        torch.zeros(2, 24, VOCABULARY),
-        torch.ones(2, 24, dtype=torch.bool),
-        torch.arange(24),
+    positions, order = ("groups", "captions"), ("captions",)
+    spec = GraphSpec(
+        "sampling",
+        inputs=(
+            TensorSpec("rows", "logits", "float32", (*positions, str(VOCABULARY))),
+            TensorSpec("rows", "active", "bool", positions),
+            TensorSpec("rows", "order", "int64", order),
+        ),
+        results=(
+            TensorSpec("prediction", "best_ids", "int64", positions),
+            TensorSpec("prediction", "best_confidence", "float32", positions),
+            TensorSpec("prediction", "ranks", "int64", positions),
+        ),
     )
-    traced = onnx_files.trace(
-        Graph(
-            "sampling",
-            Sampling(),
-            example,
-            {"logits": {0: b, 1: j}, "active": {0: b, 1: j}, "order": {0: j}},
-            ("logits", "active", "order"),
-            ("best_ids", "best_confidence", "ranks"),
-        )
-    )
+    traced = onnx_files.trace(Graph.of(spec, Sampling(), {}, 0, torch.float32))
     model = onnx_ir.to_proto(traced)
     assert not refused(model), "TensorRT's parser takes it"
     return onnxruntime.InferenceSession(model.SerializeToString())

@@ -12,7 +12,7 @@ from perceptiondlm_ros.preflight.memory import (
     cache_bytes_a_position,
     memory_need,
     part_bytes,
-    sequence_length,
+    usual_length,
     usual_tile_counts,
 )
 from perceptiondlm_ros.processing.sequence import DEFAULT_PROMPT, SequenceShape, build_sequence
@@ -61,7 +61,7 @@ def test_int8_keeps_embeddings_and_head_in_fp32() -> None:
 def test_the_published_model_takes_17_gb_and_half_a_megabyte_a_position() -> None:
     assert sum(part_bytes(PUBLISHED, "bf16")) == pytest.approx(17e9, rel=0.02)
     assert cache_bytes_a_position(PUBLISHED, "bf16") == pytest.approx(0.52e6, rel=0.01)
-    assert sequence_length(PUBLISHED, 7) == pytest.approx(2100, rel=0.05)
+    assert usual_length(PUBLISHED, 7) == pytest.approx(2100, rel=0.05)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_sequences_are_no_longer_than_is_reckoned_with(tiles: int) -> None:
     given = SequenceShape(**{name: value for name, value in shape.items() if name in known})
     layout = build_sequence(tiny_tokenizer(), given, config.slots)[2]
     # The test's tokenizer makes a token of every byte of the texts, real ones about one of four.
-    texts = layout.length - (sequence_length(config, tiles) - 64)
+    texts = layout.length - (usual_length(config, tiles) - 64)
     assert 64 <= texts < 64 * 4
 
 

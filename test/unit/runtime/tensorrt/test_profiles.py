@@ -10,7 +10,7 @@ from tiny_checkpoint import picture, rectangles, tiny_config, tiny_tokenizer
 from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.model.contract import MOST_GROUPS, MOST_STEPS, Buckets
 from perceptiondlm_ros.processing.model_inputs import prepare_inputs
-from perceptiondlm_ros.runtime.feeds import caption_rows, first_state, vision_feed, whole_rows
+from perceptiondlm_ros.runtime.feeds import all_rows, caption_rows_alone, first_state, vision_feed
 from perceptiondlm_ros.runtime.tensorrt.profiles import (
     Profile,
     Shape,
@@ -72,15 +72,15 @@ def test_every_input_lies_within_its_range(
     )
     sizes = Sizes(config, BUCKETS, caption_tokens=6)
     (vision,) = vision_profiles(sizes)
-    check(vision, shapes(vars(vision_feed(inputs))))
+    check(vision, shapes(vision_feed(inputs)))
 
     prefill, step = denoiser_profiles(sizes)
-    state = shapes(vars(first_state(inputs, steps)))
+    state = shapes(first_state(inputs, steps))
     language, count = config.language, len(groups)
     heads = (language.num_key_value_heads, language.head_dim)
     length = inputs.layout.length
     visual = inputs.layout.image_tokens + inputs.layout.slots * inputs.layout.roi_tokens
-    whole = shapes(vars(whole_rows(inputs, config, past=1)))
+    whole = shapes(all_rows(inputs, config, past=1))
     check(
         prefill,
         {
@@ -90,7 +90,7 @@ def test_every_input_lies_within_its_range(
             "visual_rows": (count, visual, language.hidden_size),
         },
     )
-    later = shapes(vars(caption_rows(inputs, config, past=length)))
+    later = shapes(caption_rows_alone(inputs, config, past=length))
     check(
         step,
         {
