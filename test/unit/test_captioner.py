@@ -162,32 +162,22 @@ class TestGroups:
 
 
 class TestCaption:
-    def test_text_tokens_and_truncation(self) -> None:
-        (caption,) = written(Writer(lambda _: "a cup")).describe(SMALL, [strip(0)])
-        assert caption.text == "a cup" and not caption.truncated
-        assert caption.token_ids == tiny_tokenizer().encode("a cup<|eot_id|>")
-
-    def test_a_caption_without_end_is_truncated(self) -> None:
-        (caption,) = written(Writer(lambda _: "a teacup")).describe(SMALL, [strip(0)])
-        assert caption.text == "a teac" and caption.truncated
-
-    def test_confidence_is_the_mean_over_the_text_without_its_padding(self) -> None:
-        (caption,) = written(Writer(confidence=0.25)).describe(SMALL, [strip(0)])
-        assert caption.confidence == pytest.approx(0.25)
-
-    def test_an_empty_caption_has_the_confidence_of_its_end(self) -> None:
-        (caption,) = written(Writer(lambda _: "")).describe(SMALL, [strip(0)])
-        assert caption == Caption("", 1.0, caption.token_ids, False)
-
-    def test_the_mask_token_is_left_out_of_the_text_and_stays_among_the_tokens(self) -> None:
-        (caption,) = written(Writer(lambda _: "a<|mdm_mask|> b")).describe(SMALL, [strip(0)])
-        assert caption.text == "a b" and not caption.truncated
-        assert caption.token_ids[1] == tiny_tokenizer().mask_id
-        assert caption.confidence == pytest.approx(0.5), "of what comes before the end"
-
-    def test_a_caption_of_mask_tokens_alone_is_empty(self) -> None:
-        (caption,) = written(Writer(lambda _: "<|mdm_mask|>" * 6)).describe(SMALL, [strip(0)])
-        assert caption == Caption("", 0.5, [tiny_tokenizer().mask_id] * 6, True)
+    @pytest.mark.parametrize(
+        ("written_text", "text", "truncated", "confidence"),
+        [
+            ("a cup", "a cup", False, 0.5),  # of the text, without the padding behind it
+            ("a teacup", "a teac", True, 0.5),
+            ("", "", False, 1.0),  # of its end
+            ("a<|mdm_mask|> b", "a b", False, 0.5),  # the mask token stays among the tokens
+            ("<|mdm_mask|>" * 6, "", True, 0.5),
+        ],
+    )
+    def test_text_confidence_tokens_and_truncation(
+        self, written_text: str, text: str, truncated: bool, confidence: float
+    ) -> None:
+        (caption,) = written(Writer(lambda _: written_text)).describe(SMALL, [strip(0)])
+        ids = tiny_tokenizer().encode(written_text + "<|eot_id|>" * 6)[:6]
+        assert caption == Caption(text, pytest.approx(confidence), ids, truncated)
 
     def test_types_are_plain_and_the_caption_frozen(self) -> None:
         (caption,) = own_captioner().describe(IMAGE, MASKS[:1])
@@ -225,9 +215,17 @@ class TestInputs:
     def test_any_text_is_a_prompt(self, prompt: str) -> None:
         assert len(own_captioner().describe(IMAGE, MASKS[:1], prompt)) == 1
 
-    @pytest.mark.parametrize("prompt", [5, b"what?", ["what?"]])
-    def test_what_is_no_text_is_refused(self, prompt: Any) -> None:
-        with pytest.raises(InputError, match=r"prompt is a .*, expected text or None"):
+    @pytest.mark.parametrize(
+        ("prompt", "says"),
+        [
+            (5, r"is a int, expected text or None"),
+            (b"what?", r"is a bytes, expected text or None"),
+            (["what?"], r"is a list, expected text or None"),
+            ("stop <|eot_id|>", r"contains the special token '<\|eot_id\|>'"),
+        ],
+    )
+    def test_other_prompts_are_refused(self, prompt: Any, says: str) -> None:
+        with pytest.raises(InputError, match=f"prompt {says}"):
             own_captioner().describe(IMAGE, MASKS[:1], prompt)
 
     def test_a_prompt_can_be_checked_without_a_pass(self) -> None:
@@ -235,10 +233,6 @@ class TestInputs:
         captioner.check_prompt("What is it?")
         with pytest.raises(InputError, match=r"prompt contains the special token"):
             captioner.check_prompt("What is it?<|eot_id|>")
-
-    def test_special_tokens_in_a_prompt_are_refused(self) -> None:
-        with pytest.raises(InputError, match=r"prompt contains the special token '<\|eot_id\|>'"):
-            own_captioner().describe(IMAGE, MASKS[:1], "stop <|eot_id|>")
 
     def test_errors_name_the_argument(self) -> None:
         captioner = written(Writer())

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from json_values import JSON_VALUES
 from tiny_checkpoint import CONFIG
 
 from perceptiondlm_ros.errors import CheckpointError
@@ -174,13 +175,6 @@ def test_a_folder_without_config(tmp_path: Path) -> None:
         ModelConfig.from_folder(tmp_path)
 
 
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
-    max_leaves=5,
-)
-
-
 @st.composite
 def damaged_configs(draw: st.DrawFn) -> dict[str, Any]:
     """A good config with one value, somewhere, replaced by anything that JSON can say."""
@@ -192,7 +186,7 @@ def damaged_configs(draw: st.DrawFn) -> dict[str, Any]:
         config["language_model_config"],
     ]
     where = draw(st.sampled_from(sections))
-    where[draw(st.sampled_from(sorted(where)))] = draw(json_values)
+    where[draw(st.sampled_from(sorted(where)))] = draw(JSON_VALUES)
     return config
 
 

@@ -11,14 +11,10 @@ import exported_folder
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from json_values import JSON_VALUES
 
 from perceptiondlm_ros.errors import CheckpointError
 from perceptiondlm_ros.model.manifest import MANIFEST, Manifest, _checksum
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +96,7 @@ def test_any_json_is_read_or_refused(data: st.DataObject, folder: Path) -> None:
             break
         place = place[data.draw(st.sampled_from(sorted(inner)))]
     if place:
-        place[data.draw(st.sampled_from(sorted(place)))] = data.draw(json_values)
+        place[data.draw(st.sampled_from(sorted(place)))] = data.draw(JSON_VALUES)
     copy = folder.parent / "any"
     copy.mkdir(exist_ok=True)
     (copy / MANIFEST).write_text(json.dumps(values))
@@ -116,7 +112,7 @@ def test_values_of_another_kind_are_refused_even_with_a_right_checksum(
     values = json.loads((folder / MANIFEST).read_text())
     del values["checksum"]
     key = data.draw(st.sampled_from(sorted(values.keys() - {"made_with"})))
-    values[key] = data.draw(json_values)
+    values[key] = data.draw(JSON_VALUES)
     values["checksum"] = _checksum(values)
     copy = folder.parent / "kind"
     copy.mkdir(exist_ok=True)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from json_values import JSON_VALUES
 from tiny_checkpoint import CONFIG, picture, rectangle, save_checkpoint
 
 from perceptiondlm_ros.captioner import Captioner
@@ -139,18 +140,13 @@ def test_values_that_are_computed_in_another_way_are_named(parameters: Any, name
         base({"rope_parameters": parameters})
 
 
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner),
-    max_leaves=4,
-)
 keys = st.sampled_from(["rope_theta", "rope_type", "type", "factor", "full_attention", "mrope"])
-parameters = json_values | st.dictionaries(keys, json_values | st.sampled_from([5e5, "default", 1]))
+parameters = JSON_VALUES | st.dictionaries(keys, JSON_VALUES | st.sampled_from([5e5, "default", 1]))
 
 
 @given(
     language=st.fixed_dictionaries(
-        {}, optional={"rope_theta": json_values, "rope_scaling": parameters}
+        {}, optional={"rope_theta": JSON_VALUES, "rope_scaling": parameters}
     ),
     rope=parameters,
 )

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from json_values import JSON_VALUES
 from tiny_checkpoint import CONFIG
 
 from perceptiondlm_ros.errors import CheckpointError
@@ -287,11 +288,6 @@ def test_the_processor_must_agree_with_the_model(processor: dict[str, Any], pass
         read(CONFIG, processor)
 
 
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
-    max_leaves=5,
-)
 known = st.sampled_from(
     [
         *("hidden_size", "num_attention_heads", "head_dim", "num_hidden_layers", "image_size"),
@@ -307,9 +303,9 @@ known = st.sampled_from(
 @settings(max_examples=200)
 @given(
     where=st.sampled_from(sorted(WHERE)),
-    changes=st.dictionaries(known, json_values, max_size=3),
-    processor=st.dictionaries(known, json_values, max_size=2),
-    images=st.dictionaries(known, json_values, max_size=2),
+    changes=st.dictionaries(known, JSON_VALUES, max_size=3),
+    processor=st.dictionaries(known, JSON_VALUES, max_size=2),
+    images=st.dictionaries(known, JSON_VALUES, max_size=2),
 )
 def test_any_configuration_is_read_or_refused_by_a_key_that_it_has(
     where: str, changes: dict[str, Any], processor: dict[str, Any], images: dict[str, Any]

@@ -27,26 +27,23 @@ def ids(*parts: str) -> list[int]:
 
 
 class TestCaptions:
-    @pytest.mark.parametrize("end", ["<|eot_id|>", "<|endoftext|>"])
-    def test_the_text_before_the_first_end_token(self, end: str) -> None:
-        caption = ids("a red ball", end, "junk", "<|eot_id|>", "more")
-        assert tiny_tokenizer().decode_caption(caption) == ("a red ball", 10, False)
-
-    def test_without_an_end_token_it_is_truncated(self) -> None:
-        assert tiny_tokenizer().decode_caption(ids("a red ba")) == ("a red ba", 8, True)
-
-    def test_an_end_token_at_once_is_an_empty_caption(self) -> None:
-        assert tiny_tokenizer().decode_caption(ids("<|eot_id|>", "junk")) == ("", 0, False)
-
-    def test_an_end_token_at_the_very_end_is_not_truncated(self) -> None:
-        assert tiny_tokenizer().decode_caption(ids("ball", "<|eot_id|>")) == ("ball", 4, False)
-
-    def test_space_around_is_stripped_and_other_special_tokens_left_out(self) -> None:
-        caption = ids("\n a", "<|mdm_mask|>", "b ", "<|Mask_Cap_1|>", "<|eot_id|>")
-        assert tiny_tokenizer().decode_caption(caption)[0] == "ab"
-
-    def test_the_mask_token_alone_is_an_empty_caption_that_is_cut_off(self) -> None:
-        assert tiny_tokenizer().decode_caption(ids("<|mdm_mask|>") * 4) == ("", 4, True)
+    @pytest.mark.parametrize(
+        ("parts", "expected"),
+        [
+            (["a red ball", "<|eot_id|>", "junk", "<|eot_id|>", "more"], ("a red ball", 10, False)),
+            (["a red ball", "<|endoftext|>", "junk"], ("a red ball", 10, False)),
+            (["a red ba"], ("a red ba", 8, True)),
+            (["<|eot_id|>", "junk"], ("", 0, False)),
+            (["ball", "<|eot_id|>"], ("ball", 4, False)),
+            (["\n a", "<|mdm_mask|>", "b ", "<|Mask_Cap_1|>", "<|eot_id|>"], ("ab", 7, False)),
+            (["<|mdm_mask|>"] * 4, ("", 4, True)),
+        ],
+        ids=str,
+    )
+    def test_the_text_before_the_first_end_token(
+        self, parts: list[str], expected: tuple[str, int, bool]
+    ) -> None:
+        assert tiny_tokenizer().decode_caption(ids(*parts)) == expected
 
     def test_the_mask_token_is_no_text_where_the_file_does_not_call_it_special(
         self, tmp_path: Path
