@@ -13,7 +13,7 @@ from perceptiondlm_ros.msg import RegionDescription
 from perceptiondlm_ros.ros.captioning.captioning import Captioning
 from perceptiondlm_ros.ros.health.monitor import Monitor
 from perceptiondlm_ros.ros.inputs.frames import Frame
-from perceptiondlm_ros.ros.outputs.results import Result
+from perceptiondlm_ros.ros.outputs.result import Result
 
 FRESH, REUSED = RegionDescription.FRESH, RegionDescription.REUSED
 DRAFT = RegionDescription.DRAFT

@@ -17,7 +17,7 @@ from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
 from perceptiondlm_ros.ros import parameters
 from perceptiondlm_ros.ros.health.monitor import Monitor
 from perceptiondlm_ros.ros.outputs.outputs import Output, Outputs
-from perceptiondlm_ros.ros.outputs.results import Result
+from perceptiondlm_ros.ros.outputs.result import Result
 
 SECOND = 1_000_000_000
 CAPTION = "a large striped red circle, left of a small plain blue star"
@@ -72,7 +72,6 @@ class Stage:
         self,
         context: Any,
         make: Callable[[LifecycleNode, Monitor], Output],
-        drawn: bool,
         **node_options: Any,
     ) -> None:
         log = Log()
@@ -80,8 +79,7 @@ class Stage:
         self.node = LifecycleNode("region_captioner", context=context, **node_options)
         parameters.declare(self.node)
         self.output = make(self.node, monitor)
-        several = ([], [self.output]) if drawn else ([self.output], [])
-        self.outputs = Outputs(*several, monitor, lambda: 2 * SECOND)
+        self.outputs = Outputs([self.output], monitor, lambda: 2 * SECOND)
         assert self.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
         assert self.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
         self.activation = self.outputs.open()
@@ -100,11 +98,9 @@ class Stage:
 
 
 @contextmanager
-def stage(
-    make: Callable[[LifecycleNode, Monitor], Output], drawn: bool = True, **node_options: Any
-) -> Iterator[Stage]:
+def stage(make: Callable[[LifecycleNode, Monitor], Output], **node_options: Any) -> Iterator[Stage]:
     with ros_context() as context:
-        found = Stage(context, make, drawn, **node_options)
+        found = Stage(context, make, **node_options)
         try:
             yield found
         finally:

@@ -25,7 +25,7 @@ from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithP
 
 from perceptiondlm_ros.captioner import Box
 from perceptiondlm_ros.errors import InputError
-from perceptiondlm_ros.ros.outputs.conversions import rgb_to_image
+from perceptiondlm_ros.ros.outputs.annotated_image import rgb_to_image
 from perceptiondlm_ros.ros.settings import SPECS, Settings, with_values
 
 

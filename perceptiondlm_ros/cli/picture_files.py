@@ -15,7 +15,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from perceptiondlm_ros.captioner import Caption
 from perceptiondlm_ros.cli.region_arguments import RegionArgument
-from perceptiondlm_ros.drawing.annotate import Annotation, annotate
+from perceptiondlm_ros.drawing.annotate import annotate
+from perceptiondlm_ros.drawing.annotation import Annotation
 from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.messages.bit_depth import (
     ALL_BITS,

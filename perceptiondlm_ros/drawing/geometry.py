@@ -10,17 +10,16 @@ from numpy.typing import NDArray
 Rects = NDArray[np.float64]
 """float64 [K, 4]."""
 
-_ALONG: Final = np.linspace(0, 1, 11)[1:-1]  # of a line, where it is looked at
+_ALONG: Final = np.linspace(0, 1, 11)[1:-1, None]  # of a line, where it is looked at
 
 
 def gap(rects: Rects, box: NDArray[np.float64]) -> NDArray[np.float64]:
     """Distance in pixels between each of `rects` [K, 4] and the box: [K]."""
     sides = np.maximum(box[:2] - rects[:, 2:], rects[:, :2] - box[2:]).clip(min=0)
-    distances: NDArray[np.float64] = np.hypot(sides[:, 0], sides[:, 1])
-    return distances
+    return np.asarray(np.hypot(sides[:, 0], sides[:, 1]))
 
 
-def leader(rects: Rects, boxes: NDArray[np.float64]) -> Rects:
+def leader_lines(rects: Rects, boxes: NDArray[np.float64]) -> Rects:
     """The shortest line from each of `rects` [K, 4] to its box ([K, 4], or [4] for all).
 
     Returns x, y of each start and x, y of each end: [K, 4].
@@ -33,35 +32,17 @@ def leader(rects: Rects, boxes: NDArray[np.float64]) -> Rects:
     return np.concatenate([start, end], axis=1)
 
 
-def _points(lines: Rects) -> NDArray[np.float64]:
-    """Points on each of `lines` [K, 4], ends excluded: [K, P, 2]."""
-    along = _ALONG[:, None]
-    return lines[:, None, :2] * (1 - along) + lines[:, None, 2:] * along
-
-
-def _inside(points: NDArray[np.float64], rects: Rects) -> NDArray[np.bool_]:
-    """Whether each point [K, P, 2] is in each rectangle [J, 4]: [K, P, J]."""
+def crossings(lines: Rects, rects: Rects) -> NDArray[np.bool_]:
+    """Whether each line [K, 4] runs through each of `rects` [J, 4], its ends aside: [K, J]."""
+    points = lines[:, None, :2] * (1 - _ALONG) + lines[:, None, 2:] * _ALONG
     x, y = points[..., None, 0], points[..., None, 1]
-    within = (x > rects[:, 0]) & (x < rects[:, 2]) & (y > rects[:, 1]) & (y < rects[:, 3])
-    return np.asarray(within)
-
-
-def crossed(lines: Rects, obstacles: Rects) -> NDArray[np.float64]:
-    """How many obstacles [J, 4] each line [K, 4] runs through: [K]."""
-    counts: NDArray[np.float64] = _inside(_points(lines), obstacles).any(axis=1).sum(axis=1)
-    return counts
-
-
-def crossed_by(rects: Rects, lines: Rects) -> NDArray[np.float64]:
-    """How many lines [J, 4] run under each of `rects` [K, 4]: [K]."""
-    counts: NDArray[np.float64] = _inside(_points(lines), rects).any(axis=1).sum(axis=0)
-    return counts
+    inside = (x > rects[:, 0]) & (x < rects[:, 2]) & (y > rects[:, 1]) & (y < rects[:, 3])
+    return np.asarray(inside.any(axis=1))
 
 
 def areas(rects: Rects) -> NDArray[np.float64]:
     """[K], at least one pixel each."""
-    areas: NDArray[np.float64] = np.prod(rects[:, 2:] - rects[:, :2], axis=1).clip(min=1.0)
-    return areas
+    return np.asarray(np.prod(rects[:, 2:] - rects[:, :2], axis=1).clip(min=1.0))
 
 
 def overlap(rects: Rects, others: Rects) -> NDArray[np.float64]:
@@ -69,5 +50,4 @@ def overlap(rects: Rects, others: Rects) -> NDArray[np.float64]:
     left, top, right, bottom = (rects[:, None, n] for n in range(4))
     wide = np.minimum(right, others[:, 2]) - np.maximum(left, others[:, 0])
     high = np.minimum(bottom, others[:, 3]) - np.maximum(top, others[:, 1])
-    shared: NDArray[np.float64] = np.maximum(wide, 0.0) * np.maximum(high, 0.0)
-    return shared
+    return np.asarray(np.maximum(wide, 0.0) * np.maximum(high, 0.0))

@@ -21,7 +21,7 @@ from perceptiondlm_ros.development.demo.world import World
 from perceptiondlm_ros.development.scenes.render import render
 from perceptiondlm_ros.messages.stamps import nanoseconds
 from perceptiondlm_ros.msg import RegionDescriptionArray
-from perceptiondlm_ros.ros.outputs.conversions import rgb_to_image
+from perceptiondlm_ros.ros.outputs.annotated_image import rgb_to_image
 
 if TYPE_CHECKING:
     from conftest import Robot

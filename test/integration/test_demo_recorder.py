@@ -24,7 +24,7 @@ from vision_msgs.msg import Detection2DArray
 from perceptiondlm_ros.development.demo.demo_camera import PERIOD_NS
 from perceptiondlm_ros.development.demo.world import World
 from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
-from perceptiondlm_ros.ros.outputs.conversions import rgb_to_image
+from perceptiondlm_ros.ros.outputs.annotated_image import rgb_to_image
 
 
 class Oracle:

@@ -15,7 +15,7 @@ from perceptiondlm_ros.development.scenes.sample import evaluation_seed, sample_
 from perceptiondlm_ros.development.scenes.scene import captions
 from perceptiondlm_ros.messages.stamps import nanoseconds
 from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
-from perceptiondlm_ros.ros.outputs.conversions import rgb_to_image
+from perceptiondlm_ros.ros.outputs.annotated_image import rgb_to_image
 
 if TYPE_CHECKING:
     from conftest import Robot

@@ -17,15 +17,10 @@ CODE = ("perceptiondlm_ros", "export")
 MODULES_OF_ONE_NAME = {
     "bag",
     "camera",
-    "descriptions",
     "options",
-    "pictures",
-    "placement",
     "plot",
     "processes",
-    "regions",
     "report",
-    "results",
     "run",
     "vocabulary",
 }
@@ -33,7 +28,6 @@ CLASSES_OF_ONE_NAME = {
     "Camera",
     "Options",
     "Recorder",
-    "Region",
 }
 DOCSTRINGS_WITHOUT_A_SENTENCE = {
     "Bag.__init__",

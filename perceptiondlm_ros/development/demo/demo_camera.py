@@ -25,7 +25,7 @@ from perceptiondlm_ros.development.demo.world import World, add_world, world_of
 from perceptiondlm_ros.development.scenes.render import render
 from perceptiondlm_ros.development.scenes.scene import Scene
 from perceptiondlm_ros.ros.ending import run_node
-from perceptiondlm_ros.ros.outputs.conversions import rgb_to_image
+from perceptiondlm_ros.ros.outputs.annotated_image import rgb_to_image
 
 PERIOD_NS: Final = 100_000_000
 FRAME_ID: Final = "camera_optical_frame"

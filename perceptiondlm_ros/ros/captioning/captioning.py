@@ -19,7 +19,7 @@ from perceptiondlm_ros.ros.health.faults import FailedPass, FailedWorker
 from perceptiondlm_ros.ros.health.monitor import Monitor
 from perceptiondlm_ros.ros.inputs.frames import Frame
 from perceptiondlm_ros.ros.outputs.outputs import Outputs
-from perceptiondlm_ros.ros.outputs.results import Result
+from perceptiondlm_ros.ros.outputs.result import Result
 from perceptiondlm_ros.ros.settings import Settings
 from perceptiondlm_ros.ros.threads import Mailbox, WorkerThread
 

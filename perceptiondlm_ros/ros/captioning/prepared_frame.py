@@ -24,7 +24,7 @@ from perceptiondlm_ros.ros.captioning.tracks import KeptCaption, Measurement, ap
 from perceptiondlm_ros.ros.health.faults import DroppedRegions, UnreadableImage, UnusableMasks
 from perceptiondlm_ros.ros.health.monitor import Monitor
 from perceptiondlm_ros.ros.inputs.frames import Frame
-from perceptiondlm_ros.ros.outputs.results import Result, Waiting
+from perceptiondlm_ros.ros.outputs.result import Result, Uncaptioned
 from perceptiondlm_ros.ros.settings import Settings
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class PreparedFrame:
             tracks=tuple(names[place] for place in descriptions),
             masks=tuple(self.regions[place].mask for place in descriptions),
             waiting=tuple(
-                Waiting(
+                Uncaptioned(
                     names[place],
                     region.detection.id,
                     region.label,

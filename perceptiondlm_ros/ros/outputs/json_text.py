@@ -7,17 +7,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
 from typing import Any, Final
 
 from builtin_interfaces.msg import Time
-from rclpy.lifecycle import LifecycleNode
-from std_msgs.msg import String
 
 from perceptiondlm_ros.messages.stamps import nanoseconds
 from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
-from perceptiondlm_ros.ros.outputs.outputs import LATCHED, Outgoing, Output, publisher
-from perceptiondlm_ros.ros.outputs.results import Result
 
 VERSION: Final = 1
 """Of the schema: counted up when a program that reads it would have to change."""
@@ -27,16 +22,6 @@ _SOURCES: Final = {
     RegionDescription.REUSED: "reused",
     RegionDescription.DRAFT: "draft",
 }
-
-
-class JsonDescriptions(Output):
-    """Publishes whoever listens: a late joiner gets the last one."""
-
-    def __init__(self, node: LifecycleNode) -> None:
-        self.publisher = publisher(node, String, "~/descriptions/json", LATCHED)
-
-    def render(self, result: Result) -> Iterable[Outgoing]:
-        yield self.publisher, String(data=to_json(result.message))
 
 
 def to_json(message: RegionDescriptionArray) -> str:

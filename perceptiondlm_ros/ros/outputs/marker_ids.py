@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Sequence
 from typing import Final
 
@@ -21,9 +22,11 @@ class MarkerIds:
         A key that comes twice stands for one object each time.
         """
         present: dict[Hashable, int] = {}
-        for key in _distinct(keys):
-            found = self._ids.get(key)
-            present[key] = self._new() if found is None else found
+        times: Counter[Hashable] = Counter()
+        for key in keys:
+            times[key] += 1
+            found = self._ids.get((key, times[key]))
+            present[key, times[key]] = self._new() if found is None else found
         gone = [number for key, number in self._ids.items() if key not in present]
         self._ids = present
         return list(present.values()), gone
@@ -34,13 +37,3 @@ class MarkerIds:
     def _new(self) -> int:
         number, self._next = self._next, (self._next + 1) % _MOST
         return number
-
-
-def _distinct(keys: Sequence[Hashable]) -> list[Hashable]:
-    """The keys, each with the number of times that it came before."""
-    counts: dict[Hashable, int] = {}
-    found: list[Hashable] = []
-    for key in keys:
-        counts[key] = counts.get(key, -1) + 1
-        found.append((key, counts[key]))
-    return found

@@ -9,23 +9,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from builtin_interfaces.msg import Duration, Time
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
-from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.qos import QoSProfile
 
 from perceptiondlm_ros.messages.stamps import nanoseconds
 from perceptiondlm_ros.ros.health.monitor import Monitor
-from perceptiondlm_ros.ros.outputs.results import Result
+from perceptiondlm_ros.ros.outputs.result import Result
 from perceptiondlm_ros.ros.qos import PUBLISHER, fixed_policies
 from perceptiondlm_ros.ros.threads import Mailbox, WorkerThread
 
 Outgoing = tuple[Any, Any]
 """A publisher and a message for it."""
-
-LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-"""For what a late joiner wants to know at once. Subscribers that are volatile get it as ever."""
 
 
 class Output:
@@ -33,7 +30,10 @@ class Output:
 
     `wanted` and `render` run in one of the worker threads, `clear` in any thread, but never two of
     them at once for one output; `open` and `close` in the executor's.
+    drawn: whether it is for people and takes longer than a prompt one.
     """
+
+    drawn: ClassVar[bool] = False
 
     def open(self) -> None:
         """The node was activated: subscribe to what else is needed."""
@@ -65,33 +65,33 @@ class Outputs:
 
     def __init__(
         self,
-        prompt: Sequence[Output],
-        drawn: Sequence[Output],
+        outputs: Sequence[Output],
         monitor: Monitor,
         now_ns: Callable[[], int],
         alive: Callable[[], bool] = lambda: True,
     ) -> None:
         self.activation = 0
         self._activations = 0
-        self._prompt, self._drawn = tuple(prompt), tuple(drawn)
+        self._prompt = [output for output in outputs if not output.drawn]
+        self._drawn = [output for output in outputs if output.drawn]
         self._monitor = monitor
         self._now_ns = now_ns
         self._alive = alive
         # Held while something goes out, so that nothing ends an activation in between.
         self._lock = threading.RLock()
         # Held while something is drawn, so that nothing is taken back meanwhile; before _lock.
-        self._pen = threading.RLock()
+        self._drawing_lock = threading.RLock()
         self._last = 0  # sequence of the last published frame
         self._first = 0  # sequence of the first frame that may be drawn
         self._to_draw: Mailbox[Result] = Mailbox()
-        self._drawing: WorkerThread | None = None
+        self._drawer: WorkerThread | None = None
 
     def open(self) -> int:
         """Begin an activation; its number."""
-        for output in (*self._prompt, *self._drawn):
+        for output in self._prompt + self._drawn:
             output.open()
         self._to_draw = Mailbox()
-        self._drawing = WorkerThread(self._to_draw, self._draw, self._report)
+        self._drawer = WorkerThread(self._to_draw, self._draw, self._report)
         with self._lock:
             self._last = self._first = 0
             self._activations += 1
@@ -100,14 +100,14 @@ class Outputs:
 
     def close(self) -> None:
         """End the activation: what is rendered from now on does not go out."""
-        with self._pen, self._lock:
+        with self._drawing_lock, self._lock:
             if not self.activation:
                 return
             self.clear()
             self.activation = 0
-        if self._drawing:
-            self._drawing.stop(0)
-        for output in (*self._prompt, *self._drawn):
+        if self._drawer:
+            self._drawer.stop(0)
+        for output in self._prompt + self._drawn:
             output.close()
 
     def clear(self, sequence: int = 0) -> None:
@@ -115,10 +115,10 @@ class Outputs:
 
         sequence: the first frame after that; none before it is published any more.
         """
-        with self._pen, self._lock:
+        with self._drawing_lock, self._lock:
             self._first = sequence
             self._last = max(self._last, sequence)
-            for output in (*self._prompt, *self._drawn):
+            for output in self._prompt + self._drawn:
                 self._send(output, output.clear, self.activation)
 
     def publish(self, result: Result) -> bool:
@@ -141,7 +141,7 @@ class Outputs:
         self._monitor.status.published(elapsed if nanoseconds(header_stamp) else None)
 
     def _draw(self, result: Result) -> None:
-        with self._pen:
+        with self._drawing_lock:
             if result.sequence >= self._first:
                 for output in self._drawn:
                     self._render(output, result)

@@ -5,47 +5,52 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perceptiondlm_ros.drawing import annotate as module
-from perceptiondlm_ros.drawing.annotate import Annotation, age_text, annotate
+from perceptiondlm_ros.drawing.annotate import annotate
+from perceptiondlm_ros.drawing.annotation import Annotation, age_text
+from perceptiondlm_ros.drawing.canvas import Canvas
 from perceptiondlm_ros.drawing.colours import track_colour
-from perceptiondlm_ros.drawing.layout import Label, lay_out
+from perceptiondlm_ros.drawing.layout import Label, LabelBox, lay_out
 from perceptiondlm_ros.errors import InputError
 
 TEXT = "a large striped red circle, left of a small plain blue star"
+BOX = (100.0, 200.0, 300.0, 400.0)
 
 
 def grey(width: int = 640, height: int = 480) -> np.ndarray:
     return np.full((height, width, 3), 90, np.uint8)
 
 
-def test_draws_on_a_copy() -> None:
+def test_it_draws_on_a_copy() -> None:
     image = grey()
-    result = annotate(image, [Annotation((100, 200, 300, 400), TEXT, id="7")])
+    result = annotate(image, [Annotation(BOX, TEXT, id="7")])
     assert result.shape == image.shape and result.dtype == np.uint8
-    assert (image == 90).all()
-    assert (result != 90).any()
+    assert (image == 90).all() and (result != 90).any()
+    assert (annotate(image, []) == 90).all()
 
 
-def test_the_box_is_outlined_in_the_colour_of_its_id() -> None:
-    result = annotate(grey(), [Annotation((100, 200, 300, 400), "", id="7")])
-    assert tuple(result[300, 100]) == track_colour("7", "", 0)
-    assert tuple(result[200, 200]) == track_colour("7", "", 0)
+@pytest.mark.parametrize(
+    ("item", "colour"),
+    [
+        (Annotation(BOX, "", id="7"), ("7", "", 0)),
+        (Annotation(BOX, "", label="cup", index=5), ("", "cup", 5)),
+        (Annotation(BOX, "", id="7", mask=np.zeros((480, 640), bool)), ("7", "", 0)),
+        (Annotation(BOX, TEXT, "7", "cup", labelled=False), ("7", "cup", 0)),
+    ],
+)
+def test_a_region_without_text_is_only_outlined_in_its_colour(
+    item: Annotation, colour: tuple[str, str, int]
+) -> None:
+    result = annotate(grey(), [item])
+    assert tuple(result[300, 100]) == tuple(result[200, 200]) == track_colour(*colour)
     assert tuple(result[300, 200]) == (90, 90, 90)
-
-
-def test_nothing_to_draw_leaves_the_picture_as_it_is() -> None:
-    assert (annotate(grey(), []) == 90).all()
-
-
-def test_without_an_id_the_index_decides_the_colour() -> None:
-    result = annotate(grey(), [Annotation((100, 200, 300, 400), "", label="cup", index=5)])
-    assert tuple(result[300, 100]) == track_colour("", "cup", 5)
+    result[195:405, 95:305] = 90
+    assert (result == 90).all() or item.labelled, "nothing beside the box"
 
 
 def test_a_mask_is_tinted_and_outlined_instead_of_its_box() -> None:
     mask = np.zeros((480, 640), bool)
     mask[250:350, 150:250] = True
-    result = annotate(grey(), [Annotation((100, 200, 300, 400), "", id="7", mask=mask)])
+    result = annotate(grey(), [Annotation(BOX, "", id="7", mask=mask)])
     colour = np.array(track_colour("7", "", 0))
     assert (result[300, 150] == colour).all(), "the contour"
     assert (result[300, 100] == 90).all(), "no box"
@@ -53,31 +58,13 @@ def test_a_mask_is_tinted_and_outlined_instead_of_its_box() -> None:
     assert 0 < np.linalg.norm(inside) < 0.25 * np.linalg.norm(colour - 90), "a light tint"
 
 
-def test_a_region_without_a_label_is_only_outlined() -> None:
-    item = Annotation((100, 200, 300, 400), TEXT, "7", "cup", labelled=False)
-    result = annotate(grey(), [item])
-    assert tuple(result[300, 100]) == track_colour("7", "cup", 0)
-    result[195:405, 95:305] = 90
-    assert (result == 90).all(), "nothing beside the box"
-
-
-def test_an_empty_mask_leaves_the_box() -> None:
-    mask = np.zeros((480, 640), bool)
-    result = annotate(grey(), [Annotation((100, 200, 300, 400), "", id="7", mask=mask)])
-    assert tuple(result[300, 100]) == track_colour("7", "", 0)
-
-
-def test_a_mask_of_another_size_is_refused() -> None:
-    with pytest.raises(InputError, match=r"annotations\[0\].mask: got bool \[4, 4\], expected"):
-        annotate(grey(), [Annotation((0, 0, 4, 4), "", mask=np.ones((4, 4), bool))])
-
-
 @pytest.mark.parametrize("more", [{"draft": True}, {"age": 2.4}])
 def test_drafts_and_old_captions_are_marked(more: dict) -> None:
-    box = (100, 200, 300, 400)
-    fresh = annotate(grey(), [Annotation(box, TEXT, "7", "cup", 0.5)])
-    marked = annotate(grey(), [Annotation(box, TEXT, "7", "cup", 0.5, **more)])
-    assert (fresh != marked).any()
+    fresh, marked = (Annotation(BOX, TEXT, "7", "cup", 0.5, **each) for each in ({}, more))
+    assert (annotate(grey(), [fresh]) != annotate(grey(), [marked])).any()
+    assert fresh.heading(" - ", fresh.badge) == "7 - cup - 50 %"
+    badge = "DRAFT" if "draft" in more else "2.4 s ago"
+    assert marked.heading(" - ", marked.badge) == f"7 - cup - 50 % - {badge}"
 
 
 @pytest.mark.parametrize(
@@ -94,28 +81,29 @@ def test_an_age_is_short(seconds: float, text: str) -> None:
     assert age_text(seconds) == text
 
 
-def test_a_plate_far_from_its_box_is_tied_to_it_by_a_leader_line() -> None:
+def test_a_label_far_from_its_box_is_tied_to_it_by_a_leader_line() -> None:
     box = (300.0, 220.0, 340.0, 260.0)
     drawn = annotate(grey(), [Annotation(box, TEXT, str(n)) for n in range(9)]).astype(int)
     labels = [Label(str(n), "", TEXT) for n in range(9)]
     _, places = lay_out(labels, np.array([box] * 9), 640, 480)
-    plates = np.zeros((480, 640), bool)
+    covered = np.zeros((480, 640), bool)
     for x0, y0, x1, y1 in places:
-        plates[int(y0) : int(y1) + 1, int(x0) : int(x1) + 1] = True
-    plates[216:264, 296:344] = True
-    assert (drawn != 90).any(axis=2)[~plates].any(), "no leader line was drawn"
+        covered[int(y0) : int(y1) + 1, int(x0) : int(x1) + 1] = True
+    covered[216:264, 296:344] = True
+    assert (drawn != 90).any(axis=2)[~covered].any(), "no leader line was drawn"
 
 
 def test_of_many_all_boxes_are_drawn_and_the_number_without_a_label_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     headings: list[str] = []
-    draw = module.draw_plate
-    monkeypatch.setattr(
-        module,
-        "draw_plate",
-        lambda canvas, plate, *rest: (headings.append(plate.heading), draw(canvas, plate, *rest)),
-    )
+    draw = Canvas.label
+
+    def label(canvas: Canvas, box: LabelBox, *rest: object) -> None:
+        headings.append(box.heading)
+        draw(canvas, box, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Canvas, "label", label)
     annotations = [Annotation((n, n, n + 50, n + 40), TEXT, str(n)) for n in range(300)]
     result = annotate(grey(), annotations)
     assert headings[:2] == ["0", "1"]
@@ -125,23 +113,26 @@ def test_of_many_all_boxes_are_drawn_and_the_number_without_a_label_is_told(
 
 
 @pytest.mark.parametrize(
-    "image",
+    ("image", "item", "says"),
     [
-        np.zeros((4, 4), np.uint8),
-        np.zeros((4, 4, 4), np.uint8),
-        np.zeros((4, 4, 3), np.float32),
-        np.zeros((0, 4, 3), np.uint8),
+        (np.zeros((4, 4), np.uint8), None, r"image: got .*expected uint8 \[H, W, 3\]"),
+        (np.zeros((4, 4, 4), np.uint8), None, r"image: got .*expected uint8 \[H, W, 3\]"),
+        (np.zeros((4, 4, 3), np.float32), None, r"image: got .*expected uint8 \[H, W, 3\]"),
+        (np.zeros((0, 4, 3), np.uint8), None, r"image: got .*expected uint8 \[H, W, 3\]"),
+        (grey(), Annotation((0, 0, float("nan"), 10), ""), r"annotations\[0\].box"),
+        (grey(), Annotation((0, 0, float("inf"), 10), ""), r"annotations\[0\].box"),
+        (
+            grey(),
+            Annotation(BOX, "", mask=np.ones((4, 4), bool)),
+            r"annotations\[0\].mask: got bool \[4, 4\], expected",
+        ),
     ],
 )
-def test_other_images_are_refused(image: np.ndarray) -> None:
-    with pytest.raises(InputError, match=r"image: got .*expected uint8 \[H, W, 3\]"):
-        annotate(image, [])
-
-
-@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_boxes_that_are_not_finite_are_refused(bad: float) -> None:
-    with pytest.raises(InputError, match=r"annotations\[0\].box"):
-        annotate(grey(), [Annotation((0, 0, bad, 10), "")])
+def test_what_cannot_be_drawn_is_refused(
+    image: np.ndarray, item: Annotation | None, says: str
+) -> None:
+    with pytest.raises(InputError, match=says):
+        annotate(image, [item] if item else [])
 
 
 numbers = st.floats(-1e6, 1e6)
@@ -154,7 +145,7 @@ numbers = st.floats(-1e6, 1e6)
         st.builds(
             Annotation,
             box=st.tuples(numbers, numbers, numbers, numbers),
-            text=st.text(max_size=80),
+            caption=st.text(max_size=80),
             id=st.text(max_size=30),
             label=st.text(max_size=10),
             confidence=st.none() | st.floats(0, 1),

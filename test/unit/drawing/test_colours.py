@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from perceptiondlm_ros.drawing.colours import colour_of, track_colour
 
-PLATE = (14, 17, 23)
+BACKGROUND = (14, 17, 23)
 
 
 def luminance(colour: tuple[int, int, int]) -> float:
@@ -34,6 +34,6 @@ def test_without_an_id_the_index_decides() -> None:
 
 
 @given(st.text())
-def test_every_colour_can_be_read_on_a_plate(key: str) -> None:
-    contrast = (luminance(colour_of(key)) + 0.05) / (luminance(PLATE) + 0.05)
+def test_every_colour_can_be_read_on_a_label(key: str) -> None:
+    contrast = (luminance(colour_of(key)) + 0.05) / (luminance(BACKGROUND) + 0.05)
     assert contrast > 4.5, "the threshold of WCAG AA"

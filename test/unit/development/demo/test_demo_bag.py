@@ -14,7 +14,7 @@ from rosbags.rosbag2 import Reader
 
 from perceptiondlm_ros.development.demo.demo_bag import DemoBag, FrameJoiner
 from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
-from perceptiondlm_ros.ros.outputs.conversions import rgb_to_image
+from perceptiondlm_ros.ros.outputs.annotated_image import rgb_to_image
 
 SECOND = 10**9
 TOPICS = ["/image", "/detections", "/region_captioner/descriptions"]

@@ -16,7 +16,7 @@ from perceptiondlm_ros.development.scenes.sample import EVALUATION_SEEDS
 from perceptiondlm_ros.development.scenes.vocabulary import parse_caption
 from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.messages.boxes import box_corners
-from perceptiondlm_ros.ros.outputs.camera import camera_of
+from perceptiondlm_ros.ros.outputs.calibration import calibrated_camera
 
 START = 1_700_000_000_000_000_000
 
@@ -93,6 +93,6 @@ def test_the_calibration_is_one_that_places_things(rectified: bool) -> None:
     header = Header(frame_id="camera_optical_frame")
     info = calibration(640, 480, header)
     assert info.header == header
-    camera = camera_of(info, 640, 480, rectified)
+    camera = calibrated_camera(info, 640, 480, rectified)
     pixels = np.array([(319.5, 239.5), (639.5, 239.5)])
     assert camera.points(pixels, np.full(2, 2.0)).tolist() == [[0, 0, 2], [1, 0, 2]]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sensor_msgs.msg import CameraInfo
 
 from perceptiondlm_ros.errors import InputError
-from perceptiondlm_ros.ros.outputs.camera import camera_of
+from perceptiondlm_ros.ros.outputs.calibration import calibrated_camera
 from perceptiondlm_ros.ros.outputs.lens import WIDEST, lens_of
 
 WIDTH, HEIGHT = 640, 480
@@ -40,7 +40,7 @@ def found(model: str, d: list[float], focal: float, pixels: Any, depth: float = 
         width=WIDTH, height=HEIGHT, distortion_model=model, d=d, k=matrix(focal).ravel()
     )
     given = np.array(pixels, np.float64)
-    return camera_of(info, WIDTH, HEIGHT, False).points(given, np.full(len(given), depth))
+    return calibrated_camera(info, WIDTH, HEIGHT, False).points(given, np.full(len(given), depth))
 
 
 def at(degrees: float, turn: float = 0.3) -> np.ndarray:

@@ -17,9 +17,10 @@ from visualization_msgs.msg import Marker, MarkerArray
 from perceptiondlm_ros.msg import RegionDescription
 from perceptiondlm_ros.ros import parameters
 from perceptiondlm_ros.ros.health.monitor import Monitor
-from perceptiondlm_ros.ros.outputs.markers import CAPTIONS, OUTLINES, Markers, Pace
-from perceptiondlm_ros.ros.outputs.results import Waiting
-from perceptiondlm_ros.ros.outputs.text_lines import lines_of
+from perceptiondlm_ros.ros.outputs.annotations import lines_of
+from perceptiondlm_ros.ros.outputs.marker_shapes import CAPTIONS, OUTLINES
+from perceptiondlm_ros.ros.outputs.markers import MarkerLifetime, Markers
+from perceptiondlm_ros.ros.outputs.result import Uncaptioned
 
 INFO = CameraInfo(
     header=header(SECOND),
@@ -213,7 +214,7 @@ def test_a_region_that_waits_for_its_caption_keeps_its_marker(viewer: Viewer) ->
     viewer.look()
     viewer.show(region())
     before = set(viewer.seen())
-    waiting = Waiting("7", "7", "cup", 0, (100.0, 60.0, 180.0, 120.0))
+    waiting = Uncaptioned("7", "7", "cup", 0, (100.0, 60.0, 180.0, 120.0))
     outline, text = viewer.show(waiting=(waiting,))
     assert set(viewer.seen()) == before
     assert (outline.action, text.text) == (Marker.ADD, "7 - cup"), "its old caption is not shown"
@@ -302,12 +303,12 @@ def test_a_region_that_leaves_the_lens_takes_its_marker_along(viewer: Viewer) ->
 
 
 def test_a_lifetime_is_well_over_the_time_between_results() -> None:
-    pace = Pace()
-    assert pace.lifetime == 2
+    lifetime = MarkerLifetime()
+    assert lifetime.seconds == 2
     for number, now in enumerate((0.0, 3.0, 4.0), start=1):
-        pace.tick(number, now)
-        pace.tick(number, now + 0.5)  # the same frame with more captions
-    assert pace.lifetime == 9
+        lifetime.shown(number, now)
+        lifetime.shown(number, now + 0.5)  # the same frame with more captions
+    assert lifetime.seconds == 9
 
 
 def test_lines_are_wrapped_and_a_loss_is_shown() -> None:

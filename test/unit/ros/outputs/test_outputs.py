@@ -13,19 +13,25 @@ from ros_support import until_true
 
 from perceptiondlm_ros.ros.health.monitor import Monitor
 from perceptiondlm_ros.ros.outputs.outputs import Outgoing, Output, Outputs
-from perceptiondlm_ros.ros.outputs.results import Result
+from perceptiondlm_ros.ros.outputs.result import Result
 
 
-class Good(Output):
-    def __init__(self) -> None:
-        self.rendered = 0
+class Drawn(Output):
+    """An output that is drawn where it is told so."""
+
+    def __init__(self, drawn: bool = False) -> None:
+        self.drawn = drawn  # type: ignore[misc]
+
+
+class Good(Drawn):
+    rendered = 0
 
     def render(self, result: Result) -> Iterable[Outgoing]:
         self.rendered += 1
         return ()
 
 
-class Failing(Output):
+class Failing(Drawn):
     def render(self, result: Result) -> Iterable[Outgoing]:
         raise ValueError("no ink")
 
@@ -38,14 +44,9 @@ class Unasked(Good):
 @pytest.mark.parametrize("alive", [True, False])
 def test_one_that_fails_hurts_no_other_and_is_told_while_that_means_something(alive: bool) -> None:
     log = Log()
-    prompt, drawn = Good(), Good()
-    outputs = Outputs(
-        [Failing(), Unasked(), prompt],
-        [Failing(), Unasked(), drawn],
-        Monitor(log),
-        lambda: 0,
-        alive=lambda: alive,
-    )
+    prompt, drawn = Good(), Good(drawn=True)
+    faulty = [kind(drawn) for drawn in (False, True) for kind in (Failing, Unasked)]
+    outputs = Outputs([*faulty, prompt, drawn], Monitor(log), lambda: 0, alive=lambda: alive)
     activation = outputs.open()
     assert outputs.publish(result(activation=activation))
     until_true(lambda: drawn.rendered == 1, "the drawn output")
@@ -55,10 +56,11 @@ def test_one_that_fails_hurts_no_other_and_is_told_while_that_means_something(al
     assert log.warnings == (told if alive else [])
 
 
-class Press(Output):
+class Press(Drawn):
     """Sends to itself what it renders and clears; holds a rendering back while `gate` is closed."""
 
-    def __init__(self) -> None:
+    def __init__(self, drawn: bool = False) -> None:
+        super().__init__(drawn)
         self.sent: list[str] = []
         self.busy = Event()
         self.gate = Event()
@@ -77,8 +79,8 @@ class Press(Output):
 
 
 def press() -> tuple[Outputs, Press, Press]:
-    prompt, drawn = Press(), Press()
-    outputs = Outputs([prompt], [drawn], Monitor(Log()), lambda: 0)
+    prompt, drawn = Press(), Press(drawn=True)
+    outputs = Outputs([prompt, drawn], Monitor(Log()), lambda: 0)
     return outputs, prompt, drawn
 
 

@@ -14,23 +14,23 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from perceptiondlm_ros.drawing.annotate import Annotation, annotate
-from perceptiondlm_ros.drawing.layout import Memory
-from perceptiondlm_ros.ros.outputs.conversions import rgb_to_image
+from perceptiondlm_ros.drawing.annotate import annotate
+from perceptiondlm_ros.drawing.layout import LastLayout
+from perceptiondlm_ros.ros.outputs.annotations import annotations_of
 from perceptiondlm_ros.ros.outputs.outputs import Outgoing, Output, publisher
-from perceptiondlm_ros.ros.outputs.regions import ShownRegion, shown_regions
-from perceptiondlm_ros.ros.outputs.results import Result
+from perceptiondlm_ros.ros.outputs.result import Result
 
 
 class AnnotatedImage(Output):
     """Drawn once for both topics, only while somebody looks, and each encoded only if wanted."""
 
+    drawn = True
+
     def __init__(self, node: LifecycleNode) -> None:
-        self._memory = Memory()
-        self.raw = publisher(node, Image, "~/annotated_image", QoSProfile(depth=1))
-        self.compressed = publisher(
-            node, CompressedImage, "~/annotated_image/compressed", QoSProfile(depth=1)
-        )
+        self._last = LastLayout()
+        topic, once = "~/annotated_image", QoSProfile(depth=1)
+        self.raw = publisher(node, Image, topic, once)
+        self.compressed = publisher(node, CompressedImage, f"{topic}/compressed", once)
 
     def wanted(self) -> bool:
         return any(topic.get_subscription_count() for topic in (self.raw, self.compressed))
@@ -38,7 +38,8 @@ class AnnotatedImage(Output):
     def render(self, result: Result) -> Iterable[Outgoing]:
         if result.pixels is None:
             return
-        drawn = annotated_pixels(result.pixels, result, self._memory)
+        height, width = result.pixels.shape[:2]
+        drawn = annotate(result.pixels, annotations_of(result, width, height), self._last)
         header = result.message.header
         if self.raw.get_subscription_count():
             yield self.raw, rgb_to_image(drawn, header)
@@ -47,17 +48,18 @@ class AnnotatedImage(Output):
             yield self.compressed, jpeg(drawn, header, quality)
 
     def clear(self) -> Iterable[Outgoing]:
-        self._memory = Memory()
+        self._last = LastLayout()
         return ()
 
 
-def annotated_pixels(
-    pixels: NDArray[np.uint8], result: Result, memory: Memory | None = None
-) -> NDArray[np.uint8]:
-    """The image, uint8 [H, W, 3] RGB, with the captions of `result` drawn on it."""
+def rgb_to_image(pixels: NDArray[np.uint8], header: Header) -> Image:
+    """An rgb8 message of uint8 [H, W, 3]."""
     height, width = pixels.shape[:2]
-    annotations = [_annotation(item) for item in shown_regions(result, width, height)]
-    return annotate(pixels, annotations, memory)
+    data = array.array("B")
+    data.frombytes(np.ascontiguousarray(pixels).data)
+    return Image(
+        header=header, height=height, width=width, encoding="rgb8", step=3 * width, data=data
+    )
 
 
 def jpeg(pixels: NDArray[np.uint8], header: Header, quality: int) -> CompressedImage:
@@ -67,20 +69,3 @@ def jpeg(pixels: NDArray[np.uint8], header: Header, quality: int) -> CompressedI
     data = array.array("B", encoded.getvalue())
     # Its subscribers decode to bgr8, and convert that to what stands first.
     return CompressedImage(header=header, format="rgb8; jpeg compressed bgr8", data=data)
-
-
-def _annotation(item: ShownRegion) -> Annotation:
-    """Without a caption it gets no label, and is only outlined."""
-    return Annotation(
-        box=item.box,
-        text=item.caption,
-        id=item.id,
-        label=item.label,
-        confidence=item.confidence,
-        track=item.track or item.id,
-        index=item.index,
-        age=item.age,
-        draft=item.draft,
-        mask=item.mask,
-        labelled=item.captioned,
-    )

@@ -16,7 +16,7 @@ _SAME_SHAPE: Final = 0.02  # by which the ratio of the sides may differ in a sca
 
 
 @dataclass(frozen=True)
-class Camera:
+class CalibratedCamera:
     """A calibrated camera, for images of one size.
 
     projection: [3, 4], of the full, unbinned sensor; for an image that isn't rectified [K | 0].
@@ -54,7 +54,9 @@ class Camera:
         return np.stack([(places[:, 0] - skew * y) / fx, y], axis=1)
 
 
-def camera_of(info: CameraInfo, width: int, height: int, rectified: bool) -> Camera:
+def calibrated_camera(
+    info: CameraInfo, width: int, height: int, rectified: bool
+) -> CalibratedCamera:
     """The camera for images of width x height pixels.
 
     rectified: whether lens distortion is taken out of the image, so that P holds; else K and D do.
@@ -65,7 +67,7 @@ def camera_of(info: CameraInfo, width: int, height: int, rectified: bool) -> Cam
     lens = PINHOLE
     if not rectified:
         lens = lens_of(info.distortion_model, np.array(info.d, dtype=np.float64))
-    return Camera(projection, lens, scale, offset)
+    return CalibratedCamera(projection, lens, scale, offset)
 
 
 def _projection(info: CameraInfo, rectified: bool) -> NDArray[np.float64]:

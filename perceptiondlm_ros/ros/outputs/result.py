@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Waiting:
+class Uncaptioned:
     """A region that is known but has no caption yet, or none any more.
 
     track, mask: as in Result. box: x0, y0, x1, y1, its part inside the image, in pixels.
@@ -50,7 +50,7 @@ class Result:
     pixels: NDArray[np.uint8] | None
     tracks: tuple[str, ...] = ()
     masks: tuple[NDArray[np.bool_] | None, ...] = ()
-    waiting: tuple[Waiting, ...] = ()
+    waiting: tuple[Uncaptioned, ...] = ()
     activation: int = 1
     sequence: int = 1
     error: str = ""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
 
 from perceptiondlm_ros.errors import InputError
-from perceptiondlm_ros.ros.outputs.camera import camera_of
+from perceptiondlm_ros.ros.outputs.calibration import calibrated_camera
 
 MATRIX = [500.0, 0, 320, 0, 510, 240, 0, 0, 1]
 
@@ -29,7 +29,9 @@ def info(**fields: object) -> CameraInfo:
 
 
 def place(camera: CameraInfo, pixel: tuple[float, float], rectified: bool = False) -> list[float]:
-    found = camera_of(camera, 640, 480, rectified).points(np.array([pixel]), np.array([2.0]))
+    found = calibrated_camera(camera, 640, 480, rectified).points(
+        np.array([pixel]), np.array([2.0])
+    )
     return [float(value) for value in found[0]]
 
 
@@ -53,13 +55,13 @@ def test_distortion_is_taken_out(model: str, coefficients: list[float]) -> None:
     nothing = np.zeros(3)
     project = cv2.fisheye.projectPoints if model == "equidistant" else cv2.projectPoints
     pixels, _ = project(there[:, None], nothing, nothing, matrix, np.array(coefficients))
-    found = camera_of(camera, 640, 480, False).points(pixels[:, 0], there[:, 2])
+    found = calibrated_camera(camera, 640, 480, False).points(pixels[:, 0], there[:, 2])
     assert np.abs(found - there).max() < 0.005
     assert np.abs(found - there).max() < np.abs(place_all(pixels[:, 0]) - there).max() / 4
 
 
 def place_all(pixels: np.ndarray) -> np.ndarray:
-    return camera_of(info(), 640, 480, False).points(pixels, np.full(len(pixels), 2.0))
+    return calibrated_camera(info(), 640, 480, False).points(pixels, np.full(len(pixels), 2.0))
 
 
 def test_a_rectified_image_is_seen_through_p() -> None:
@@ -77,14 +79,14 @@ def test_a_binned_part_of_the_sensor() -> None:
     """Every pixel is one of the sensor's again: what a pixel shows does not move."""
     whole = place_all(np.array([(200.5, 100.5)]))[0]
     roi = RegionOfInterest(x_offset=100, y_offset=40, width=320, height=240)
-    camera = camera_of(info(roi=roi, binning_x=2, binning_y=2), 160, 120, False)
+    camera = calibrated_camera(info(roi=roi, binning_x=2, binning_y=2), 160, 120, False)
     found = camera.points(np.array([(50.0, 30.0)]), np.array([2.0]))[0]
     assert found == pytest.approx(whole)
 
 
 def test_binning_of_one_side_only() -> None:
     whole = place_all(np.array([(200.5, 100.0)]))[0]
-    camera = camera_of(info(binning_x=2), 320, 480, False)
+    camera = calibrated_camera(info(binning_x=2), 320, 480, False)
     found = camera.points(np.array([(100.0, 100.0)]), np.array([2.0]))[0]
     assert found == pytest.approx(whole)
 
@@ -92,7 +94,7 @@ def test_binning_of_one_side_only() -> None:
 def test_a_rectified_part_of_the_sensor() -> None:
     """P speaks of the whole sensor, as K does."""
     roi = RegionOfInterest(x_offset=100, y_offset=40, width=320, height=240)
-    camera = camera_of(
+    camera = calibrated_camera(
         info(roi=roi, p=[400.0, 0, 300, 0, 0, 400, 250, 0, 0, 0, 1, 0]), 320, 240, True
     )
     assert list(camera.points(np.array([(200.0, 210.0)]), np.array([2.0]))[0]) == [0, 0, 2]
@@ -112,13 +114,13 @@ def test_a_pixel_at_a_right_angle_to_the_axis_shows_nothing_in_front() -> None:
 
 
 def test_no_pixels_no_places() -> None:
-    assert camera_of(info(d=[0.1] * 5), 640, 480, False).points(
+    assert calibrated_camera(info(d=[0.1] * 5), 640, 480, False).points(
         np.zeros((0, 2)), np.zeros(0)
     ).shape == (0, 3)
 
 
 def test_an_image_made_smaller_on_the_way() -> None:
-    camera = camera_of(info(), 320, 240, False)
+    camera = calibrated_camera(info(), 320, 240, False)
     found = camera.points(np.array([(159.75, 119.75)]), np.array([2.0]))[0]
     assert found == pytest.approx([0, 0, 2])
 
@@ -143,12 +145,12 @@ def test_an_image_made_smaller_on_the_way() -> None:
 )
 def test_a_camera_that_cannot_be_used_is_refused(fields: dict, says: str) -> None:
     with pytest.raises(InputError, match=says):
-        camera_of(info(**fields), 640, 480, False)
+        calibrated_camera(info(**fields), 640, 480, False)
 
 
 def test_p_is_refused_by_its_own_name() -> None:
     with pytest.raises(InputError, match="focal lengths in P"):
-        camera_of(info(p=[0.0] * 12), 640, 480, True)
+        calibrated_camera(info(p=[0.0] * 12), 640, 480, True)
 
 
 def test_a_driver_that_does_not_tell_the_size() -> None:
@@ -180,7 +182,7 @@ sizes = st.integers(0, 2**32 - 1) | st.sampled_from([0, 1, 320, 240])
 )
 def test_any_camera_info_is_used_or_refused(fields: dict, rectified: bool) -> None:
     try:
-        camera = camera_of(info(**fields), 640, 480, rectified)
+        camera = calibrated_camera(info(**fields), 640, 480, rectified)
         found = camera.points(np.array([(3.0, 4.0)]), np.array([2.0]))
     except InputError:
         return

@@ -1,0 +1,71 @@
+"""Outputs for machines: latched messages, published whoever listens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar, Final
+
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from std_msgs.msg import String
+from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
+
+from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
+from perceptiondlm_ros.ros.outputs.json_text import to_json
+from perceptiondlm_ros.ros.outputs.outputs import Outgoing, Output, publisher
+from perceptiondlm_ros.ros.outputs.result import Result
+
+_LATCHED: Final = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+"""A late joiner gets the last message at once. Subscribers that are volatile get it as ever."""
+
+
+class Descriptions(Output):
+    """`~/descriptions`: what everything else is made from."""
+
+    TOPIC: ClassVar = "~/descriptions"
+    KIND: ClassVar[type] = RegionDescriptionArray
+
+    def __init__(self, node: LifecycleNode) -> None:
+        self.publisher = publisher(node, self.KIND, self.TOPIC, _LATCHED)
+
+    def render(self, result: Result) -> Iterable[Outgoing]:
+        yield self.publisher, self.message(result.message)
+
+    def message(self, descriptions: RegionDescriptionArray) -> Any:
+        """What is published of the descriptions."""
+        return descriptions
+
+
+class CaptionedDetections(Descriptions):
+    """`~/detections`: captions for what already understands vision_msgs. Opt-in."""
+
+    TOPIC = "~/detections"
+    KIND = Detection2DArray
+
+    def message(self, descriptions: RegionDescriptionArray) -> Detection2DArray:
+        return captioned_detections(descriptions)
+
+
+class JsonDescriptions(Descriptions):
+    """`~/descriptions/json`: descriptions for programs that know no ROS types. Opt-in."""
+
+    TOPIC = "~/descriptions/json"
+    KIND = String
+
+    def message(self, descriptions: RegionDescriptionArray) -> String:
+        return String(data=to_json(descriptions))
+
+
+def captioned_detections(message: RegionDescriptionArray) -> Detection2DArray:
+    """The captioned detections as they came, with the caption as class and its confidence."""
+    return Detection2DArray(
+        header=message.header,
+        detections=[_detection(region, message) for region in message.regions],
+    )
+
+
+def _detection(region: RegionDescription, message: RegionDescriptionArray) -> Detection2D:
+    hypothesis = ObjectHypothesisWithPose()
+    hypothesis.hypothesis.class_id = region.caption
+    hypothesis.hypothesis.score = float(region.confidence)
+    return Detection2D(header=message.header, results=[hypothesis], bbox=region.bbox, id=region.id)
