@@ -27,47 +27,51 @@ _SUFFIXES: Final = (".mcap", ".db3")
 _MOST: Final = 1 << 22
 
 
-def bare(name: str) -> str:
+def plain_name(name: str) -> str:
     """A file's name without the ending of a compressed one."""
     return name.removesuffix(PACKED)
 
 
-def stored(folder: Path) -> list[Path]:
+def files_in(folder: Path) -> list[Path]:
     """All files in a folder that could be a bag's, by their names."""
     return sorted(
-        path for path in folder.iterdir() if path.is_file() and bare(path.name).endswith(_SUFFIXES)
+        path
+        for path in folder.iterdir()
+        if path.is_file() and plain_name(path.name).endswith(_SUFFIXES)
     )
 
 
-def chosen(folder: Path, stated: StatedBag | None, lacking: list[str]) -> list[Path]:
+def choose_files(folder: Path, stated: StatedBag | None, lacking: list[str]) -> list[Path]:
     """The files to read: those that metadata.yaml lists, and others that it doesn't.
 
     lacking: gets a sentence for each that is missing, is not listed or is left out.
     """
-    inside = {path.name: path for path in stored(folder)}
+    inside = {path.name: path for path in files_in(folder)}
     taken: dict[str, Path] = {}
     for name in stated.files if stated else ():
-        twin = bare(name) if name.endswith(PACKED) else name + PACKED
-        if bare(name) in taken:
+        twin = plain_name(name) if name.endswith(PACKED) else name + PACKED
+        if plain_name(name) in taken:
             lacking.append(f"{FILE} lists {name} twice")
         elif (folder / name).exists():
-            taken[bare(name)] = folder / name
+            taken[plain_name(name)] = folder / name
         elif twin in inside:
             lacking.append(f"{name}: {FILE} lists it, and there is {twin} instead")
-            taken[bare(name)] = inside[twin]
+            taken[plain_name(name)] = inside[twin]
         else:
             lacking.append(f"{name}: {FILE} lists it, and it is missing")
     listed = set(taken)
     for name, path in inside.items():  # a name comes before that of its compressed twin
-        if bare(name) not in taken:
-            taken[bare(name)] = path
+        if plain_name(name) not in taken:
+            taken[plain_name(name)] = path
             if stated and path.stat().st_size:  # opening it tells that it is empty
                 lacking.append(
                     f"{name}: it is in the folder, and {FILE} doesn't list it; "
                     f"`ros2 bag reindex {folder}` adds it"
                 )
-        elif taken[bare(name)] != path and bare(name) not in listed:
-            lacking.append(f"{name}: it is left out, as {taken[bare(name)].name} is there too")
+        elif taken[plain_name(name)] != path and plain_name(name) not in listed:
+            lacking.append(
+                f"{name}: it is left out, as {taken[plain_name(name)].name} is there too"
+            )
     for log in sorted(folder.glob("*.db3-wal")):
         name = log.name.removesuffix("-wal")
         if log.stat().st_size and folder / name not in taken.values():
@@ -115,7 +119,7 @@ def _unpacked(
     path: Path, stack: ExitStack, lacking: list[str], step: Callable[[int], object]
 ) -> Path:
     folder = stack.enter_context(TemporaryDirectory(prefix="bag-"))
-    target = Path(folder, bare(path.name))
+    target = Path(folder, plain_name(path.name))
     stream = zstandard.ZstdDecompressor().decompressobj()
     try:
         with path.open("rb") as source, target.open("wb") as plain:

@@ -16,7 +16,12 @@ from pathlib import Path
 from typing import Final
 
 from perceptiondlm_ros.errors import InputError
-from perceptiondlm_ros.offline.bag_reading.bag_files import StoredFile, chosen, open_file, stored
+from perceptiondlm_ros.offline.bag_reading.bag_files import (
+    StoredFile,
+    choose_files,
+    files_in,
+    open_file,
+)
 from perceptiondlm_ros.offline.bag_reading.metadata import (
     FILE,
     StatedBag,
@@ -138,7 +143,7 @@ class BagReader:
         stated = None
         if self.path.is_dir():
             stated = self._metadata()
-            paths = chosen(self.path, stated, self.lacking)
+            paths = choose_files(self.path, stated, self.lacking)
         elif self.path.exists():
             paths = [self.path]
         else:
@@ -150,12 +155,12 @@ class BagReader:
         self._merge()
         if stated:
             self._compare(stated)
-        self._complain()
+        self._refuse_losses()
 
     def _metadata(self) -> StatedBag | None:
         path = self.path / FILE
         if not path.exists():
-            inside = stored(self.path)
+            inside = files_in(self.path)
             if not inside:
                 raise InputError("the folder is no bag: it has no metadata.yaml")
             alone = f", or give {inside[0]} itself" if len(inside) == 1 else ""
@@ -168,7 +173,7 @@ class BagReader:
                 return read_metadata(path)
             except InputError as error:
                 self.lacking.append(f"{error}; `ros2 bag reindex {self.path}` makes a new one")
-        self._complain()
+        self._refuse_losses()
         return None
 
     def _add(self, path: Path, step: Callable[[int], object]) -> None:
@@ -236,7 +241,7 @@ class BagReader:
             stated, self.kind, self.compression_mode, counts, self.connections
         )
 
-    def _complain(self) -> None:
+    def _refuse_losses(self) -> None:
         if self.lacking and not self._partial:
             told = self.lacking[:_TOLD]
             if more := len(self.lacking) - len(told):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 
-from perceptiondlm_ros.offline.bag_reading.bag_files import bare
+from perceptiondlm_ros.offline.bag_reading.bag_files import plain_name
 from perceptiondlm_ros.offline.bag_reading.metadata import FILE, StatedBag, profiles
 from perceptiondlm_ros.offline.bag_reading.stored import Connection
 
@@ -38,7 +38,7 @@ def differences(
             "recording; `ros2 bag reindex` counts them"
         )
     else:
-        yield from _of_files(stated, {bare(name): count for name, count in counts.items()})
+        yield from _of_files(stated, {plain_name(name): count for name, count in counts.items()})
         if stated.count != held:
             yield f"its files hold {held} messages; {FILE} counts {stated.count}"
         counted, there = _by_topic(stated.topics), _by_topic(connections)
@@ -57,12 +57,12 @@ def differences(
 
 
 def _of_files(stated: StatedBag, counts: Mapping[str, int]) -> Iterator[str]:
-    listed = set(map(bare, stated.files))
+    listed = set(map(plain_name, stated.files))
     for name, counted in stated.counts.items():  # some recorders leave out .zstd here
-        if bare(name) not in listed:
+        if plain_name(name) not in listed:
             yield f"{name}: {FILE} counts its messages and doesn't list it"
-        elif counts.get(bare(name), counted) != counted:
-            yield f"{name}: it holds {counts[bare(name)]} messages; {FILE} counts {counted}"
+        elif counts.get(plain_name(name), counted) != counted:
+            yield f"{name}: it holds {counts[plain_name(name)]} messages; {FILE} counts {counted}"
 
 
 def _by_topic(connections: Collection[Connection]) -> Counter[str]:

@@ -51,7 +51,7 @@ class SqliteReader:
     def __init__(self, path: Path, name: str) -> None:
         self._name = name
         self._stack = ExitStack()
-        self._rescued: list[_Row] | None = None  # of a damaged database, what can be read
+        self._readable_rows: list[_Row] | None = None  # of a damaged database, what can be read
         self.lacking: list[str] = []
         self.notes: list[str] = []
         try:
@@ -61,7 +61,7 @@ class SqliteReader:
                 if log := beside(path, "-wal"):
                     self._test_log(log)
                 self._database = open_database(path, self._stack)
-                self._survey()
+                self._read_topics()
         except BaseException:
             self.close()
             raise
@@ -80,8 +80,8 @@ class SqliteReader:
         return iter(())
 
     def _rows(self, wanted: Collection[int], start: int) -> Iterator[_Row]:
-        if self._rescued is not None:
-            for row in self._rescued:
+        if self._readable_rows is not None:
+            for row in self._readable_rows:
                 if row.topic in wanted and start <= row.log_ns:
                     yield row
             return
@@ -113,7 +113,7 @@ class SqliteReader:
                 "had not finished writing"
             )
 
-    def _survey(self) -> None:
+    def _read_topics(self) -> None:
         """Read what the database says of its topics, and count its messages."""
         tables, fault = self._tables()
         if not {"messages", "topics"} <= tables:
@@ -122,7 +122,7 @@ class SqliteReader:
                 "and topics"
             )
         if fault := fault or self._fault():
-            self._rescued = sorted(self._rescue())
+            self._readable_rows = sorted(self._find_readable_rows())
             self._lacks(
                 f"the database is damaged ({_in_a_line(fault)}); "
                 "`sqlite3 FILE .recover` may get more out of it"
@@ -157,9 +157,9 @@ class SqliteReader:
         """Messages by the id of their topic. Finds the first and the last log time on the way."""
         times: list[int] = []
         counts: Counter[int] = Counter()
-        if self._rescued is not None:
-            counts.update(row.topic for row in self._rescued)
-            times = [row.log_ns for row in self._rescued]
+        if self._readable_rows is not None:
+            counts.update(row.topic for row in self._readable_rows)
+            times = [row.log_ns for row in self._readable_rows]
         else:
             for topic, number, first, last in self._all(
                 "SELECT topic_id, count(*), min(timestamp), max(timestamp) FROM messages "
@@ -173,7 +173,7 @@ class SqliteReader:
         self.start_ns, self.end_ns = min(times, default=0), max(times, default=0)
         return counts
 
-    def _rescue(self) -> set[_Row]:
+    def _find_readable_rows(self) -> set[_Row]:
         """The rows of a damaged table that can be read, from its beginning and from its end."""
         found: set[_Row] = set()
         for order in ("ASC", "DESC"):

@@ -26,13 +26,12 @@ _NONE: Final = -1
 class MatchTally:
     """What became of the images and detections of a bag; counts messages.
 
-    unreadable: by topic; they are among `images`, `detections` and `masks`.
+    unreadable: by topic; they are among `images` and `detections`, if not masks.
     last_gap: seconds from the last unmatched detections to the nearest image.
     """
 
     images: int = 0
     detections: int = 0
-    masks: int = 0
     matched_exact: int = 0
     matched_nearest: int = 0
     unmatched: int = 0
@@ -124,7 +123,6 @@ class MatchedFrames:
         """Places of detections, their image and masks. tolerance: in ns."""
         detections, images, tally = self._detections.index, self._images.index, self.tally
         tally.detections, tally.images = len(detections.logs), len(images.logs)
-        tally.masks = len(self._masks.index.logs) if self._masks else 0
         for number, (stamp, log_ns) in enumerate(
             zip(detections.stamps, detections.logs, strict=True)
         ):
