@@ -8,20 +8,8 @@ from typing import Any
 
 from log_support import Log
 from rclpy.lifecycle import TransitionCallbackReturn
-from rclpy.node import Node
-from ros_support import (
-    LATE_TOO,
-    FakeCaptioner,
-    Spinner,
-    detections,
-    image,
-    ros_context,
-    taken_reliably,
-)
-from sensor_msgs.msg import Image
-from vision_msgs.msg import Detection2DArray
+from ros_support import FakeCaptioner, Peer, Spinner, detections, image, ros_context
 
-from perceptiondlm_ros.msg import RegionDescriptionArray
 from perceptiondlm_ros.ros.region_captioner import RegionCaptioner
 from perceptiondlm_ros.ros.settings import Settings
 
@@ -29,7 +17,7 @@ SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FA
 ERROR = TransitionCallbackReturn.ERROR
 
 
-class Robot:
+class Robot(Peer):
     """load: makes the captioner, a fake one unless it is replaced."""
 
     def __init__(self, context: Any, **node_options: Any) -> None:
@@ -42,13 +30,7 @@ class Robot:
         assert self.node.diagnostics
         self.node.diagnostics._announcer._write = lambda level, line: None
         self.warnings, self.losses = self.log.warnings, self.log.infos
-        self.peer = Node("peer", context=context)
-        self.images = self.peer.create_publisher(Image, "image", 10)
-        self.found = self.peer.create_publisher(Detection2DArray, "detections", 10)
-        self.received: list[RegionDescriptionArray] = []
-        self.peer.create_subscription(
-            RegionDescriptionArray, "region_captioner/descriptions", self.received.append, LATE_TOO
-        )
+        super().__init__(context)
         self.spinner = Spinner(context, self.node, self.peer)
         self.until = self.spinner.until
 
@@ -60,18 +42,10 @@ class Robot:
         assert self.node.trigger_configure() == SUCCESS
         assert self.node.trigger_activate() == SUCCESS
         self.until_subscribed()
-        found = self.peer.count_publishers
-        self.until(lambda: found("/region_captioner/descriptions") > 0, "listener matched")
+        self.until(self.hears, "listener matched")
 
     def until_subscribed(self) -> None:
-        self.until(
-            lambda: (
-                taken_reliably(self.peer, "/image", "/detections")
-                and self.images.get_subscription_count() > 0
-                and self.found.get_subscription_count() > 0
-            ),
-            "image and detections subscribed",
-        )
+        self.until(self.is_taken, "image and detections subscribed")
 
     def until_unsubscribed(self) -> None:
         publishers = (self.images, self.found)

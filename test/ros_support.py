@@ -25,6 +25,7 @@ from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithP
 
 from perceptiondlm_ros.captioner import Box
 from perceptiondlm_ros.errors import InputError
+from perceptiondlm_ros.msg import RegionDescriptionArray
 from perceptiondlm_ros.ros.outputs.annotated_image import rgb_to_image
 from perceptiondlm_ros.ros.settings import SPECS, Settings, with_values
 
@@ -179,6 +180,30 @@ class Spinner:
     def result(self, future: Any, what: str, timeout: float = PATIENCE) -> Any:
         self.until(future.done, what, timeout)
         return future.result()
+
+
+class Peer:
+    """A camera, a detector and a listener, beside the node in their namespace."""
+
+    def __init__(self, context: Context, namespace: str = "") -> None:
+        self.peer = rclpy.node.Node("peer", context=context, namespace=namespace)
+        self.images = self.peer.create_publisher(Image, "image", 10)
+        self.found = self.peer.create_publisher(Detection2DArray, "detections", 10)
+        self.received: list[RegionDescriptionArray] = []
+        self._listener = self.peer.create_subscription(
+            RegionDescriptionArray, "region_captioner/descriptions", self.received.append, LATE_TOO
+        )
+
+    def is_taken(self) -> bool:
+        """Whether the node takes images and detections: none that is published now is lost."""
+        publishers = (self.images, self.found)
+        return taken_reliably(self.peer, *(p.topic_name for p in publishers)) and all(
+            publisher.get_subscription_count() for publisher in publishers
+        )
+
+    def hears(self) -> bool:
+        """Whether the node's descriptions are known of here."""
+        return self.peer.count_publishers(self._listener.topic_name) > 0
 
 
 def taken_reliably(peer: rclpy.node.Node, *topics: str) -> bool:

@@ -20,15 +20,10 @@ from patience import PATIENCE
 from rcl_interfaces.msg import SetParametersResult
 from rcl_interfaces.srv import SetParameters
 from rclpy.client import Client
-from rclpy.node import Node
 from rclpy.parameter import Parameter
 from ros_domains import own_domain
-from ros_support import LATE_TOO, Spinner, ros_context, taken_reliably
-from sensor_msgs.msg import Image
+from ros_support import Peer, Spinner, ros_context
 from surroundings import of_a_user
-from vision_msgs.msg import Detection2DArray
-
-from perceptiondlm_ros.msg import RegionDescriptionArray
 
 SHARED = Path(__file__).parents[3] / "shared" / "golden"
 GOLDEN = Path(os.environ.get("PERCEPTIONDLM_GOLDEN", SHARED))
@@ -96,23 +91,26 @@ class NodeProcess:
             self._reader.join(PATIENCE)
 
 
-class Robot:
+class Robot(Peer):
     """This process's side: a camera, a detector, a listener and a lifecycle manager."""
 
-    def __init__(self, context: Any, domain: int) -> None:
-        self.domain = domain
+    def __init__(
+        self, context: Any, domain: int, namespace: str = "", spinner: Spinner | None = None
+    ) -> None:
+        super().__init__(context, namespace)
+        self.domain, self.namespace = domain, namespace
         self.processes: list[NodeProcess] = []
-        self.peer = Node("peer", context=context)
-        self.images = self.peer.create_publisher(Image, "image", 10)
-        self.found = self.peer.create_publisher(Detection2DArray, "detections", 10)
-        self.received: list[RegionDescriptionArray] = []
-        self._listener = self.peer.create_subscription(
-            RegionDescriptionArray, "region_captioner/descriptions", self.received.append, LATE_TOO
-        )
-        self.spinner = Spinner(context, self.peer)
+        self.spinner = spinner or Spinner(context)
+        self.spinner.executor.add_node(self.peer)
         self.change_state = self._client(ChangeState, "change_state")
         self._get_state = self._client(GetState, "get_state")
         self._set_parameters = self._client(SetParameters, "set_parameters")
+
+    def beside(self, namespace: str) -> Robot:
+        """Another camera with all that belongs to it, on the same robot."""
+        other = Robot(self.peer.context, self.domain, namespace, self.spinner)
+        other.processes = self.processes
+        return other
 
     def _client(self, kind: Any, name: str) -> Client:
         return self.peer.create_client(kind, f"region_captioner/{name}")
@@ -120,7 +118,8 @@ class Robot:
     def start(self, arguments: list[str] | None = None, **parameters: object) -> NodeProcess:
         """Start the node; a double underscore in a parameter's name stands for a dot."""
         given = {name.replace("__", "."): value for name, value in parameters.items()}
-        process = NodeProcess(self.domain, given, arguments or [])
+        options = ["-r", f"__ns:=/{self.namespace}"] if self.namespace else []
+        process = NodeProcess(self.domain, given, options + (arguments or []))
         self.processes.append(process)
         return process
 
@@ -134,15 +133,7 @@ class Robot:
 
     def until_connected(self) -> None:
         """Wait until the node takes frames and is heard."""
-        self.until(
-            lambda: (
-                taken_reliably(self.peer, "/image", "/detections")
-                and self.images.get_subscription_count() > 0
-                and self.found.get_subscription_count() > 0
-                and self.peer.count_publishers("region_captioner/descriptions") > 0
-            ),
-            "the node's topics",
-        )
+        self.until(lambda: self.is_taken() and self.hears(), "the node's topics")
 
     def call(self, client: Client, request: Any) -> Any:
         """The answer of a service, which is asked again where its answer may have been lost.
@@ -170,20 +161,16 @@ class Robot:
         return int(self.call(self._get_state, GetState.Request()).current_state.id)
 
     def change(self, transition: int) -> bool:
-        return self.change_of(self.change_state, self._get_state, transition)
+        """Whether the node made the transition.
 
-    def change_of(self, change_state: Client, get_state: Client, transition: int) -> bool:
-        """Whether a node made the transition.
-
-        The services are its own. One that was asked twice answers the second time that there is
-        no such transition from here, so the state counts as well.
+        Asked twice it answers the second time that there is no such transition from here, so the
+        state counts as well.
         """
-        before = int(self.call(get_state, GetState.Request()).current_state.id)
+        before = self.state()
         request = ChangeState.Request(transition=Transition(id=transition))
-        if self.call(change_state, request).success:
+        if self.call(self.change_state, request).success:
             return True
-        after = int(self.call(get_state, GetState.Request()).current_state.id)
-        return before != after == _LEADS_TO[transition]
+        return before != self.state() == _LEADS_TO[transition]
 
     def set(self, name: str, value: object) -> SetParametersResult:
         parameter = Parameter(name, value=value).to_parameter_msg()
@@ -222,7 +209,8 @@ def _robot() -> Iterator[Robot]:
         finally:
             for process in robot.processes:
                 process.end(signal.SIGKILL)
-            robot.peer.destroy_node()
+            for peer in robot.spinner.executor.get_nodes():
+                peer.destroy_node()
 
 
 def _yaml(value: object) -> str:
