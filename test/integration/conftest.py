@@ -128,12 +128,20 @@ class Robot(Peer):
         try:
             self.spinner.until(happened, what, **options)
         except AssertionError as error:
-            said = "\n".join(line for process in self.processes for line in process.lines)
-            raise AssertionError(f"{error}\n--- the node said ---\n{said}") from None
+            raise AssertionError(f"{error}\n{self._log()}") from None
+
+    def _log(self) -> str:
+        lines = (line for process in self.processes for line in process.lines)
+        return "\n".join(["--- the node said ---", *lines])
 
     def until_connected(self) -> None:
         """Wait until the node takes frames and is heard."""
-        self.until(lambda: self.is_taken() and self.hears(), "the node's topics")
+
+        def connected_or_dead() -> bool:
+            return (self.is_taken() and self.hears()) or not all(p.alive for p in self.processes)
+
+        self.until(connected_or_dead, "the node's topics")
+        assert all(process.alive for process in self.processes), self._log()
 
     def call(self, client: Client, request: Any) -> Any:
         """The answer of a service, which is asked again where its answer may have been lost.
