@@ -14,33 +14,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 CODE = ("perceptiondlm_ros", "export")
 
 # What was there when these tests came. It may only become less.
-MODULES_OF_ONE_NAME = {
-    "bag",
-    "camera",
-    "options",
-    "plot",
-    "processes",
-    "report",
-    "run",
-    "vocabulary",
-}
-CLASSES_OF_ONE_NAME = {
-    "Camera",
-    "Options",
-    "Recorder",
-}
-DOCSTRINGS_WITHOUT_A_SENTENCE = {
-    "Bag.__init__",
-    "Loss",
-    "Options",
-    "Picture",
-    "Processes.__init__",
-    "Processes.start",
-    "Size",
-    "VisionTask",
-    "figures",
-    "measure",
-}
+MODULES_OF_ONE_NAME: set[str] = set()
+CLASSES_OF_ONE_NAME: set[str] = set()
+DOCSTRINGS_WITHOUT_A_SENTENCE: set[str] = set()
 LONG_FILES = {
     "test_captioner.py",
     "test_diagnostics.py",

@@ -42,7 +42,7 @@ class Failure:
 
     @classmethod
     def of(cls, error: BaseException, words: str = "") -> Failure:
-        """words: for the error; by default its type and text."""
+        """What an error means, in these words; by default in its type and text."""
         memory = isinstance(error, (OutOfMemoryError, MemoryError))
         memory |= isinstance(error, OSError) and error.errno == errno.ENOMEM
         reason = one_line(words or _named(error))
