@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from published_sizes import PUBLISHED_SIZES
 from tiny_checkpoint import random_model, tiny_config, tiny_tokenizer
 
 from perceptiondlm_ros.model.config import ModelConfig
@@ -17,29 +18,7 @@ from perceptiondlm_ros.preflight.memory import (
 )
 from perceptiondlm_ros.processing.sequence import DEFAULT_PROMPT, SequenceShape, build_sequence
 
-PUBLISHED = ModelConfig.from_dicts(
-    {
-        "prompt_numbers": 6,
-        "roi_output_size": 4,
-        "vision_model_config": {
-            "vision_config": {
-                "hidden_size": 1152,
-                "intermediate_size": 4304,
-                "num_hidden_layers": 27,
-                "num_attention_heads": 16,
-            }
-        },
-        "language_model_config": {
-            "vocab_size": 126464,
-            "hidden_size": 4096,
-            "intermediate_size": 12288,
-            "num_hidden_layers": 32,
-            "num_attention_heads": 32,
-        },
-    },
-    {},
-)
-"""The sizes of the published 8.5 B checkpoint."""
+PUBLISHED = ModelConfig.from_dicts(PUBLISHED_SIZES, {})
 
 
 def test_weights_are_those_of_the_model() -> None:

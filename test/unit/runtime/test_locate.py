@@ -65,21 +65,16 @@ def snapshot(folder: Path, shards: tuple[str, ...] = ()) -> Path:
 
 
 class TestFolders:
-    def test_none_is_the_packaged_checkpoint(
+    def test_none_is_the_packaged_checkpoint(self) -> None:
+        assert locate_checkpoint(None) == locate.DEFAULT_CHECKPOINT
+
+    def test_a_folder_is_taken_as_text_or_path_and_below_the_home_folder(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(locate, "DEFAULT_CHECKPOINT", tmp_path)
-        assert locate_checkpoint(None) == tmp_path
-
-    def test_a_folder_is_taken_as_text_or_path(self, tmp_path: Path) -> None:
-        assert locate_checkpoint(tmp_path) == locate_checkpoint(str(tmp_path)) == tmp_path
-
-    def test_the_home_folder_is_understood(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setenv("HOME", str(tmp_path))
         (tmp_path / "weights").mkdir()
-        assert locate_checkpoint("~/weights") == tmp_path / "weights"
+        monkeypatch.setenv("HOME", str(tmp_path))
+        for path in (tmp_path / "weights", str(tmp_path / "weights"), "~/weights"):
+            assert locate_checkpoint(path) == tmp_path / "weights"
 
     def test_a_folder_that_looks_like_a_hub_id_is_a_folder(
         self, monkeypatch: pytest.MonkeyPatch
@@ -90,15 +85,10 @@ class TestFolders:
         assert not hub.calls
 
     @pytest.mark.parametrize(
-        "path", ["/no/such/folder", "no-such-folder", "a/b/c", "~no-such-user/x", "", "a\0b", "./a"]
+        "path", ["/no/such/folder", "no-such-folder", "a/b/c", "~no-such-user/x", "a\0b", "./a"]
     )
-    def test_one_that_is_not_there(
-        self, path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_one_that_is_not_there(self, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
         hub = install(monkeypatch, Hub())
-        if not path:
-            assert locate_checkpoint(path) == Path(), "the folder one is in"
-            return
         with pytest.raises(CheckpointError, match=r"does not exist; expected a folder with"):
             locate_checkpoint(path)
         assert not hub.calls
@@ -115,18 +105,13 @@ class TestFolders:
 
 
 class TestHub:
-    def test_the_local_cache_comes_first(
+    def test_the_local_cache_comes_first_and_what_is_not_there_is_fetched(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        cached = snapshot(tmp_path / "cached")
-        hub = install(monkeypatch, Hub(cached))
+        cached, fetched = snapshot(tmp_path / "cached"), snapshot(tmp_path / "fetched")
+        hub = install(monkeypatch, Hub(cached, online=fetched))
         assert locate_checkpoint(HUB_ID) == cached
         assert hub.calls == [(HUB_ID, True)], "the network is not touched"
-
-    def test_what_is_not_cached_is_fetched(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        fetched = snapshot(tmp_path / "fetched")
         hub = install(monkeypatch, Hub(online=fetched))
         assert locate_checkpoint(HUB_ID) == fetched
         assert hub.calls == [(HUB_ID, True), (HUB_ID, False)]
@@ -142,20 +127,15 @@ class TestHub:
         (cached / left_out).unlink()
         assert locate_checkpoint(HUB_ID) == fetched
 
-    @pytest.mark.parametrize(
-        "failure",
-        [ConnectionError("offline mode is on"), OSError("no space left"), ValueError("bad id")],
-    )
     def test_without_network_the_error_says_which_command_fetches_the_files(
-        self, failure: Exception, monkeypatch: pytest.MonkeyPatch
+        self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        failure = ConnectionError("offline mode is on")
         install(monkeypatch, Hub(online=failure))
-        with pytest.raises(CheckpointError) as caught:
+        with pytest.raises(CheckpointError, match="not in the local cache") as caught:
             locate_checkpoint(HUB_ID)
-        message = str(caught.value)
-        assert f"`hf download {HUB_ID}`" in message and str(failure) in message
-        assert "not in the local cache" in message
-        assert caught.value.__cause__ is failure
+        assert f"`hf download {HUB_ID}`" in str(caught.value)
+        assert str(failure) in str(caught.value) and caught.value.__cause__ is failure
 
     def test_without_the_client_the_error_says_what_to_do(
         self, monkeypatch: pytest.MonkeyPatch

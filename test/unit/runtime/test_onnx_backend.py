@@ -18,7 +18,7 @@ from tiny_checkpoint import picture, rectangles, tiny_tokenizer
 from perceptiondlm_ros.captioner import Captioner
 from perceptiondlm_ros.development.scenes.render import render
 from perceptiondlm_ros.development.scenes.sample import sample_scene
-from perceptiondlm_ros.errors import BackendError, CheckpointError
+from perceptiondlm_ros.errors import BackendError
 from perceptiondlm_ros.model.contract import Buckets, ModelInputs
 from perceptiondlm_ros.processing.model_inputs import prepare_inputs
 from perceptiondlm_ros.runtime.backend import CacheMode
@@ -58,7 +58,7 @@ def inputs(
 
 
 @pytest.mark.parametrize("cache", CACHES)
-@pytest.mark.parametrize("groups", [[MASKS[:1]], [MASKS[:5]], [MASKS[:4], MASKS[4:]]])
+@pytest.mark.parametrize("groups", [[MASKS[:5]], [MASKS[:4], MASKS[4:]]])
 def test_captions_are_those_of_torch(
     backend: OnnxBackend, checkpoint: Path, cache: CacheMode, groups: list[list[np.ndarray]]
 ) -> None:
@@ -132,33 +132,20 @@ class TestShippedCheckpoint:
                 assert [caption.token_ids for caption in found] == expected
 
 
-def test_torch_is_not_needed(checkpoint: Path) -> None:
+def test_it_needs_no_torch_and_leaves_the_callers_arithmetic_as_it_is(checkpoint: Path) -> None:
+    """Computing without denormal numbers is for ONNX Runtime's threads alone."""
     program = (
         "import sys; sys.modules.update(torch=None, safetensors=None, onnx=None)\n"
         "import numpy as np\n"
         "from perceptiondlm_ros.captioner import Captioner\n"
         f"captioner = Captioner.load({str(exported(checkpoint))!r})\n"
         "print(len(captioner.describe(np.zeros((60, 80, 3), np.uint8), [(1, 1, 30, 30)])))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False
-    )
-    assert done.stdout.strip() == "1", done.stderr
-
-
-def test_the_callers_own_arithmetic_stays_as_it_is(checkpoint: Path) -> None:
-    """Computing without denormal numbers is for ONNX Runtime's threads alone."""
-    program = (
-        "import numpy as np\n"
-        "from perceptiondlm_ros.captioner import Captioner\n"
-        f"captioner = Captioner.load({str(exported(checkpoint))!r})\n"
-        "captioner.describe(np.zeros((60, 80, 3), np.uint8), [(1, 1, 30, 30)])\n"
         "print(float(np.float32(1e-40) * np.float32(0.5)) > 0, 1e-310 * 0.5 > 0)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
-    assert done.stdout.split() == ["True", "True"], done.stderr
+    assert done.stdout.split() == ["1", "True", "True"], done.stderr
 
 
 class TestDevices:
@@ -223,9 +210,10 @@ class TestFailures:
         with pytest.raises(BackendError, match="no denoising step was run yet"):
             session.state()
 
-    def test_bf16_is_refused_on_a_cpu_before_anything_is_loaded(self, checkpoint: Path) -> None:
+    def test_bf16_is_refused_on_a_cpu_before_anything_is_loaded(self, tmp_path: Path) -> None:
+        exported_folder.save_exported(tmp_path, precision="bf16")
         with pytest.raises(BackendError, match=r"exported in bf16.*precision fp32 or int8"):
-            OnnxBackend.load(exported(checkpoint, "bf16"), "cpu")
+            OnnxBackend.load(tmp_path, "cpu")
 
     @pytest.mark.parametrize("precision", ["fp16", "int8"])
     def test_other_precisions_run(self, checkpoint: Path, precision: str) -> None:
@@ -236,13 +224,3 @@ class TestFailures:
             for cache_mode in CACHES
         )
         assert np.isfinite(exact.confidence).all() and np.isfinite(prefix.confidence).all()
-
-    def test_a_damaged_file_is_named(self, checkpoint: Path, tmp_path: Path) -> None:
-        for path in exported(checkpoint).iterdir():
-            (tmp_path / path.name).write_bytes(path.read_bytes())
-        weights = tmp_path / "denoiser.onnx.data"
-        data = bytearray(weights.read_bytes())
-        data[len(data) // 2] ^= 1
-        weights.write_bytes(data)
-        with pytest.raises(CheckpointError, match=r"denoiser\.onnx\.data has another checksum"):
-            OnnxBackend.load(tmp_path, "cpu")

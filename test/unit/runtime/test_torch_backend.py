@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from golden_cases import CASES, GoldenCase
 from tiny_checkpoint import (
     picture,
     random_model,
@@ -99,13 +97,6 @@ class TestGroups:
         ids = run(backend(), inputs(groups), "exact")
         assert len({tuple(caption) for caption in ids.reshape(-1, TOKENS).tolist()}) > 1
 
-    def test_much_padding_changes_nothing(self) -> None:
-        together = inputs([MASKS[:6], MASKS[6:]])
-        alone = inputs([MASKS[6:]])
-        logits = backend().start(together, "exact", STEPS).logits(all_masks(together))
-        expected = backend().start(alone, "exact", STEPS).logits(all_masks(alone))
-        assert (logits[1, :TOKENS] - expected[0]).abs().max() < 1e-4
-
 
 class TestCaches:
     def test_prefix_gives_the_same_tokens_where_the_prefix_does_not_see_captions(self) -> None:
@@ -143,26 +134,6 @@ class TestCaches:
         run(TorchBackend(model), of, "prefix", steps=3)
         captions = of.layout.length - of.layout.captions_start
         assert rows == [of.layout.length, captions, captions]
-
-    @pytest.mark.skipif(not CASES, reason="the golden checkpoints are not here")
-    @pytest.mark.parametrize("name", ["photo", "cam16x9", "longsteps"])
-    @pytest.mark.parametrize("checkpoint", ["tiny-a", "tiny-b"])
-    def test_on_golden_weights(self, checkpoint: str, name: str) -> None:
-        (golden,) = (
-            case for case in CASES if (case.checkpoint.name, case.folder.name) == (checkpoint, name)
-        )
-        config = dataclasses.replace(golden.config, prefix_sees_captions=False)
-        loaded = TorchBackend.load(golden.checkpoint, config, "cpu")
-        of = golden.inputs()
-        exact, prefix = (self.golden_captions(loaded, golden, of, mode) for mode in CACHES)
-        np.testing.assert_array_equal(exact, prefix)
-        assert (exact != golden.arrays["caption_ids"]).any(), "what the prefix sees matters here"
-
-    @staticmethod
-    def golden_captions(
-        loaded: TorchBackend, golden: GoldenCase, of: ModelInputs, mode: CacheMode
-    ) -> np.ndarray:
-        return run(loaded, of, mode, golden.case["steps"])[0]
 
 
 class TestPredictions:

@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("mode", CACHES)
-@pytest.mark.parametrize("groups", [[MASKS[:1]], [MASKS[:5]], [MASKS[:4], MASKS[4:]]])
+@pytest.mark.parametrize("groups", [[MASKS[:5]], [MASKS[:4], MASKS[4:]]])
 def test_captions_are_those_of_onnx_runtime(
     load: OnStandIn, mode: CacheMode, groups: list[list[np.ndarray]]
 ) -> None:
     backend = load()
     of = inputs(backend, groups)
-    assert (len(of.tiles), of.layout.slots) in {(7, 1), (7, 6), (7, 4)}
+    assert (len(of.tiles), of.layout.slots) in {(7, 6), (7, 4)}
     for _ in range(3):  # launched directly, recorded, replayed
         assert_same(run(backend, of, mode), run(on_onnx_runtime(), of, mode))
 
