@@ -14,10 +14,9 @@ from typing import Protocol
 
 import numpy as np
 
-from perceptiondlm_ros.ros.health.counters import Counters
 from perceptiondlm_ros.ros.health.faults import Failure, Fault, TurnedDown
 from perceptiondlm_ros.ros.health.judging import Input, Situation
-from perceptiondlm_ros.ros.health.monitor import Monitor
+from perceptiondlm_ros.ros.health.monitor import Counters, Monitor
 from perceptiondlm_ros.ros.health.status import Snapshot
 from perceptiondlm_ros.ros.settings import Settings
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from perceptiondlm_ros.ros.health.counters import Counters
+from perceptiondlm_ros.ros.health.monitor import Counters
 
 LOSSES = {
     *("unmatched", "replaced", "withdrawn", "frames_failed", "frames_discarded"),

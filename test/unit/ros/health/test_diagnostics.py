@@ -20,8 +20,6 @@ from sensor_msgs.msg import Image
 from std_srvs.srv import SetBool
 from vision_msgs.msg import Detection2DArray
 
-from perceptiondlm_ros.errors import CheckpointError
-from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
 from perceptiondlm_ros.ros.health.status import Activity
 from perceptiondlm_ros.ros.region_captioner import RegionCaptioner
 
@@ -201,28 +199,6 @@ def test_the_gap_of_stamps_is_told_against_the_tolerance(robot: Robot) -> None:
     robot.hear(OK, "captioning", again=lambda: robot.frame(310_000_000))
 
 
-def test_missing_masks_are_told_while_boxes_are_captioned(robot: Robot) -> None:
-    (result,) = robot.node.set_parameters([Parameter("masks.enabled", value=True)])
-    assert result.successful
-    robot.activate()
-    robot.see()
-    robot.hear(WARN, "boxes are captioned for lack of masks: nobody publishes", again=robot.frame)
-
-
-def test_detections_that_come_too_late_are_told_with_what_to_do(robot: Robot) -> None:
-    robot.node.set_parameters([Parameter("matching.images_kept", value=1)])
-    robot.activate()
-    robot.see()
-    stamps = iter(range(10**9, 10**12, 10**9))
-
-    def late() -> None:
-        stamp = next(stamps)
-        robot.images.publish(image(stamp))
-        robot.found.publish(detections(stamp - 5 * 10**9))
-
-    robot.hear(ERROR, "raise matching.images_kept", again=late)
-
-
 def test_a_disabled_node_says_so_and_is_well(robot: Robot) -> None:
     robot.activate()
     client = robot.peer.create_client(SetBool, "/front/region_captioner/enable")
@@ -254,12 +230,6 @@ def test_an_incompatible_publisher_is_named_with_the_policy_and_what_to_do(
     robot.hear(WARN, "QoS of /front/image incompatible", again=robot.frame)
 
 
-def test_a_publisher_of_another_type_is_named(robot: Robot) -> None:
-    robot.publish(Detection2DArray, "image")
-    robot.activate()
-    robot.hear(ERROR, "type of /front/image differs: /camera publishes vision_msgs/msg/Detection2D")
-
-
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
@@ -279,83 +249,6 @@ def test_failing_inference_is_told_until_it_goes_well_again(
     robot.hear(OK, "captioning", again=robot.frame)
     assert robot.values()["failures in a row"] == "0"
     assert type(error).__name__ in robot.values()["last error"]
-
-
-def test_images_that_cannot_be_read_are_an_error(robot: Robot) -> None:
-    robot.activate()
-    robot.see()
-
-    def unreadable() -> None:
-        message = image(7)
-        message.encoding = "yuv411"
-        robot.images.publish(message)
-        robot.found.publish(detections(7))
-
-    robot.hear(ERROR, "captioning fails: image encoding: got 'yuv411'", again=unreadable)
-
-
-def test_regions_of_which_none_is_captioned_are_told_with_the_reason(robot: Robot) -> None:
-    robot.activate()
-    robot.see()
-    beyond = [detection(2000, 0, 2100, 50)]
-    robot.hear(WARN, "outside the 64x48 image", again=lambda: robot.frame(items=beyond))
-
-
-def test_a_frame_that_is_published_again_counts_its_reused_captions_once(
-    make: Callable[..., Robot],
-) -> None:
-    robot = make(**{"reuse.max_turn": 3.2})
-    heard: list[RegionDescriptionArray] = []
-    robot.peer.create_subscription(
-        RegionDescriptionArray, "/front/region_captioner/descriptions", heard.append, 100
-    )
-    robot.activate()
-    robot.see()
-    cup = detection(8, 8, 24, 24, "cup")
-    robot.hear(OK, "captioning", again=lambda: robot.frame(items=[cup]))
-    counters = robot.node.counters
-    for n in range(3):
-        before = counters.frames_captioned
-        spoon = detection(8, 26, 24, 40, f"spoon {n}")
-        robot.hear(
-            OK,
-            "captioning",
-            again=lambda spoon=spoon: robot.frame(items=[cup, spoon]),
-            told=lambda before=before: counters.frames_captioned > before,
-        )
-
-    def last_ones() -> list[RegionDescriptionArray]:
-        return list({(m.header.stamp.sec, m.header.stamp.nanosec): m for m in heard}.values())
-
-    def agreed() -> bool:
-        sources = [region.source for message in last_ones() for region in message.regions]
-        reused = sources.count(RegionDescription.REUSED)
-        return int(robot.values()["regions reused"]) == reused > 0
-
-    robot.hear(OK, "captioning", told=agreed)
-    assert len(heard) > len(last_ones()), "some frames came twice"
-
-
-def test_normalised_boxes_are_told_with_the_parameter_that_makes_them_right(robot: Robot) -> None:
-    robot.node.monitor._logger = log = Log()
-    robot.activate()
-    robot.see()
-    boxes = [detection(0.1, 0.2, 0.4, 0.8), detection(0.5, 0.5, 1.0, 0.9)]
-    advice = "set detections.image_width:=1 and detections.image_height:=1"
-    robot.hear(WARN, advice, again=lambda: robot.frame(items=boxes))
-    lines = [line for line in log.warnings if advice in line and "dropped: " in line]
-    assert "2 of 2 detections dropped" in lines[0]
-    assert not [line for line in lines[1:] if "more like it before" not in line], "not each frame"
-    robot.node.set_parameters(
-        [Parameter(f"detections.image_{side}", value=1) for side in ("width", "height")]
-    )
-    robot.captioner.started.clear()
-    robot.hear(
-        OK,
-        "frames a second",
-        again=lambda: robot.frame(items=boxes),
-        told=robot.captioner.started.is_set,
-    )
 
 
 def test_images_of_the_lowest_bits_are_told_until_the_parameter_is_set(robot: Robot) -> None:
@@ -418,27 +311,6 @@ def test_it_goes_on_telling_while_a_transition_keeps_the_executor_busy(
     finally:
         gate.set()
         executor.join(PATIENCE)
-    robot.hear(WARN, "inactive")
-
-
-@pytest.mark.parametrize(
-    ("error", "reason"),
-    [
-        (CheckpointError("no config.json"), "configure failed: CheckpointError: no config.json"),
-        (MemoryError(), "out of memory: configure failed: MemoryError"),
-    ],
-)
-def test_a_failed_configure_is_told_until_the_next(
-    robot: Robot, error: Exception, reason: str
-) -> None:
-    def fail(settings: Any) -> Any:
-        raise error
-
-    robot.load = fail
-    assert robot.node.trigger_configure() == TransitionCallbackReturn.FAILURE
-    robot.hear(ERROR, reason)
-    robot.load = lambda settings: robot.captioner
-    assert robot.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
     robot.hear(WARN, "inactive")
 
 
