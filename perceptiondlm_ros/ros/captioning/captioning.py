@@ -138,7 +138,7 @@ class Captioning:
 
     def _caption(self, job: CaptionJob) -> None:
         frame = job.frame
-        if frame.frame.activation != self._outputs.activation:
+        if frame.matched.activation != self._outputs.activation:
             self._count_unserved(job, "frames_discarded")
             return
         # The pass before may have captioned some of these regions on an earlier frame.

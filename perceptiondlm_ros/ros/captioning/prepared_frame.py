@@ -45,14 +45,14 @@ class Order(Enum):
 class PreparedFrame:
     """A frame that is ready to be captioned.
 
-    settings: those that hold for it, to the end.
+    matched: what was matched to it. settings: those that hold for it, to the end.
     sequence: its number in the order of arrival, from 1.
     clock_set_back: whether nothing that came before it is to be seen any more.
     pixels: uint8 [H, W, 3] RGB; None where the image can't be read, which `error` says.
     tracked: its regions, tied to their tracks, in the order of `regions`.
     """
 
-    frame: Frame
+    matched: Frame
     settings: Settings
     sequence: int
     clock_set_back: bool
@@ -76,7 +76,7 @@ class PreparedFrame:
             where none is kept: a kept one that a new one did not replace is the better one.
         error: why it has no fresh ones. draft: whether the fresh ones are drafts.
         """
-        header = self.frame.image.header
+        header = self.matched.image.header
         descriptions = {
             place: described
             for place, region in enumerate(self.regions)
@@ -86,7 +86,7 @@ class PreparedFrame:
         message = RegionDescriptionArray(
             header=header,
             regions=list(descriptions.values()),
-            dropped=len(self.frame.detections.detections) - len(descriptions),
+            dropped=len(self.matched.detections.detections) - len(descriptions),
             model=model,
         )
         return Result(
@@ -106,7 +106,7 @@ class PreparedFrame:
                 for place, region in enumerate(self.regions)
                 if place not in descriptions
             ),
-            activation=self.frame.activation,
+            activation=self.matched.activation,
             sequence=self.sequence,
             error=self.error or error,
             settings=self.settings,
@@ -115,7 +115,7 @@ class PreparedFrame:
     def _describe(
         self, region: SelectedRegion, kept: KeptCaption | None, fresh: Caption | None, draft: bool
     ) -> RegionDescription | None:
-        header = self.frame.image.header
+        header = self.matched.image.header
         if kept is None:
             return description(region, fresh, header, draft) if fresh else None
         described = description(region, kept.caption, header, kept.draft)

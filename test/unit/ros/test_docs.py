@@ -27,10 +27,10 @@ def cells(line: str) -> tuple[str, ...]:
     return tuple(cell.strip().strip("`") for cell in line.strip().strip("|").split(" | "))
 
 
-def rows(text: str, heading: str) -> list[tuple[str, ...]]:
+def table(text: str, heading: str) -> list[tuple[str, ...]]:
     """The cells of the table whose first heading is this one."""
-    table = text[text.index(f"| {heading} |") :].partition("\n\n")[0]
-    return [cells(line) for line in table.splitlines()[2:]]
+    lines = text[text.index(f"| {heading} |") :].partition("\n\n")[0].splitlines()
+    return [cells(line) for line in lines[2:]]
 
 
 def shown(value: object) -> str:
@@ -78,7 +78,7 @@ Ends = set[tuple[str, str, str]]
 
 def documented() -> Ends:
     text = (DOCS / "topics.md").read_text(encoding="utf-8")
-    return {(name, kind, direction) for name, kind, direction, *_ in rows(text, "name")}
+    return {(name, kind, direction) for name, kind, direction, *_ in table(text, "name")}
 
 
 def short(name: str) -> str:

@@ -129,7 +129,7 @@ def time_handing_over(record: Callable[[TimedEvent], None]) -> None:
 
     def timed(self: Mailbox[Any], item: Any) -> Any:
         if isinstance(item, CaptionJob):
-            stamp = nanoseconds(item.frame.frame.image.header.stamp)
+            stamp = nanoseconds(item.frame.matched.image.header.stamp)
             record(TimedEvent("handed", time.time_ns(), stamp))
         return put(self, item)
 
