@@ -45,7 +45,7 @@ class Order(Enum):
 class PreparedFrame:
     """A frame that is ready to be captioned.
 
-    matched: what was matched to it. settings: those that hold for it, to the end.
+    matched: its image and detections. settings: those that hold for it, to the end.
     sequence: its number in the order of arrival, from 1.
     clock_set_back: whether nothing that came before it is to be seen any more.
     pixels: uint8 [H, W, 3] RGB; None where the image can't be read, which `error` says.
