@@ -16,14 +16,9 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from perceptiondlm_ros.model.attention import FactoredMask
-from perceptiondlm_ros.model.contract import (
-    DENOISER,
-    VISION_ENCODER,
-    WEIGHTS_DTYPE,
-    GraphSpec,
-    fixed_sizes,
-)
+from perceptiondlm_ros.model.contract import DENOISER, VISION_ENCODER, fixed_sizes
 from perceptiondlm_ros.model.denoiser import Denoiser
+from perceptiondlm_ros.model.graph_spec import WEIGHTS_DTYPE, GraphSpec
 from perceptiondlm_ros.model.manifest import TensorRecord
 from perceptiondlm_ros.model.perceptiondlm import PerceptionDLM
 

@@ -15,11 +15,11 @@ from perceptiondlm_ros.model.contract import (
     MOST_STEPS,
     VISION_ENCODER,
     Buckets,
-    GraphSpec,
     fixed_sizes,
     rows_of_captions,
     sequence_length,
 )
+from perceptiondlm_ros.model.graph_spec import GraphSpec
 
 Shape = tuple[int, ...]
 Profile = dict[str, tuple[Shape, Shape, Shape]]

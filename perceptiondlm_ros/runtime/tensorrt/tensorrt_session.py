@@ -14,9 +14,9 @@ from perceptiondlm_ros.model.contract import (
     SEEN,
     VISION_ENCODER,
     ModelInputs,
-    TensorSpec,
     fixed_sizes,
 )
+from perceptiondlm_ros.model.graph_spec import TensorSpec
 from perceptiondlm_ros.runtime.backend import CacheMode, DenoisingState
 from perceptiondlm_ros.runtime.feeds import (
     Feed,

@@ -17,7 +17,8 @@ from perceptiondlm_ros.captioner import Captioner
 from perceptiondlm_ros.errors import BackendError
 from perceptiondlm_ros.export.exporter import ExportOptions, export
 from perceptiondlm_ros.export.graphs import denoiser_graph
-from perceptiondlm_ros.model.contract import DENOISER, Buckets, GraphSpec, TensorSpec
+from perceptiondlm_ros.model.contract import DENOISER, Buckets
+from perceptiondlm_ros.model.graph_spec import GraphSpec, TensorSpec
 from perceptiondlm_ros.model.manifest import Manifest, TensorRecord
 from perceptiondlm_ros.runtime.backend import Backend
 from perceptiondlm_ros.runtime.onnx_backend import OnnxBackend

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from perceptiondlm_ros.export import onnx_files
 from perceptiondlm_ros.export.graphs import Graph
-from perceptiondlm_ros.model.contract import FloatArray, GraphSpec, IntArray, TensorSpec
+from perceptiondlm_ros.model.contract import FloatArray, IntArray
 from perceptiondlm_ros.model.denoiser import CaptionState, Prediction, predict, rank, unmask
+from perceptiondlm_ros.model.graph_spec import GraphSpec, TensorSpec
 from perceptiondlm_ros.runtime.feeds import remasking_schedule
 
 MASK = 99

@@ -9,9 +9,9 @@ from typing import Any
 
 import exported_folder
 import pytest
+from any_json import JSON_VALUES
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from json_values import JSON_VALUES
 
 from perceptiondlm_ros.errors import CheckpointError
 from perceptiondlm_ros.model.manifest import MANIFEST, Manifest, _checksum

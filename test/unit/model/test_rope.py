@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+from any_json import JSON_VALUES
 from hypothesis import given
 from hypothesis import strategies as st
-from json_values import JSON_VALUES
 from tiny_checkpoint import CONFIG, picture, rectangle, save_checkpoint
 
 from perceptiondlm_ros.captioner import Captioner

@@ -7,9 +7,9 @@ import re
 from typing import Any
 
 import pytest
+from any_json import JSON_VALUES
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from json_values import JSON_VALUES
 from tiny_checkpoint import CONFIG
 
 from perceptiondlm_ros.errors import CheckpointError
