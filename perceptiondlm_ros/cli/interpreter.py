@@ -18,7 +18,7 @@ _FOR_EXPORT = {
     "onnxscript": "onnxscript",
 }
 _FOR_BAGS = {
-    **{name: name for name in ("apsw", "lz4", "mcap", "rosbags", "tqdm", "zstandard")},
+    **{name: name for name in ("apsw", "lz4", "mcap", "rosbags", "zstandard")},
     "cv2": "opencv-python-headless",
     "ruamel": "ruamel.yaml",
 }
