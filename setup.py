@@ -54,7 +54,7 @@ setup(
     ],
     extras_require={
         "bag": ["apsw>=3.42", "mcap>=1.2", "opencv-python-headless>=4.5", "rosbags>=0.11"],
-        "development": [*TORCH, "huggingface_hub>=0.23", "matplotlib>=3.8", "psutil>=5.9"],
+        "development": [*TORCH, "huggingface_hub>=0.23", "matplotlib>=3.8"],
         "hub": ["huggingface_hub>=0.23"],
         "export": [
             *("filelock>=3.6", "onnx>=1.16", "onnxruntime>=1.18", "onnxscript>=0.5"),
