@@ -10,8 +10,7 @@ import pytest
 from perceptiondlm_ros.captioner import Captioner
 from perceptiondlm_ros.development.scenes.render import render
 from perceptiondlm_ros.development.scenes.sample import evaluation_seed, sample_scene
-from perceptiondlm_ros.development.training.evaluate import judge_scene
-from perceptiondlm_ros.development.training.scores import shares
+from perceptiondlm_ros.development.training.evaluate import judge_scene, shares
 from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.runtime.locate import DEFAULT_CHECKPOINT
 

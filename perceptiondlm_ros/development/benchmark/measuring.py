@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from itertools import product
 from pathlib import Path
 
-from perceptiondlm_ros.development.benchmark.benchmark_results import Results, Subject
+from perceptiondlm_ros.development.benchmark.benchmark_report import Results, Subject
 from perceptiondlm_ros.development.benchmark.machine import describe_machine, library_versions
 from perceptiondlm_ros.development.benchmark.measuring_process import Task, WorkerProcess
 from perceptiondlm_ros.development.benchmark.models import (

@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from perceptiondlm_ros.development.benchmark.benchmark_report import (
+    Results,
+    Subject,
     memory_rows,
     report_text,
     short_number,
     time_rows,
     write_report,
 )
-from perceptiondlm_ros.development.benchmark.benchmark_results import Results, Subject
 from perceptiondlm_ros.development.benchmark.measuring_process import TimedCall
 from perceptiondlm_ros.development.benchmark.scenario import Scenario
 from perceptiondlm_ros.development.benchmark.stage_times import STAGES

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from perceptiondlm_ros.development.training.evaluate import score_table
-from perceptiondlm_ros.development.training.scores import MEASURES, score, shares
+from perceptiondlm_ros.development.training.evaluate import MEASURES, score, score_table, shares
 
 TRUTH = (
     "a large striped red circle, left of a small plain blue star",
