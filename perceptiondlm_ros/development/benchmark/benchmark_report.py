@@ -202,7 +202,7 @@ def _markdown(rows: Rows) -> str:
 def plot_times(results: Results, path: Path) -> None:
     """Draw time against regions as PNG: a panel a number of tiles, medians with their extremes."""
     tiles = sorted({scenario.tiles for _, scenario, _ in results.series})
-    figure = new_figure(1.6 + 3.6 * len(tiles), 4.6)
+    figure = new_figure(max(1.6 + 3.6 * len(tiles), 7.2), 4.6)  # the title is as wide
     panels = figure.subplots(1, len(tiles), sharey=True, squeeze=False)[0]
     for axes, count in zip(panels, tiles, strict=True):
         for subject in results.subjects:

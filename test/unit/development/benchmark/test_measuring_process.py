@@ -1,6 +1,7 @@
 """A process that measures, the times of its stages, and how its end is told."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +64,11 @@ def test_stages_make_up_the_total(model: LoadedModel, monkeypatch: pytest.Monkey
     assert 0.5 * times["total"] < parts + 2 * times["step"] <= times["total"]
 
 
-def test_few_steps_warm_up(model: LoadedModel) -> None:
+def test_few_steps_warm_up(model: LoadedModel, checkpoint: Path) -> None:
     few, all_ = (model.measure(Scenario(1, 6), few_steps=few) for few in (True, False))
     assert few.tokens == all_.tokens and few.digest != all_.digest
+    two_steps = LoadedModel(replace(task(checkpoint), steps=2))
+    assert few.digest == two_steps.measure(Scenario(1, 6)).digest
 
 
 class Clock:
