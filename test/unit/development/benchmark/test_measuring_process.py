@@ -174,7 +174,7 @@ class Ending:
         (Ending(exec, "import os; os.kill(os.getpid(), 9)"), "for lack of memory"),
         (
             Ending(exec, "raise SystemError('no driver')"),
-            "with status 1, .* SystemError: no driver",
+            "with status 1, .*SystemError: no driver",
         ),
     ],
 )
