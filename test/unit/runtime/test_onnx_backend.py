@@ -18,7 +18,7 @@ from tiny_checkpoint import picture, rectangles, tiny_tokenizer
 from perceptiondlm_ros.captioner import Captioner
 from perceptiondlm_ros.development.scenes.render import render
 from perceptiondlm_ros.development.scenes.sample import sample_scene
-from perceptiondlm_ros.errors import BackendError
+from perceptiondlm_ros.errors import BackendError, OutOfMemoryError
 from perceptiondlm_ros.model.contract import Buckets, ModelInputs
 from perceptiondlm_ros.processing.model_inputs import prepare_inputs
 from perceptiondlm_ros.runtime.backend import CacheMode
@@ -204,6 +204,32 @@ class TestFailures:
         object.__setattr__(of, "roi_matrix", of.roi_matrix[..., :-1])
         with pytest.raises(BackendError, match="cpu failed while running"):
             backend.start(of, "exact", STEPS)
+
+    @pytest.mark.parametrize(
+        ("error", "kind"),
+        [
+            (MemoryError(), OutOfMemoryError),
+            (RuntimeError("std::bad_alloc"), OutOfMemoryError),
+            (RuntimeError("Failed to allocate memory for requested buffer"), OutOfMemoryError),
+            (RuntimeError("no such operator"), BackendError),
+        ],
+    )
+    def test_too_little_memory_is_an_error_of_its_own(
+        self,
+        checkpoint: Path,
+        error: Exception,
+        kind: type[BackendError],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        folder = exported(checkpoint)
+
+        def fail(*_: object, **__: object) -> None:
+            raise error
+
+        monkeypatch.setattr("onnxruntime.InferenceSession", fail)
+        with pytest.raises(BackendError, match="cpu can't load") as told:
+            OnnxBackend.load(folder, "cpu")
+        assert told.type is kind
 
     def test_a_state_before_the_first_step_is_refused(self, backend: OnnxBackend) -> None:
         session = backend.start(inputs(backend, [MASKS[:2]]), "exact", STEPS)

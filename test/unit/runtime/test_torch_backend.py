@@ -21,7 +21,7 @@ from tiny_checkpoint import (
     tiny_tokenizer,
 )
 
-from perceptiondlm_ros.errors import BackendError
+from perceptiondlm_ros.errors import BackendError, OutOfMemoryError
 from perceptiondlm_ros.model.contract import BoolArray, IntArray, ModelInputs
 from perceptiondlm_ros.model.perceptiondlm import PerceptionDLM
 from perceptiondlm_ros.processing.model_inputs import group_regions, prepare_inputs
@@ -205,18 +205,26 @@ def failing(model: PerceptionDLM, part: str, error: BaseException) -> Iterator[N
 
 class TestFailures:
     @pytest.mark.parametrize(
-        ("error", "message"),
+        ("error", "kind", "message"),
         [
-            (torch.OutOfMemoryError("tried 20 GiB"), "cpu ran out of memory; use fewer regions"),
-            (MemoryError(), "cpu ran out of memory; use fewer regions"),
-            (RuntimeError("device-side assert"), "cpu failed while running: device-side assert"),
+            (torch.OutOfMemoryError("tried 20 GiB"), OutOfMemoryError, "ran out of memory; use"),
+            (MemoryError(), OutOfMemoryError, "cpu ran out of memory; use fewer regions"),
+            (
+                RuntimeError("can't allocate memory"),
+                OutOfMemoryError,
+                "running: can't alloc",
+            ),
+            (RuntimeError("device-side assert"), BackendError, "failed while running: device-side"),
         ],
     )
-    def test_of_the_device_become_backend_errors(self, error: Exception, message: str) -> None:
+    def test_of_the_device_become_errors_of_ours(
+        self, error: Exception, kind: type[BackendError], message: str
+    ) -> None:
         model = random_model(PUBLISHED)
         loaded, of = TorchBackend(model), inputs([MASKS[:2]])
-        with failing(model, "projector", error), pytest.raises(BackendError, match=message):
+        with failing(model, "projector", error), pytest.raises(BackendError, match=message) as told:
             loaded.start(of, "exact", STEPS)
+        assert told.type is kind
         session = loaded.start(of, "exact", STEPS)
         with failing(model, "language.norm", error), pytest.raises(BackendError, match=message):
             session.step()
@@ -241,7 +249,7 @@ class TestFailures:
             raise error
 
         monkeypatch.setattr("perceptiondlm_ros.model.checkpoint.torch.empty", fail)
-        with pytest.raises(BackendError, match=r"cpu can't hold .* in float32.*free memory"):
+        with pytest.raises(OutOfMemoryError, match=r"cpu can't hold .* in float32.*free memory"):
             TorchBackend.load(tmp_path, config, "cpu")
 
     def test_mistakes_of_our_own_are_not_hidden(self) -> None:

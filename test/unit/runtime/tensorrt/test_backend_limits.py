@@ -28,7 +28,7 @@ from tensorrt_stand_in.passes import (
 from tensorrt_stand_in.versions import VERSIONS, api_path
 from tiny_checkpoint import rectangles
 
-from perceptiondlm_ros.errors import BackendError, CheckpointError
+from perceptiondlm_ros.errors import BackendError, CheckpointError, OutOfMemoryError
 from perceptiondlm_ros.model.contract import Buckets
 from perceptiondlm_ros.model.manifest import Manifest
 from perceptiondlm_ros.runtime.backend import DenoisingState
@@ -123,7 +123,7 @@ def test_memory_that_is_used_up_is_said_and_the_next_pass_runs(
     few, many = inputs(backend, [MASKS[:1]]), inputs(backend, [MASKS[:6]] * 8)
     run(backend, few, "prefix")
     trt_script.gpu.memory = trt_script.gpu.used + 100_000
-    with pytest.raises(BackendError, match=r"ran out of memory .*fewer regions a frame"):
+    with pytest.raises(OutOfMemoryError, match=r"ran out of memory .*fewer regions a frame"):
         run(backend, many, "prefix")
     trt_script.gpu.memory = 2**33
     for of in (few, many, few):

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from perceptiondlm_ros.errors import BackendError
+from perceptiondlm_ros.errors import BackendError, OutOfMemoryError
 from perceptiondlm_ros.runtime.tensorrt.build_memory import (
     check_disk,
     check_load,
@@ -34,20 +34,22 @@ def test_a_build_that_may_not_fit_is_warned_of() -> None:
 
 
 def test_a_build_that_can_not_fit_is_refused_with_what_fits() -> None:
-    with pytest.raises(BackendError, match=r"weights of up to 10\.0 GiB fit.*smaller checkpoint"):
+    with pytest.raises(
+        OutOfMemoryError, match=r"weights of up to 10\.0 GiB fit.*smaller checkpoint"
+    ):
         check_memory(SPEC, ORIN, 20 * GIB)
 
 
 def test_half_precision_is_advised_where_it_would_fit() -> None:
     wide = replace(SPEC, precision="fp32")
-    with pytest.raises(BackendError, match="--precision bf16 or fp16, which fits"):
+    with pytest.raises(OutOfMemoryError, match="--precision bf16 or fp16, which fits"):
         check_memory(wide, ORIN, 20 * GIB)
-    with pytest.raises(BackendError, match="smaller checkpoint"):
+    with pytest.raises(OutOfMemoryError, match="smaller checkpoint"):
         check_memory(wide, ORIN, 15 * GIB)
 
 
 def test_small_numbers_are_told_in_smaller_units() -> None:
-    with pytest.raises(BackendError, match=r"10 MiB of weights.* 5\.0 MiB fit"):
+    with pytest.raises(OutOfMemoryError, match=r"10 MiB of weights.* 5\.0 MiB fit"):
         check_memory(replace(SPEC, weight_bytes=10 * 2**20), ORIN, 10 * 2**20)
 
 
@@ -64,7 +66,9 @@ def test_a_jetson_has_what_its_system_could_give(
 def test_an_engine_that_does_not_fit_is_not_loaded() -> None:
     gpu = replace(ORIN, shared=False)
     check_load("denoiser", 2 * GIB, gpu)
-    with pytest.raises(BackendError, match=r"takes 4\.0 GiB, and 3\.0 GiB of 64\.0 GiB are free"):
+    with pytest.raises(
+        OutOfMemoryError, match=r"takes 4\.0 GiB, and 3\.0 GiB of 64\.0 GiB are free"
+    ):
         check_load("denoiser", 4 * GIB, gpu)
 
 

@@ -11,7 +11,7 @@ import pytest
 from tensorrt_stand_in.cuda_runtime import CudaRuntime
 from tensorrt_stand_in.gpu import FakeGpu
 
-from perceptiondlm_ros.errors import BackendError
+from perceptiondlm_ros.errors import BackendError, OutOfMemoryError
 from perceptiondlm_ros.runtime.tensorrt import open_gpu as opening
 from perceptiondlm_ros.runtime.tensorrt.cuda_gpu import CudaGpu
 from perceptiondlm_ros.runtime.tensorrt.gpu import CaptureError, cuda_version
@@ -90,7 +90,7 @@ def test_the_gpu_is_described(device: CudaGpu) -> None:
 
 
 def test_memory_that_is_used_up_is_said_with_the_size(cuda: CudaRuntime, device: CudaGpu) -> None:
-    with pytest.raises(BackendError, match=r"ran out of memory \(16384 MiB more"):
+    with pytest.raises(OutOfMemoryError, match=r"ran out of memory \(16384 MiB more"):
         device.allocate(2**34)
 
 
