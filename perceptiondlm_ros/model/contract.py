@@ -183,7 +183,7 @@ VISION_ENCODER = GraphSpec(
         image  roi_matrix   float32  groups, slots, roi_tokens, tile_tokens*tiles
     """),
     results=tensor_specs("""
-        visual  visual_rows  weights  groups, tile_tokens*tiles + roi_tokens*slots, width
+        visual  visual_rows  weights  groups, slots*roi_tokens + tile_tokens*tiles, width
     """),
 )
 DENOISER = GraphSpec(
