@@ -21,6 +21,7 @@ def prepare() -> None:
     # Threads that compute together wait for each other in loops. With fewer free cores than threads
     # they wait for one that isn't running, and take its core meanwhile.
     os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ.pop("COLUMNS", None)  # of the terminal that xdist runs in; tables are cut to it
     for name in _PROFILES:  # with two of them, Fast DDS calls the second an error
         os.environ.pop(name, None)
     old = os.environ.get("ROS_DISTRO") in ("humble", "jazzy")

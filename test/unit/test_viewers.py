@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from perceptiondlm_ros.ros.outputs.markers import CAPTIONS, OUTLINES
+from perceptiondlm_ros.ros.outputs.marker_shapes import CAPTIONS, OUTLINES
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LAYOUT = json.loads((REPOSITORY / "config" / "foxglove_layout.json").read_text("utf-8"))
@@ -22,13 +22,10 @@ OTHERS = {"/image", "/camera_info", "/diagnostics"}
 
 def published() -> set[str]:
     """Every private topic that the node's outputs name."""
-    sources = (REPOSITORY / "perceptiondlm_ros" / "ros").rglob("*.py")
-    names = {
-        name
-        for source in sources
-        for name in re.findall(r'publisher\(\s*node,\s*[\w.]+,\s*"~/([\w/]+)"', source.read_text())
-    }
-    assert "descriptions" in names
+    sources = (REPOSITORY / "perceptiondlm_ros" / "ros" / "outputs").glob("*.py")
+    names = {name for path in sources for name in re.findall(r'"~/([\w/]+)"', path.read_text())}
+    assert {"descriptions", "annotated_image"} <= names
+    names.add("annotated_image/compressed")  # beside the raw one
     return {f"/region_captioner/{name}" for name in names} | OTHERS
 
 
