@@ -106,6 +106,7 @@ def _bar(total: float | None, unit: str) -> Any:
         console=Console(stderr=True),
         transient=True,
         redirect_stdout=sys.stdout.isatty(),  # else the results would end up on stderr
+        redirect_stderr=False,  # else each redraw of another bar, as of a download, gets a line
     )
 
 

@@ -13,6 +13,9 @@ from typing import Any, Final
 
 from perceptiondlm_ros.errors import InputError
 
+_EARLIER: Final = "captions.jsonl"
+"""What earlier versions kept."""
+
 _TABLES: Final = """
 PRAGMA locking_mode = EXCLUSIVE;
 PRAGMA journal_mode = WAL;
@@ -64,6 +67,11 @@ class Journal:
         self.numbers: set[int] = set()
 
     def __enter__(self) -> Journal:
+        if self._path.with_name(_EARLIER).exists():
+            raise InputError(
+                f"{self._path.parent}: what an interrupted run left there was made by an earlier "
+                "version of the package; remove the folder to begin anew"
+            )
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._guarded():
             self._database = sqlite3.connect(self._path, timeout=0, isolation_level=None)
@@ -122,10 +130,12 @@ class Journal:
     def _check_origin(self) -> None:
         rows = self._database.execute("SELECT name, value FROM origin").fetchall()
         if not rows:
+            self._database.execute("BEGIN")  # all of it or nothing, whenever the process ends
             self._database.executemany(
                 "INSERT INTO origin VALUES(?, ?)",
                 [(name, json.dumps(value)) for name, value in self._origin.items()],
             )
+            self._database.execute("COMMIT")
             return
         origin = {name: json.loads(value) for name, value in rows}
         other = [

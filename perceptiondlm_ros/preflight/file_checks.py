@@ -76,6 +76,9 @@ def check_exported(folder: Path, device: TargetDevice) -> tuple[CheckedModel, li
         if running is None:
             text = "was exported for CPUs alone, so no GPU can run it; export again for GPUs too"
             findings.append(_graph(name, "fail", text))
+        elif broken := sorted({running, *data} & problems.keys()):
+            text = f"can't run, since {', '.join(broken)} is missing or damaged"
+            findings.append(_graph(name, "fail", text))
         else:
             findings.append(_graph(name, "ok", f"{running}, {gigabytes(size)} with its weights"))
     return CheckedModel(manifest.precision, config, tuple(weights)), findings

@@ -79,7 +79,7 @@ def _load_tensorrt(folder: Path, device: str) -> Backend:
     try:
         from perceptiondlm_ros.runtime.tensorrt.tensorrt_backend import TensorRTBackend
     except ImportError as error:
-        raise _not_importable("tensorrt", "tensorrt cuda-python filelock", error) from error
+        raise _not_importable("tensorrt", "tensorrt cuda-python filelock psutil", error) from error
     return TensorRTBackend.load(folder, device)
 
 

@@ -51,6 +51,7 @@ def test_a_terminal_shows_what_is_going_on_and_keeps_nothing(
     loading, captioning = terminal.expect("loading [x]"), terminal.expect("captioning")
     with Progress("loading [x]") as progress:
         assert loading.wait(PATIENCE)
+        assert sys.stderr is terminal, "what else rewrites a line there, as a download does, can"
         progress.now("captioning")
         assert captioning.wait(PATIENCE)
     assert terminal.getvalue().endswith("\x1b[2K"), "the line is erased"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from perceptiondlm_ros.msg import RegionDescription
-from perceptiondlm_ros.ros.captioning.prepared_frame import FramePreparer, PreparedFrame
+from perceptiondlm_ros.ros.captioning.prepared_frame import FramePreparer, Order, PreparedFrame
 from perceptiondlm_ros.ros.captioning.reuse import Plan, Reuse
 from perceptiondlm_ros.ros.health.faults import FailedPass, FailedWorker
 from perceptiondlm_ros.ros.health.monitor import Monitor
@@ -106,13 +106,14 @@ class Captioning:
     # ---- the thread that prepares frames ----
 
     def _prepare(self, taken: Frame) -> None:
-        frame = self._preparer.prepare(taken, self._settings())
-        if frame is None:
+        order = self._preparer.follow(taken)
+        if order is Order.LATE:
             self._monitor.count(frames_late=1)
             return
-        if frame.clock_set_back:
+        if order is Order.CLOCK_SET_BACK:  # what waits or is shown ends before work begins
             self._count_unserved(self.queue.put(None))
-            self._outputs.clear(frame.sequence)
+            self._outputs.clear(self._preparer.sequence)
+        frame = self._preparer.prepare(taken, self._settings())
         plan = self._reuse.plan(frame.tracked)
         known = self._result(frame, plan, {})
         if frame.error or not plan.wanted:

@@ -47,7 +47,6 @@ class PreparedFrame:
 
     matched: its image and detections. settings: those that hold for it, to the end.
     sequence: its number in the order of arrival, from 1.
-    clock_set_back: whether nothing that came before it is to be seen any more.
     pixels: uint8 [H, W, 3] RGB; None where the image can't be read, which `error` says.
     tracked: its regions, tied to their tracks, in the order of `regions`.
     """
@@ -55,7 +54,6 @@ class PreparedFrame:
     matched: Frame
     settings: Settings
     sequence: int
-    clock_set_back: bool
     pixels: NDArray[np.uint8] | None
     regions: tuple[SelectedRegion, ...]
     tracked: TrackedFrame
@@ -140,20 +138,15 @@ class FramePreparer:
     def __init__(self, reuse: Reuse, monitor: Monitor) -> None:
         self._reuse = reuse
         self._monitor = monitor
-        self._sequence = 0  # of the last frame
+        self.sequence = 0  # of the last frame that was not late
         self._last_ns = 0
         self._late = 0  # frames in a row
         self._activation = 0
         self._prompt: str | None = None
 
-    def prepare(self, frame: Frame, settings: Settings) -> PreparedFrame | None:
-        """What there is to caption; None for a frame that comes after a newer one."""
+    def prepare(self, frame: Frame, settings: Settings) -> PreparedFrame:
+        """What there is to caption of the frame that was given to `follow` last."""
         stamp_ns = nanoseconds(frame.image.header.stamp)
-        order = self._order(stamp_ns, frame.activation)
-        if order is Order.LATE:
-            return None
-        self._sequence += 1
-        clock_set_back = order is Order.CLOCK_SET_BACK
         if settings.prompt != self._prompt:
             self._prompt = settings.prompt
             self._reuse.lose_captions()
@@ -163,9 +156,7 @@ class FramePreparer:
         except InputError as error:
             self._monitor.report(UnreadableImage(error, total))
             nothing = TrackedFrame(stamp_ns, settings.reuse, ())
-            return PreparedFrame(
-                frame, settings, self._sequence, clock_set_back, None, (), nothing, str(error)
-            )
+            return PreparedFrame(frame, settings, self.sequence, None, (), nothing, str(error))
         pixels = decoded.pixels
         if decoded.low_bits:
             self._monitor.count_low_bits(decoded.low_bits)
@@ -183,14 +174,15 @@ class FramePreparer:
         ]
         tracked = self._reuse.track(stamp_ns, measured, settings.reuse)
         kept = tuple(regions.kept)
-        return PreparedFrame(frame, settings, self._sequence, clock_set_back, pixels, kept, tracked)
+        return PreparedFrame(frame, settings, self.sequence, pixels, kept, tracked)
 
-    def _order(self, stamp_ns: int, activation: int) -> Order:
+    def follow(self, frame: Frame) -> Order:
         """How a frame follows the ones before; another stream or a clock set back forgets them."""
+        stamp_ns = nanoseconds(frame.image.header.stamp)
         order = Order.NEXT
         behind = self._last_ns - stamp_ns if stamp_ns != UNSET else 0
-        if activation != self._activation:
-            self._activation = activation
+        if frame.activation != self._activation:
+            self._activation = frame.activation
             self._reuse.clear()
         elif behind > CLOCK_JUMP_NS or (behind > 0 and self._late == _MOST_LATE):
             order = Order.CLOCK_SET_BACK
@@ -199,5 +191,6 @@ class FramePreparer:
             self._late += 1
             return Order.LATE
         self._late = 0
+        self.sequence += 1
         self._last_ns = stamp_ns or self._last_ns
         return order

@@ -12,8 +12,10 @@ from perceptiondlm_ros.ros.health.status import Activity
 from perceptiondlm_ros.text import one_line
 
 _PACKAGE = "perceptiondlm_ros"
-_ENGINES = "perceptiondlm_ros.runtime.tensorrt"
-_BUILDING = f"{_ENGINES}.build_progress"
+_TENSORRT = "perceptiondlm_ros.runtime.tensorrt"
+_ENGINES = (f"{_TENSORRT}.build", f"{_TENSORRT}.engine_")
+"""How the names begin of those that find and build engines; what runs them is not among them."""
+_BUILDING = f"{_TENSORRT}.build_progress"
 """Who logs under this name builds an engine just now, which takes minutes."""
 
 

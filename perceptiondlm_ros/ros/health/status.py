@@ -109,7 +109,7 @@ class Status:
     def failed(self, failure: Failure) -> None:
         """A transition or a pass failed."""
         with self._lock:
-            self._set(failures=self._state.failures + 1, failure=failure)
+            self._set(failures=self._state.failures + 1, failure=failure, unreadable=None)
 
     def unreadable(self, failure: Failure) -> None:
         """An image could not be read."""

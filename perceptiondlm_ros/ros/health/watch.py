@@ -173,7 +173,7 @@ class Watch:
         rates, counters = self._rates, self._monitor.counters
         regions = rates.grown("regions_captioned") + rates.grown("regions_reused")
         reused = 100 * rates.grown("regions_reused") / regions if regions else None
-        last = snapshot.failure or snapshot.unreadable
+        last = snapshot.unreadable or snapshot.failure
         return {
             "activity": seen.activity.value,
             "activity for [s]": _number(seen.activity_for, 1),

@@ -110,6 +110,7 @@ class CameraTopics:
             return
         stamp = nanoseconds(message.header.stamp)
         with self._lock:
-            self._depths.forget_after(stamp + CLOCK_JUMP_NS)  # a clock was set back
+            if max(self._depths.items, default=stamp) > stamp + CLOCK_JUMP_NS:
+                self._depths.clear()  # the clock was set back
             self._depths.add(stamp, (message.header.frame_id, depth))
             self._depths.trim(_KEPT)

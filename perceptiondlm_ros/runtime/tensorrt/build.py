@@ -13,7 +13,7 @@ from perceptiondlm_ros.errors import BackendError
 from perceptiondlm_ros.runtime.tensorrt.build_progress import BuildClock, progress_monitor
 from perceptiondlm_ros.runtime.tensorrt.engine_spec import EngineSpec
 from perceptiondlm_ros.runtime.tensorrt.profiles import Profile
-from perceptiondlm_ros.runtime.tensorrt.tensorrt_log import reasons
+from perceptiondlm_ros.runtime.tensorrt.tensorrt_log import failure, reasons
 
 _WORKSPACE = 256 * 2**20
 """Bytes of scratch memory that any device can spare while kernels are tried."""
@@ -56,9 +56,10 @@ def build(
     if monitor.failure is not None:
         raise monitor.failure
     if plan is None:
-        raise BackendError(
-            f"TensorRT {trt.__version__} can't build {spec.onnx}: {reasons(log)}; if it ran out of "
-            "memory, close other programs; else export again with this version of the package"
+        raise failure(
+            why := reasons(log),
+            f"TensorRT {trt.__version__} can't build {spec.onnx}: {why}; if it ran out of memory, "
+            "close other programs; else export again with this version of the package",
         )
     return Built(memoryview(plan), bytes(memoryview(cache.serialize())))
 

@@ -21,7 +21,7 @@ from perceptiondlm_ros.runtime.tensorrt.build_progress import BuildClock
 from perceptiondlm_ros.runtime.tensorrt.engine_spec import EngineKey, EngineSpec
 from perceptiondlm_ros.runtime.tensorrt.engine_store import EngineStore
 from perceptiondlm_ros.runtime.tensorrt.gpu import GpuInfo
-from perceptiondlm_ros.runtime.tensorrt.tensorrt_log import reasons
+from perceptiondlm_ros.runtime.tensorrt.tensorrt_log import failure, reasons
 
 _LOG = logging.getLogger(__name__)
 
@@ -67,8 +67,9 @@ class EngineLoader:
                     *(spec.name, reason),
                 )
                 self.store.remove(self._key(spec))
-        raise BackendError(
-            f"TensorRT can't load the engine of {spec.name} that it has just built: {reason}"
+        raise failure(
+            reason,
+            f"TensorRT can't load the engine of {spec.name} that it has just built: {reason}",
         )
 
     def find_or_build(self, spec: EngineSpec) -> mmap.mmap:

@@ -13,7 +13,7 @@ from typing import Any
 from perceptiondlm_ros.errors import BackendError
 from perceptiondlm_ros.runtime.tensorrt.blocks import Blocks, DeviceTensor, Shape
 from perceptiondlm_ros.runtime.tensorrt.gpu import CaptureError, Gpu, GpuGraph
-from perceptiondlm_ros.runtime.tensorrt.tensorrt_log import reasons
+from perceptiondlm_ros.runtime.tensorrt.tensorrt_log import failure, reasons
 
 _LOG = logging.getLogger(__name__)
 _LEAST_SCRATCH = 256
@@ -48,7 +48,8 @@ class Program:
         strategy = trt.ExecutionContextAllocationStrategy.USER_MANAGED
         self._context = engine.create_execution_context(strategy)
         if self._context is None:
-            raise BackendError(f"TensorRT can't make an execution context: {reasons(log)}")
+            why = reasons(log)
+            raise failure(why, f"TensorRT can't make an execution context: {why}")
         self._check(self._context.set_optimization_profile_async(profile, device.stream))
         self._types = _types(trt, engine)
         self._output_names = _names(engine, trt.TensorIOMode.OUTPUT)
@@ -161,7 +162,8 @@ class Program:
 
     def _check(self, worked: bool) -> None:
         if not worked:
-            raise BackendError(f"TensorRT failed: {reasons(self._log)}; load the model again")
+            why = reasons(self._log)
+            raise failure(why, f"TensorRT failed: {why}; load the model again")
 
 
 def _shapes(tensors: dict[str, DeviceTensor]) -> dict[str, Shape]:

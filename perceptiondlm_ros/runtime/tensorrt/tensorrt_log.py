@@ -4,13 +4,17 @@ explain."""
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
-from perceptiondlm_ros.errors import BackendError
+from perceptiondlm_ros.errors import BackendError, OutOfMemoryError
 
 _LOG = logging.getLogger("tensorrt")
 _MOST = 3
 """Errors that an exception quotes."""
+
+_OF_MEMORY = re.compile(r"out ?of ?memory|bad_alloc|alloc_failed|allocate memory", re.IGNORECASE)
+"""In TensorRT's words; it gives no type or code for them."""
 
 
 def import_tensorrt() -> Any:
@@ -63,3 +67,11 @@ def reasons(log: Any) -> str:
     found = "; ".join(log.errors[-_MOST:]) or "it gave no reason"
     log.errors.clear()
     return found
+
+
+def failure(why: str, text: str) -> BackendError:
+    """The exception that says `text`: one of too little memory, if `why` speaks of that.
+
+    why: see `reasons`.
+    """
+    return (OutOfMemoryError if _OF_MEMORY.search(why) else BackendError)(text)

@@ -59,8 +59,8 @@ class TorchGpu:
         try:
             with torch.cuda.stream(self._stream):
                 memory = torch.zeros(size, dtype=torch.uint8, device=self._device)
-        except torch.OutOfMemoryError as error:
-            raise out_of_memory(size) from error
+        except RuntimeError as error:
+            raise _failure(error, size) from error
         self._memory[memory.data_ptr()] = memory
         return Buffer(memory.data_ptr(), size)
 
@@ -116,12 +116,10 @@ class TorchGpu:
         try:
             with torch.cuda.stream(self._stream):
                 yield
-        except torch.OutOfMemoryError as error:
-            raise out_of_memory() from error
         except BackendError:
             raise
         except RuntimeError as error:
-            raise BackendError(f"the GPU failed ({error}); load the model again") from error
+            raise _failure(error) from error
 
 
 class TorchGraph:
@@ -132,3 +130,11 @@ class TorchGraph:
 
     def launch(self) -> None:
         self._device.replay(self._graph)
+
+
+def _failure(error: RuntimeError, size: int | None = None) -> BackendError:
+    """Our exception for torch's. size: bytes that were asked for."""
+    # CUDA itself runs out outside of torch's allocator, which torch tells in words alone.
+    if isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error):
+        return out_of_memory(size)
+    return BackendError(f"the GPU failed ({error}); load the model again")

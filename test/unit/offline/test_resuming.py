@@ -61,6 +61,16 @@ def test_damage_to_what_is_kept_is_an_error_that_says_what_to_do(
         caption(source, tmp_path / "out")
 
 
+def test_what_an_earlier_version_left_is_refused_by_name(tmp_path: Path) -> None:
+    source = write_bag(tmp_path / "in", scene())
+    left = tmp_path / "out.partial" / "captions.jsonl"
+    left.parent.mkdir()
+    left.write_text("{}")
+    with pytest.raises(InputError, match=r"out\.partial.*earlier version.*remove the folder"):
+        caption(source, tmp_path / "out")
+    assert left.read_text() == "{}" and list(left.parent.iterdir()) == [left]
+
+
 KILLED = """
 import os, sys
 from pathlib import Path

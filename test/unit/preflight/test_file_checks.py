@@ -42,6 +42,12 @@ def test_a_whole_folder_has_no_failure(exported: Path) -> None:
     assert {path.name for path in exported.iterdir()} == set(FILES)
 
 
+def test_a_graph_without_its_file_is_not_called_sound(damaged: Path) -> None:
+    (damaged / "denoiser.onnx").unlink()
+    assert subjects(damaged) == {"denoiser.onnx", "denoiser"}
+    assert "denoiser.onnx is missing or damaged" in failures(damaged)[-1].text
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_a_changed_or_missing_file_is_named(name: str, damaged: Path) -> None:
     path = damaged / name

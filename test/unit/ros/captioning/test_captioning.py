@@ -20,6 +20,7 @@ from captioning_support import (
 from ros_support import detection, detections, header, image
 
 from perceptiondlm_ros.errors import BackendError
+from perceptiondlm_ros.ros.captioning import prepared_frame
 from perceptiondlm_ros.ros.inputs.frames import Frame
 
 
@@ -280,6 +281,22 @@ def test_a_pass_of_before_a_jump_is_not_published_after_it(harness: Harness) -> 
     harness.until(lambda: harness.counters.frames_captioned == 2, "both passes")
     assert [result.message.header.stamp.sec for result in harness.outputs.results] == [5]
     assert sources(harness.outputs.results[0]) == [("1", FRESH)]
+
+
+def test_a_clock_that_is_set_back_ends_what_waits_before_the_image_is_decoded(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness.hold(100 * SECOND)
+    harness.prepare(100 * SECOND + TICK)
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(prepared_frame, "decode_image", fail)
+    harness.put(5 * SECOND)
+    harness.until(lambda: harness.counters.frames_skipped == 1, "the waiting frame to go")
+    harness.until(lambda: bool(harness.outputs.cleared), "the outputs to be cleared")
+    harness.captioner.gate.set()
 
 
 def test_another_activation_begins_anew(harness: Harness) -> None:

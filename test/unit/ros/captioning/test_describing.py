@@ -179,6 +179,15 @@ def test_it_is_served_while_the_node_is_active_whether_its_stream_is_enabled_or_
     assert not robot.received, "a request is no part of the stream"
 
 
+def test_a_request_takes_the_present_prompt(robot: Robot) -> None:
+    assert robot.node.trigger_configure() == SUCCESS
+    assert robot.node.trigger_activate() == SUCCESS
+    for prompt in ("What is it?", "What colour has it?"):
+        robot.node.set_parameters([Parameter("prompt", value=prompt)])
+        assert describe(robot).success
+        assert robot.captioner.prompts[-1] == prompt
+
+
 def test_the_answer_does_not_wait_for_something_else_to_wake_the_executor(robot: Robot) -> None:
     robot.node.set_parameters([Parameter("enabled", value=False)])
     assert robot.node.trigger_configure() == SUCCESS

@@ -40,6 +40,9 @@ def test_a_build_is_the_activity_from_its_first_report_until_it_is_over() -> Non
         assert status.snapshot().since == seen.since
         logging.getLogger("perceptiondlm_ros.runtime.tensorrt.engine_loader").info("built denoiser")
         assert status.snapshot().activity is Activity.LOADING
+        status.enter(Activity.WARMING_UP)
+        logging.getLogger("perceptiondlm_ros.runtime.tensorrt.program").warning("no graph")
+        assert status.snapshot().activity is Activity.WARMING_UP
     assert log.infos[0] == ("building denoiser for 0 s (tactics, 40%)")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from log_support import Log
 
-from perceptiondlm_ros.errors import InputError
+from perceptiondlm_ros.errors import BackendError, InputError
 from perceptiondlm_ros.ros.health.faults import DroppedRegions, Fault, UnreadableImage
 from perceptiondlm_ros.ros.health.judging import Condition, Situation, judge
 from perceptiondlm_ros.ros.health.monitor import Monitor
@@ -123,6 +123,22 @@ def test_unreadable_images_are_an_error_only_while_nothing_else_comes() -> None:
     assert situation.failure and situation.failure.reason == "image encoding: got 'x' expected rgb8"
     situation, _ = node.look(3, frames_captioned=1, frames_failed=1)
     assert situation.failure is None
+
+
+def test_of_an_unreadable_image_and_a_failed_pass_the_newer_one_is_told() -> None:
+    node = Seconds()
+    node.stream()
+    node.monitor.report(UnreadableImage(InputError("the image"), 1))
+    with pytest.raises(BackendError), node.status.passing():
+        raise BackendError("the pass")
+    with node.status.passing():
+        pass
+    situation, values = node.look(30, frames_failed=1, images=1, detections=1)
+    assert situation.failure and "the pass" in situation.failure.reason
+    assert "the pass" in values["last error"]
+    node.monitor.report(UnreadableImage(InputError("the image"), 1))
+    situation, values = node.look(1, frames_failed=1, images=1, detections=1)
+    assert situation.failure and situation.failure.reason == "the image" == values["last error"]
 
 
 def test_dropped_regions_are_told_where_none_is_captioned() -> None:

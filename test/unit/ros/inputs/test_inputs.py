@@ -87,6 +87,15 @@ def test_compressed_images_follow_the_remapping_of_the_image(remapping: str, top
         assert robot.captioner.first_pixels[-1] == pytest.approx(150, abs=2)
 
 
+def test_messages_older_than_the_one_before_are_counted(robot: Robot) -> None:
+    robot.start()
+    for stamp in (10 * SECOND, 10 * SECOND - SECOND // 10, 10 * SECOND + SECOND // 10):
+        before = robot.node.counters.images
+        robot.images.publish(image(stamp))
+        robot.until(lambda before=before: robot.node.counters.images > before, "the image")
+    assert robot.node.counters.backward_stamps == 1
+
+
 def test_latched_detections_of_the_past_are_not_taken_for_those_of_a_new_image(
     robot: Robot,
 ) -> None:

@@ -17,6 +17,7 @@ from perceptiondlm_ros.runtime.tensorrt.build_memory import (
 )
 from perceptiondlm_ros.runtime.tensorrt.engine_spec import EngineSpec
 from perceptiondlm_ros.runtime.tensorrt.gpu import GpuInfo
+from perceptiondlm_ros.runtime.tensorrt.tensorrt_log import failure
 from perceptiondlm_ros.text import GIB
 
 ORIN = GpuInfo("Orin", (8, 7), "12.6", 64 * GIB, 3 * GIB, shared=True)
@@ -76,3 +77,17 @@ def test_the_disk_must_hold_the_engine(tmp_path: Path) -> None:
     check_disk(replace(SPEC, weight_bytes=1000), tmp_path)
     with pytest.raises(BackendError, match="PERCEPTIONDLM_ENGINES"):
         check_disk(replace(SPEC, weight_bytes=2**60), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("why", "kind"),
+    [
+        ("Error Code 2: OutOfMemory (Requested size was 4294967296 bytes.)", OutOfMemoryError),
+        ("CUDNN_STATUS_ALLOC_FAILED", OutOfMemoryError),
+        ("Could not find any implementation for node", BackendError),
+    ],
+)
+def test_what_tensorrt_says_of_memory_is_an_error_of_memory(why: str, kind: type) -> None:
+    error = failure(why, f"TensorRT failed: {why}; load the model again")
+    assert type(error) is kind
+    assert str(error) == f"TensorRT failed: {why}; load the model again"
