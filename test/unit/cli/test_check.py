@@ -64,7 +64,7 @@ def test_a_failure_is_told_with_status_1(run: Any, exported: Path) -> None:
     status, out, err = run("check", exported, "--device", "orin-nx-16")
     assert (status, err) == (1, "")
     assert "fail  denoiser.onnx" in out
-    assert out.splitlines()[-1] == "would fail on Jetson Orin NX 16 GB: 1 failure"
+    assert out.splitlines()[-1] == "would fail on Jetson Orin NX 16 GB: 2 failures"
 
 
 def test_json_is_one_object_with_the_same_verdict(run: Any, exported: Path) -> None:
