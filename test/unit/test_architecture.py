@@ -36,6 +36,8 @@ def test_every_room_is_on_the_page_and_in_the_picture() -> None:
     assert drawn == {f"{path.name}/" for path in rooms()} | {"ros/"}
 
 
-def test_a_frame_passes_ten_files_at_most() -> None:
+def test_the_way_of_a_frame_is_written_down_with_ten_files_at_most() -> None:
     way = PAGE.partition("## The way of a frame")[2].partition("\n## ")[0]
-    assert 5 <= len(re.findall(r"^\| \d+ \|", way, re.MULTILINE)) <= 10
+    rows = re.findall(r"^\| \d+ \|.*", way, re.MULTILINE)
+    files = [re.findall(r"`perceptiondlm_ros/[^`]+\.py`", row) for row in rows]
+    assert 5 <= len(files) <= 10 and all(len(named) == 1 for named in files)
