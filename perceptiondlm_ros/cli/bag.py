@@ -6,7 +6,9 @@ import argparse
 import math
 import re
 import sys
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +21,8 @@ from perceptiondlm_ros.cli.model_arguments import (
 from perceptiondlm_ros.terminal import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from perceptiondlm_ros.captioner import Captioner
-    from perceptiondlm_ros.offline.caption_bag import BagOptions, BagSummary
+    from perceptiondlm_ros.offline.caption_bag import BagSummary
 
 _FITS = ("stretch", "letterbox", "corner")
 
@@ -78,41 +78,13 @@ def add_parser(subparsers: Any) -> None:
         "lacks (default: that is an error)",
     )
     regions = parser.add_argument_group("regions", "as the node's parameters of these names")
-    regions.add_argument(
-        "--tolerance",
-        type=_seconds,
-        metavar="S",
-        default=0.1,
-        help="largest difference between the stamps of an image and its detections in seconds; 0 "
-        "takes equal ones only (default: %(default)s)",
-    )
-    regions.add_argument(
-        "--max-regions",
-        type=count,
-        metavar="N",
-        default=24,
-        help="most regions of an image, best scores first (default: %(default)s)",
-    )
-    regions.add_argument(
-        "--min-score", type=_score, metavar="SCORE", default=0.0, help="of a detection (default: 0)"
-    )
-    regions.add_argument(
-        "--classes", type=_names, metavar="A,B", default=(), help="only these (default: all)"
-    )
-    regions.add_argument(
-        "--excluded-classes", type=_names, metavar="A,B", default=(), help="not these"
-    )
-    for side in ("width", "height"):
+    for option, (field, kind, metavar, usual, told) in _REGIONS.items():
         regions.add_argument(
-            f"--image-{side}",
-            type=count,
-            metavar="PX",
-            default=0,
-            help=f"{side} of the image that boxes are given in, where it is the detector's own "
-            "size; both 1 for boxes from 0 to 1 (default: the image's)",
+            option, dest=field, type=kind, metavar=metavar, default=usual, help=told
         )
     regions.add_argument(
         "--image-fit",
+        dest="fit",
         choices=_FITS,
         default=_FITS[0],
         help="how the detector brings images to its own size (default: %(default)s)",
@@ -127,52 +99,27 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         PerceptionDLMError: says what can't be used, or what the model lacks.
     """
-    from perceptiondlm_ros.offline.caption_bag import caption_bag
+    # Here and not above, so that the help needs none of the libraries.
+    from perceptiondlm_ros.messages.region_selection import RegionSettings
+    from perceptiondlm_ros.offline.caption_bag import BagOptions, caption_bag
 
     def load() -> Captioner:
         with Progress("loading"):
             return load_captioner(arguments)
 
+    given = vars(arguments)
+    names = ("checkpoint", "backend", "steps", "caption_tokens", "cache")
+    options = BagOptions(
+        regions=RegionSettings(**{f.name: given[f.name] for f in fields(RegionSettings)}),
+        model={name: given[name] for name in names},
+        **{f.name: given[f.name] for f in fields(BagOptions) if f.name in given},
+    )
     try:
-        options = _options(arguments)
-        summary = caption_bag(arguments.source, arguments.output, load, options, _progress)
-    except KeyboardInterrupt:
+        summary = caption_bag(arguments.source, arguments.output, load, options)
+    except (KeyboardInterrupt, SystemExit):
         print("interrupted; the same command goes on from here", file=sys.stderr)
         raise
     print("\n".join(_told(summary, arguments)))
-
-
-def _options(arguments: argparse.Namespace) -> BagOptions:
-    from perceptiondlm_ros.messages.region_selection import RegionSettings
-    from perceptiondlm_ros.offline.caption_bag import BagOptions
-
-    names = ("checkpoint", "backend", "steps", "caption_tokens", "cache")
-    return BagOptions(
-        image=arguments.image,
-        detections=arguments.detections,
-        masks=arguments.masks,
-        descriptions=arguments.descriptions,
-        tolerance=arguments.tolerance,
-        regions=RegionSettings(
-            most=arguments.max_regions,
-            min_score=arguments.min_score,
-            classes=frozenset(arguments.classes),
-            excluded_classes=frozenset(arguments.excluded_classes),
-            fit=arguments.image_fit,
-            seen_width=arguments.image_width,
-            seen_height=arguments.image_height,
-        ),
-        significant_bits=arguments.significant_bits,
-        prompt=arguments.prompt,
-        partial=arguments.partial,
-        model={name: getattr(arguments, name) for name in names},
-    )
-
-
-@contextmanager
-def _progress(what: str, total: int, unit: str) -> Iterator[Callable[[int], object]]:
-    with Progress(what, total, unit) as progress:
-        yield progress.advance
 
 
 def _told(summary: BagSummary, arguments: argparse.Namespace) -> list[str]:
@@ -223,14 +170,6 @@ def _topic(text: str) -> str:
     return text
 
 
-def _seconds(text: str) -> float:
-    return _number(text, 0.0, 10.0, "seconds")
-
-
-def _score(text: str) -> float:
-    return _number(text, 0.0, 1.0, "a score")
-
-
 def _number(text: str, low: float, high: float, what: str) -> float:
     try:
         value = float(text)
@@ -241,8 +180,34 @@ def _number(text: str, low: float, high: float, what: str) -> float:
     return value
 
 
-def _names(text: str) -> tuple[str, ...]:
-    names = tuple(name for name in map(str.strip, text.split(",")) if name)
+def _names(text: str) -> frozenset[str]:
+    names = frozenset(name for name in map(str.strip, text.split(",")) if name)
     if not names:
         raise argparse.ArgumentTypeError(f"got {text!r}, expected names separated by commas")
     return names
+
+
+_SIDE = (
+    "{} of the image that boxes are given in, where it is the detector's own size; both 1 for "
+    "boxes from 0 to 1 (default: the image's)"
+)
+_REGIONS: dict[str, tuple[str, Callable[[str], object], str, object, str]] = {
+    "--tolerance": (
+        *("tolerance", partial(_number, low=0.0, high=10.0, what="seconds"), "S", 0.1),
+        "largest difference between the stamps of an image and its detections in seconds; 0 "
+        "takes equal ones only (default: %(default)s)",
+    ),
+    "--max-regions": (
+        *("most", count, "N", 24),
+        "most regions of an image, best scores first (default: %(default)s)",
+    ),
+    "--min-score": (
+        *("min_score", partial(_number, low=0.0, high=1.0, what="a score"), "SCORE", 0.0),
+        "of a detection (default: 0)",
+    ),
+    "--classes": ("classes", _names, "A,B", frozenset(), "only these (default: all)"),
+    "--excluded-classes": ("excluded_classes", _names, "A,B", frozenset(), "not these"),
+    "--image-width": ("seen_width", count, "PX", 0, _SIDE.format("width")),
+    "--image-height": ("seen_height", count, "PX", 0, _SIDE.format("height")),
+}
+"""Options by which regions are chosen: field of the settings, type, metavar, default and help."""

@@ -10,10 +10,11 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import metadata
-from typing import Any
+from typing import Any, NoReturn
 
 from perceptiondlm_ros.cli import bag, caption, check, export
 from perceptiondlm_ros.cli.interpreter import interpreter, what_to_install
@@ -22,7 +23,7 @@ from perceptiondlm_ros.text import one_line
 
 SUBCOMMANDS = (caption, bag, export, check)
 FAILED = 2  # argparse's status for wrong arguments
-INTERRUPTED = 128 + 2  # what a shell reports for SIGINT
+INTERRUPTED = 128 + signal.SIGINT  # what a shell reports
 
 _DISTRIBUTION = "perceptiondlm_ros"
 
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = sys.argv[1:] if arguments is None else arguments
     parsed = _parser().parse_args(_with_negative_boxes(given))
+    before = signal.signal(signal.SIGTERM, _terminate)
     try:
         status: int | None = parsed.run(parsed)
         sys.stdout.flush()
@@ -53,7 +55,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         return INTERRUPTED
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return status or 0
+
+
+def _terminate(number: int, frame: object) -> NoReturn:
+    """End by an exception, so that temporary files are removed, with what a shell reports."""
+    raise SystemExit(128 + number)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -12,10 +12,9 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.messages.region_selection import RegionSettings
@@ -26,6 +25,7 @@ from perceptiondlm_ros.offline.frame_captioner import BagCaptioner, FrameCaption
 from perceptiondlm_ros.offline.frame_matching.matched_frames import MatchedFrames, MatchTally
 from perceptiondlm_ros.offline.journal import Journal
 from perceptiondlm_ros.offline.topics import Topics, choose_topics
+from perceptiondlm_ros.terminal import Progress
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,12 @@ class BagOptions:
 
 @dataclass(frozen=True)
 class BagSummary:
-    """What became of a bag. frames and regions are captioned ones, `resumed` of them earlier.
+    """What became of a bag.
 
     lacking: what could not be read, a sentence each. notes: what else is to be told of the bag.
     foreign: topics that were copied as they are, since their messages are not ROS 2's.
-    dropped: regions without a caption, by the reason.
+    frames: that have captions. resumed: of these, captioned earlier.
+    regions: that have captions. dropped: others, by the reason.
     low_bits: frames whose image of 16 bits is nearly black, by the lowest bits that it uses.
     """
 
@@ -69,36 +70,22 @@ class BagSummary:
     foreign: list[str]
     matching: MatchTally
     frames: int
-    regions: int
     resumed: int
+    regions: int
     dropped: Counter[str]
     low_bits: Counter[int]
 
 
-Step: TypeAlias = AbstractContextManager[Callable[[int], object]]
-"""Shows how far a step is, by calls with the number of bytes, messages or frames done."""
-
-
-def no_progress(what: str, total: int, unit: str) -> Step:
-    """A step that is not shown."""
-    return nullcontext(lambda done: None)
-
-
 def caption_bag(
-    source: Path,
-    output: Path,
-    load: Callable[[], BagCaptioner],
-    options: BagOptions,
-    progress: Callable[[str, int, str], Step] = no_progress,
+    source: Path, output: Path, load: Callable[[], BagCaptioner], options: BagOptions
 ) -> BagSummary:
-    """Caption the bag `source` into the new bag `output`.
+    """Caption the bag `source` into the new bag `output`, with its progress on stderr.
 
     Args:
         source: a bag's folder, or a single MCAP or SQLite file.
         output: the folder to make. What is not finished yet lies beside it, in `output`.partial; a
             later call goes on from there.
         load: makes the captioner; called only if something is left to caption.
-        progress: begins a step, of what is done, how much of it there is, and in which unit.
 
     Raises:
         InputError: the bag, its topics or the output can't be used, or nothing in it matches.
@@ -107,8 +94,8 @@ def caption_bag(
     if os.path.lexists(output) or output.name == "..":
         raise InputError(f"output: {output} exists already; name another one, or remove it")
     partial = output.with_name(f"{output.name}.partial")
-    with progress("checking", _size(source), "bytes") as step:
-        bag = BagReader(source, options.partial, step)
+    with Progress("checking", _size(source), "bytes") as progress:
+        bag = BagReader(source, options.partial, progress.advance)
     store = typestore()
     with bag:
         topics = choose_topics(
@@ -117,25 +104,29 @@ def caption_bag(
         try:
             with Journal(partial / "captions.db", _origin(bag, source, topics, options)) as journal:
                 resumed = len(journal.numbers)
-                with progress("reading", bag.count(topics.read), "messages") as step:
-                    frames = MatchedFrames(bag, topics, options.tolerance, store, step)
+                with Progress("reading", bag.count(topics.read), "messages") as progress:
+                    frames = MatchedFrames(bag, topics, options.tolerance, store, progress.advance)
                 if left := len(frames) - resumed:
                     captioner = FrameCaptioner(
                         load(), options.regions, options.prompt, store, options.significant_bits
                     )
-                    with progress("captioning", left, "frames") as step:
+                    with Progress("captioning", left, "frames") as progress:
                         for frame in frames.read(journal.numbers):
                             journal.add(captioner.caption(frame))
-                            step(1)
+                            progress.advance()
                 if not journal.numbers:
                     told = _nothing_matched(topics, frames.tally, options.tolerance)
                     raise InputError(told + bag.losses)
                 whole = partial / output.name
                 shutil.rmtree(whole, ignore_errors=True)  # of a run that was interrupted here
-                with progress("writing", bag.count(), "messages") as step:
-                    write_bag(bag, whole, options.descriptions, journal.frames(), store, step)
+                with Progress("writing", bag.count(), "messages") as progress:
+                    captioned = journal.frames()
+                    write_bag(bag, whole, options.descriptions, captioned, store, progress.advance)
                 whole.rename(output)
-                summary = _summary(bag, frames, journal, resumed)
+                summary = BagSummary(
+                    *(bag.kind, bag.lacking, bag.notes, bag.foreign, frames.tally),
+                    *(len(journal.numbers), resumed, *journal.totals()),
+                )
                 journal.remove()
         except OSError as error:  # no space is left, or nothing may be written there
             kept = f"; what is captioned is kept in {partial}" if partial.exists() else ""
@@ -183,20 +174,4 @@ def _nothing_matched(topics: Topics, tally: MatchTally, tolerance: float) -> str
         f"nothing to caption: {found}, and the image nearest to the last detections is "
         f"{tally.last_gap:.3f} s away, above the tolerance of {tolerance:.3f} s; raise "
         f"--tolerance, or name the topics that belong together{lost}"
-    )
-
-
-def _summary(bag: BagReader, frames: MatchedFrames, journal: Journal, resumed: int) -> BagSummary:
-    regions, dropped, low_bits = journal.totals()
-    return BagSummary(
-        storage=bag.kind,
-        lacking=bag.lacking,
-        notes=bag.notes,
-        foreign=bag.foreign,
-        matching=frames.tally,
-        frames=len(journal.numbers),
-        regions=regions,
-        resumed=resumed,
-        dropped=dropped,
-        low_bits=low_bits,
     )

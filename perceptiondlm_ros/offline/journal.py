@@ -112,12 +112,10 @@ class Journal:
     def totals(self) -> tuple[int, Counter[str], Counter[int]]:
         """Regions with captions, others by the reason, and frames by `low_bits` where not 0."""
         total, reasons, doubtful = 0, Counter[str](), Counter[int]()
-        for regions, dropped, low_bits in self._database.execute(
-            "SELECT regions, dropped, low_bits FROM frames ORDER BY number"
-        ):
-            total += regions
-            reasons += Counter(json.loads(dropped))
-            doubtful[low_bits] += bool(low_bits)
+        for frame in self.frames():
+            total += frame.regions
+            reasons += frame.dropped
+            doubtful[frame.low_bits] += bool(frame.low_bits)
         return total, reasons, +doubtful
 
     def remove(self) -> None:

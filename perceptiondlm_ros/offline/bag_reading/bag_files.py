@@ -48,7 +48,7 @@ def choose_files(folder: Path, stated: StatedBag | None, lacking: list[str]) -> 
     """
     inside = {path.name: path for path in files_in(folder)}
     taken: dict[str, Path] = {}
-    for name in stated.files if stated else ():
+    for name in stated.relative_file_paths if stated else ():
         twin = plain_name(name) if name.endswith(PACKED) else name + PACKED
         if plain_name(name) in taken:
             lacking.append(f"{FILE} lists {name} twice")

@@ -130,7 +130,6 @@ class BagReader:
         for message in merged(
             (file.start_ns, partial(opened, file, ids))
             for file, ids in zip(self._files.values(), self._ids, strict=True)
-            if start is None or file.end_ns >= start
         ):
             yield known[message.connection], message
 
@@ -140,14 +139,11 @@ class BagReader:
             yield from file.extras()
 
     def _open(self, step: Callable[[int], object]) -> None:
-        stated = None
-        if self.path.is_dir():
-            stated = self._metadata()
-            paths = choose_files(self.path, stated, self.lacking)
-        elif self.path.exists():
-            paths = [self.path]
-        else:
+        if not self.path.exists():
             raise InputError("there is no such file or folder")
+        is_folder = self.path.is_dir()
+        stated = self._metadata() if is_folder else None
+        paths = choose_files(self.path, stated, self.lacking) if is_folder else [self.path]
         for path in paths:
             self._add(path, step)
         if not self._files:
@@ -158,21 +154,19 @@ class BagReader:
         self._refuse_losses()
 
     def _metadata(self) -> StatedBag | None:
-        path = self.path / FILE
-        if not path.exists():
-            inside = files_in(self.path)
-            if not inside:
-                raise InputError("the folder is no bag: it has no metadata.yaml")
-            alone = f", or give {inside[0]} itself" if len(inside) == 1 else ""
-            self.lacking.append(
-                f"it has no {FILE}, as after an interrupted recording; `ros2 bag reindex "
-                f"{self.path}` makes one{alone}"
-            )
-        else:
+        path, reindex = self.path / FILE, f"`ros2 bag reindex {self.path}` makes"
+        if path.exists():
             try:
                 return read_metadata(path)
             except InputError as error:
-                self.lacking.append(f"{error}; `ros2 bag reindex {self.path}` makes a new one")
+                self.lacking.append(f"{error}; {reindex} a new one")
+        elif inside := files_in(self.path):
+            alone = f", or give {inside[0]} itself" if len(inside) == 1 else ""
+            self.lacking.append(
+                f"it has no {FILE}, as after an interrupted recording; {reindex} one{alone}"
+            )
+        else:
+            raise InputError("the folder is no bag: it has no metadata.yaml")
         self._refuse_losses()
         return None
 
@@ -182,11 +176,11 @@ class BagReader:
         except InputError as error:
             self.lacking.append(str(error))
             return
-        first, kind = next(((n, f.kind) for n, f in self._files.items()), ("", file.kind))
-        if file.kind != kind:
+        first, other = next(iter(self._files.items()), (path.name, file))
+        if file.kind != other.kind:
             self.lacking.append(
-                f"{path.name}: its storage is {file.kind}, that of {first} is {kind}, and a bag "
-                "can have one only"
+                f"{path.name}: its storage is {file.kind}, that of {first} is {other.kind}, and a "
+                "bag can have one only"
             )
             return
         if packed:
@@ -201,21 +195,20 @@ class BagReader:
         counts: Counter[int] = Counter()
         self._ids: list[dict[int, int]] = []  # of the bag's connections by those of each file
         for file in self._files.values():
-            ids: dict[int, int] = {}
+            self._ids.append({})
             for connection in file.connections:
                 number = known.setdefault(connection.offer, len(known) + 1)
-                ids[connection.id] = number
+                self._ids[-1][connection.id] = number
                 counts[number] += connection.msgcount
-            self._ids.append(ids)
         self.connections = [
             replace(offer, id=number, qos=self._qos(offer), msgcount=counts[number])
             for offer, number in known.items()
         ]
-        files = self._files.values()
+        files = list(self._files.values())
         filled = [file for file in files if any(c.msgcount for c in file.connections)]
         self.start_time = min((file.start_ns for file in filled), default=0)
         self.end_time = max((file.end_ns + 1 for file in filled), default=0)
-        self.kind = next(file.kind for file in files)
+        self.kind = files[0].kind
         self.chunk_compression = next((f.compression for f in files if f.compression), "")
         if not self.compression_mode and any(map(_compresses_messages, files)):
             self.compression_mode = "message"
@@ -231,7 +224,7 @@ class BagReader:
             return ""
 
     def _compare(self, stated: StatedBag) -> None:
-        if stated.custom:
+        if stated.custom_data:
             self.notes.append(f"custom_data of {FILE} is not copied")
         counts = {
             name: sum(connection.msgcount for connection in file.connections)

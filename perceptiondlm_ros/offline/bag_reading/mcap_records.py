@@ -27,6 +27,10 @@ MESSAGE_HEAD: Final = struct.Struct("<HIQQ")
 """What a message begins with: channel, sequence, log time and time of publishing in ns."""
 
 _FOOTER_SIZE: Final = 20
+_CUT: Final = (
+    "as when a recording was interrupted or a copy is not complete; `mcap recover` makes a whole "
+    "file of what is there"
+)
 _READERS: Final = {
     Opcode.SCHEMA: Schema.read,
     Opcode.CHANNEL: Channel.read,
@@ -86,6 +90,38 @@ def parse_chunk(data: bytes) -> tuple[bytes, str]:
         raise DamagedRecordError(f"it has {len(plain)} bytes instead of {chunk.uncompressed_size}")
     _test_checksum(plain, chunk.uncompressed_crc)
     return plain, chunk.compression
+
+
+def record_at(file: IO[bytes], at: int, size: int) -> tuple[int, int, int]:
+    """Opcode, offset and length of the record that begins at an offset of a file of `size` bytes.
+
+    Raises:
+        DamagedRecordError: it is not whole.
+    """
+    file.seek(at)
+    head = file.read(HEAD.size)
+    if len(head) < HEAD.size:
+        what = "ends in the middle of a record" if head else "has no end"
+        raise DamagedRecordError(f"it {what}, {_CUT}")
+    opcode, length = HEAD.unpack(head)
+    if opcode == 0:
+        raise DamagedRecordError("a zero is where a record should begin, as after a power failure")
+    if at + HEAD.size + length > size:
+        raise DamagedRecordError(
+            f"it ends in the middle of a record, or the length of the record is damaged, {_CUT}"
+        )
+    return opcode, at + HEAD.size, length
+
+
+def check_end(file: IO[bytes], end: int, size: int) -> None:
+    """Hold a file of `size` bytes to its end, which is that of its last record."""
+    file.seek(end)
+    if file.read(len(MAGIC)) != MAGIC:
+        raise DamagedRecordError(f"its last bytes are not those of an MCAP file, {_CUT}")
+    if more := size - end - len(MAGIC):
+        raise DamagedRecordError(
+            f"it ends here, and {more} bytes follow, which are not read: is another file appended?"
+        )
 
 
 def records_in(data: bytes) -> Iterator[tuple[int, int, int]]:

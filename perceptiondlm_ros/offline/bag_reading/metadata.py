@@ -7,11 +7,11 @@ new bag.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path, PurePath
 from typing import Any, Final
 
+import msgspec
 from rosbags.interfaces import QosDurability, QosHistory, QosLiveliness, QosReliability
 from ruamel.yaml import YAML
 
@@ -23,32 +23,83 @@ _NEWEST: Final = 9
 WRITTEN: Final = 8
 """The newest in which quality of service has the form that Humble reads."""
 
-_TOP: Final = "rosbag2_bagfile_information"
-_NAMED: Final = {
+
+class _Time(msgspec.Struct):
+    sec: int
+    nsec: int
+
+
+class Profile(msgspec.Struct):
+    """Of quality of service."""
+
+    history: QosHistory
+    depth: int
+    reliability: QosReliability
+    durability: QosDurability
+    deadline: _Time
+    lifespan: _Time
+    liveliness: QosLiveliness
+    liveliness_lease_duration: _Time
+    avoid_ros_namespace_conventions: bool
+
+
+_NAMED: Final[dict[str, Any]] = {
     "history": QosHistory,
     "reliability": QosReliability,
     "durability": QosDurability,
     "liveliness": QosLiveliness,
 }
-Profile = dict[str, Any]
-"""Of quality of service, by name."""
 
 
-@dataclass(frozen=True)
-class StatedBag:
-    """What metadata.yaml says of a bag.
+class StatedTopic(msgspec.Struct):
+    """A topic as metadata.yaml describes it; older recorders leave out what has a default."""
 
-    topics: as connections, without definitions. counts: messages by file, where it tells.
-    custom: whether there is something of the user's own.
-    """
+    name: str
+    type: str
+    serialization_format: str
+    offered_qos_profiles: str | list[Any] | None = None
+    type_description_hash: str | None = None
 
-    storage: str
-    files: tuple[str, ...]
-    count: int
-    topics: tuple[Connection, ...]
-    compression_mode: str
-    counts: dict[str, int]
-    custom: bool
+
+class _CountedTopic(msgspec.Struct):
+    topic_metadata: StatedTopic
+    message_count: int
+
+
+class _CountedFile(msgspec.Struct):
+    path: str
+    message_count: int
+
+
+class StatedBag(msgspec.Struct):
+    """What metadata.yaml says of a bag."""
+
+    version: int
+    storage_identifier: str
+    relative_file_paths: list[str]
+    message_count: int
+    topics_with_message_count: list[_CountedTopic]
+    compression_format: str | None = None
+    compression_mode: str | None = None
+    files: list[_CountedFile] | None = None
+    custom_data: Any = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.version <= _NEWEST:
+            raise ValueError(f"its version is {self.version}; known here are 1 to {_NEWEST}")
+        mode = (self.compression_mode or "none").lower()
+        self.compression_mode = "" if mode == "none" else mode
+        if self.compression_mode not in ("", "file", "message"):
+            raise ValueError(f"its compression_mode is {mode!r}")
+        if self.compression_mode and self.compression_format != "zstd":
+            raise ValueError(f"its compression_format is {self.compression_format!r}, not zstd")
+        self.relative_file_paths = [PurePath(path).name for path in self.relative_file_paths]
+        for entry in self.topics_with_message_count:
+            profiles(entry.topic_metadata.offered_qos_profiles or "")
+
+
+class _Document(msgspec.Struct):
+    rosbag2_bagfile_information: StatedBag
 
 
 def read_metadata(path: Path) -> StatedBag:
@@ -59,7 +110,7 @@ def read_metadata(path: Path) -> StatedBag:
     """
     try:
         everything = YAML(typ="safe").load(path.read_text("utf-8"))
-        return _stated(_typed(_typed(everything, dict), dict, _TOP))
+        return msgspec.convert(everything, _Document).rosbag2_bagfile_information
     except OSError as error:
         raise InputError(f"{path.name} can't be read: {error}") from error
     except Exception as error:  # the parser raises anything on damaged files
@@ -67,86 +118,24 @@ def read_metadata(path: Path) -> StatedBag:
         raise InputError(f"{path.name} is damaged or not that of a bag: {told}") from error
 
 
-def _stated(said: dict[str, Any]) -> StatedBag:
-    version = _typed(said, int, "version")
-    if not 1 <= version <= _NEWEST:
-        raise ValueError(f"its version is {version}; known here are 1 to {_NEWEST}")
-    mode = _typed(said, str, "compression_mode", "").lower()
-    if mode not in ("", "none", "file", "message"):
-        raise ValueError(f"its compression_mode is {mode!r}")
-    if mode in ("file", "message") and said.get("compression_format") != "zstd":
-        raise ValueError(f"its compression_format is {said.get('compression_format')!r}, not zstd")
-    return StatedBag(
-        storage=_typed(said, str, "storage_identifier"),
-        files=tuple(map(_file_name, _typed(said, list, "relative_file_paths"))),
-        count=_typed(said, int, "message_count"),
-        topics=tuple(map(_topic, _typed(said, list, "topics_with_message_count"))),
-        compression_mode="" if mode == "none" else mode,
-        counts={
-            _file_name(_typed(file, str, "path")): _typed(file, int, "message_count")
-            for file in _typed(said, list, "files", [])
-        },
-        custom=bool(said.get("custom_data")),
-    )
-
-
-def _file_name(path: object) -> str:
-    return PurePath(_typed(path, str)).name
-
-
-def _topic(entry: object) -> Connection:
-    said = _typed(_typed(entry, dict), dict, "topic_metadata")
-    return Connection(
-        id=0,
-        topic=_typed(said, str, "name"),
-        msgtype=_typed(said, str, "type"),
-        encoding=_typed(said, str, "serialization_format"),
-        digest=_typed(said, str, "type_description_hash", ""),
-        qos=qos_text(said.get("offered_qos_profiles") or ""),
-        msgcount=_typed(entry, int, "message_count"),
-    )
-
-
-def _typed(value: Any, kind: type, key: str | None = None, default: object = ...) -> Any:
-    """A value, or what a mapping has under a key, if it is of this type."""
-    if key is not None:
-        if key not in value and default is ...:
-            raise ValueError(f"it has no {key}")
-        value = value.get(key, default)
-        if value is None and default is not ...:
-            return default
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise ValueError(f"{key or 'an entry'} is {value!r}, not of type {kind.__name__}")
-    return value
-
-
 def profiles(said: str | list[Any]) -> list[Profile]:
-    """Profiles of quality of service, with numbers for names, from YAML or what was read from it.
+    """Profiles of quality of service, from YAML or what was read from it.
 
     Raises:
         ValueError: they are damaged, or name something unknown.
     """
     try:
         read = YAML(typ="safe").load(said) if isinstance(said, str) else said
-        return [_profile(entry) for entry in _typed(read or [], list)]
+        return msgspec.convert([_numbered(entry) for entry in read or []], list[Profile])
     except Exception as error:  # the parser raises anything on damaged text
         told = " ".join(str(error).split())
         raise ValueError(f"offered_qos_profiles can't be read: {told}") from error
 
 
-def _profile(entry: object) -> Profile:
-    said = _typed(entry, dict)
-    found: Profile = {"depth": _typed(said, int, "depth")}
-    for name, known in _NAMED.items():
-        value = said.get(name)
-        found[name] = (known(value) if isinstance(value, int) else known[value.upper()]).value
-    for name in ("deadline", "lifespan", "liveliness_lease_duration"):
-        time = _typed(said, dict, name)
-        found[name] = {unit: _typed(time, int, unit) for unit in ("sec", "nsec")}
-    plain = found["avoid_ros_namespace_conventions"] = said.get("avoid_ros_namespace_conventions")
-    if not isinstance(plain, bool):
-        raise ValueError(f"avoid_ros_namespace_conventions is {plain!r}")
-    return found
+def _numbered(entry: dict[str, Any]) -> dict[str, Any]:
+    """A profile with numbers for names."""
+    named = {name: entry[name] for name in _NAMED if isinstance(entry.get(name), str)}
+    return entry | {name: _NAMED[name][value.upper()].value for name, value in named.items()}
 
 
 def qos_text(said: str | list[Any]) -> str:
@@ -160,7 +149,7 @@ def qos_text(said: str | list[Any]) -> str:
         plain = YAML(typ="safe").load(said) or []
         if all(isinstance(entry[name], int) for entry in plain for name in _NAMED):
             return said
-    return _yaml(read).strip()
+    return _yaml(msgspec.to_builtins(read)).strip()
 
 
 def metadata_text(
@@ -201,7 +190,7 @@ def metadata_text(
         "custom_data": None,
         "ros_distro": "unknown",
     }
-    return _yaml({_TOP: told}, flow=False)
+    return _yaml({"rosbag2_bagfile_information": told}, flow=False)
 
 
 def _yaml(value: object, flow: bool | None = None) -> str:

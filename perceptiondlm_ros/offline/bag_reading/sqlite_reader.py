@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import apsw
 
@@ -29,14 +28,11 @@ _NEWER: Final = ("offered_qos_profiles", "type_description_hash")
 """Columns of topics: those that every recorder writes, and those that older ones don't."""
 
 
-class _Row(NamedTuple):
-    log_ns: int
-    id: int
-    topic: int
-
-
 class SqliteReader:
     """An SQLite file of a bag, open, with the attributes and methods of `McapReader`.
+
+    What can be read of its messages is `readable` in the database, without their data, so that
+    sorting doesn't hold it.
 
     Args:
         name: what messages call the file.
@@ -51,7 +47,6 @@ class SqliteReader:
     def __init__(self, path: Path, name: str) -> None:
         self._name = name
         self._stack = ExitStack()
-        self._readable_rows: list[_Row] | None = None  # of a damaged database, what can be read
         self.lacking: list[str] = []
         self.notes: list[str] = []
         try:
@@ -73,28 +68,15 @@ class SqliteReader:
         self, wanted: Collection[int], start: int | None = None
     ) -> Iterator[StoredMessage]:
         with self._guarded():
-            for row in self._rows(wanted, _EARLIEST if start is None else start):
-                yield StoredMessage(row.topic, row.log_ns, self._data(row.id), row.log_ns)
+            for number, topic, log_ns in self._database.execute(
+                "SELECT id, topic_id, timestamp FROM readable WHERE timestamp >= ? "
+                f"AND topic_id IN ({','.join('?' * len(wanted))}) ORDER BY timestamp, id",
+                (_EARLIEST if start is None else start, *wanted),
+            ):
+                yield StoredMessage(topic, log_ns, self._data(number), log_ns)
 
     def extras(self) -> Iterator[Extra]:
         return iter(())
-
-    def _rows(self, wanted: Collection[int], start: int) -> Iterator[_Row]:
-        if self._readable_rows is not None:
-            for row in self._readable_rows:
-                if row.topic in wanted and start <= row.log_ns:
-                    yield row
-            return
-        # The data is fetched apart, so that sorting doesn't hold it.
-        yield from map(
-            _Row._make,
-            self._database.execute(
-                "SELECT timestamp, id, topic_id FROM messages WHERE timestamp >= ? "
-                f"AND topic_id IN ({','.join('?' * len(wanted))}) AND {_SHAPE} "
-                "ORDER BY timestamp, id",
-                (start, *wanted),
-            ),
-        )
 
     def _data(self, row: int) -> bytes:
         ((data,),) = self._all("SELECT data FROM messages WHERE id = ?", row)
@@ -122,12 +104,27 @@ class SqliteReader:
                 "and topics"
             )
         if fault := fault or self._fault():
-            self._readable_rows = sorted(self._find_readable_rows())
+            self._find_readable()
             self._lacks(
                 f"the database is damaged ({_in_a_line(fault)}); "
                 "`sqlite3 FILE .recover` may get more out of it"
             )
-        counts = self._count()
+        else:
+            self._database.execute(
+                "CREATE TEMP VIEW readable AS "
+                f"SELECT id, topic_id, timestamp FROM messages WHERE {_SHAPE}"
+            )
+        found = self._all(
+            "SELECT topic_id, count(*), min(timestamp), max(timestamp) FROM readable "
+            "GROUP BY topic_id"
+        )
+        counts = {topic: number for topic, number, _, _ in found}
+        self.start_ns = min((first for *_, first, _ in found), default=0)
+        self.end_ns = max((last for *_, last in found), default=0)
+        if not fault:
+            ((every,),) = self._all("SELECT count(*) FROM messages")
+            if odd := every - sum(counts.values()):
+                self._lacks(f"messages without a time or data: {odd}")
         self.connections = self._connections("message_definitions" in tables, counts)
         known = {connection.id for connection in self.connections}
         if stray := sum(number for topic, number in counts.items() if topic not in known):
@@ -153,41 +150,22 @@ class SqliteReader:
             return str(error)
         return next((text for text in told if text != "ok"), "")
 
-    def _count(self) -> dict[int, int]:
-        """Messages by the id of their topic. Finds the first and the last log time on the way."""
-        times: list[int] = []
-        counts: Counter[int] = Counter()
-        if self._readable_rows is not None:
-            counts.update(row.topic for row in self._readable_rows)
-            times = [row.log_ns for row in self._readable_rows]
-        else:
-            for topic, number, first, last in self._all(
-                "SELECT topic_id, count(*), min(timestamp), max(timestamp) FROM messages "
-                f"WHERE {_SHAPE} GROUP BY topic_id"
-            ):
-                counts[topic] = number
-                times += [first, last]
-            ((every,),) = self._all("SELECT count(*) FROM messages")
-            if odd := every - counts.total():
-                self._lacks(f"messages without a time or data: {odd}")
-        self.start_ns, self.end_ns = min(times, default=0), max(times, default=0)
-        return counts
-
-    def _find_readable_rows(self) -> set[_Row]:
+    def _find_readable(self) -> None:
         """The rows of a damaged table that can be read, from its beginning and from its end."""
-        found: set[_Row] = set()
+        self._database.execute(
+            "CREATE TEMP TABLE readable(id INTEGER PRIMARY KEY, topic_id, timestamp)"
+        )
         for order in ("ASC", "DESC"):
             try:
                 for row in self._database.execute(
-                    "SELECT timestamp, id, topic_id FROM messages NOT INDEXED "
+                    "SELECT id, topic_id, timestamp FROM messages NOT INDEXED "
                     f"WHERE {_SHAPE} ORDER BY id {order}"
                 ):
-                    if self._has_data(row[1]):
-                        found.add(_Row._make(row))
+                    if self._has_data(row[0]):
+                        self._all("INSERT OR IGNORE INTO readable VALUES(?, ?, ?)", *row)
             except apsw.Error:
                 continue  # what comes after it can't be reached from this side
             break
-        return found
 
     def _has_data(self, row: int) -> bool:
         try:

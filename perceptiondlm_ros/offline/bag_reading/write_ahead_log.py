@@ -8,22 +8,19 @@ before the first frame that is damaged.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 _HEADER: Final = struct.Struct(">8I")
-_FRAME: Final = struct.Struct(">6I")
 _BYTE_ORDERS: Final = {0x377F0682: "<u4", 0x377F0683: ">u4"}
 """Of the words that are summed, by the number that a log begins with."""
 
 _PAGES: Final = tuple(1 << power for power in range(9, 17))
-
-Checksum = NDArray[np.uint32]
-"""Two sums, uint32 [2]."""
+_AT_ONCE: Final = 1 << 20
+"""Bytes of frames whose checksums are computed together."""
 
 
 class LeftOut(NamedTuple):
@@ -51,59 +48,47 @@ def left_out(path: Path) -> LeftOut:
         order = _BYTE_ORDERS.get(magic)
         if order is None or page not in _PAGES:
             return LeftOut(damaged=1)
-        total = _added(np.zeros(2, np.uint32), head[:24], order, _weights(24))
-        if total.tolist() != [first, second]:
+        stated = np.array([[first, second]], np.uint32)
+        words = np.frombuffer(head, order, 6)[None]
+        if (_checksums(np.zeros_like(stated), words) != stated).any():
             return LeftOut(damaged=1)
-        return _count(_frames(file, page, order, total), tuple(salts))
+        # The head: number of the page, size of the database at a commit else 0, salts, checksum.
+        kind = np.dtype([("head", ">u4", 6), ("page", order, page // 4)])
+        commits, of_this_round, whole, cut = [], [], [], 0
+        while data := file.read(max(_AT_ONCE // kind.itemsize, 1) * kind.itemsize):
+            number, cut = divmod(len(data), kind.itemsize)
+            frames: Any = np.frombuffer(data, kind, number)
+            before = np.concatenate([stated[-1:], frames["head"][:, 4:]])[:number]
+            stated = frames["head"][:, 4:]
+            summed = np.ascontiguousarray(frames["head"][:, :2]).view(order)
+            words = np.concatenate([summed, frames["page"]], axis=1)
+            whole += (_checksums(before, words) == stated).all(axis=1).tolist()
+            of_this_round += (frames["head"][:, 2:4] == salts).all(axis=1).tolist()
+            commits += frames["head"][:, 1].tolist()
+    return _counted(commits, of_this_round, whole, bool(cut))
 
 
-def _count(frames: Iterator[tuple[tuple[int, ...], bool]], salts: tuple[int, ...]) -> LeftOut:
+def _counted(
+    commits: list[int], of_this_round: list[bool], whole: list[bool], cut: bool
+) -> LeftOut:
+    """cut: whether a part of a frame follows."""
     pending = damaged = earlier = 0
-    for head, whole in frames:
-        if head and head[2:4] != salts:
+    for commit, right, of_this in zip(commits, whole, of_this_round, strict=True):
+        if not of_this:
             earlier += 1  # of an earlier round; or damaged, if more of this one follows
-        elif earlier and not head:
-            break
-        elif damaged or earlier or not whole:
+        elif damaged or earlier or not right:
             damaged += 1 + earlier
             earlier = 0
         else:
-            commits = head[1]
-            pending = 0 if commits else pending + 1
+            pending = 0 if commit else pending + 1
+    damaged += cut and not earlier
     return LeftOut(damaged=damaged + pending) if damaged else LeftOut(unfinished=pending)
 
 
-def _frames(
-    file: IO[bytes], page: int, order: str, total: Checksum
-) -> Iterator[tuple[tuple[int, ...], bool]]:
-    """Header of each frame, and whether its checksum is right; of one that is cut, no header."""
-    weights = _weights(8 + page)
-    while data := file.read(_FRAME.size + page):
-        if len(data) < _FRAME.size + page:
-            yield (), False
-            return
-        head = _FRAME.unpack_from(data)
-        total = _added(total, data[:8] + data[_FRAME.size :], order, weights)
-        yield head, total.tolist() == list(head[4:])
-
-
-def _added(total: Checksum, data: bytes, order: str, weights: NDArray[np.uint32]) -> Checksum:
-    """A checksum after more data."""
-    words = np.frombuffer(data, order).astype(np.uint32)
-    added: Checksum = weights @ np.concatenate((total, words))
-    return added
-
-
-def _weights(size: int) -> NDArray[np.uint32]:
-    """How much the sums before and each word count in the sums after so many bytes, modulo 2^32.
-
-    For each pair of words x, y: first += x + second; second += y + first. That is linear.
-    """
-    words = size // 4
-    power = np.eye(2, dtype=np.uint32)
-    found = np.empty((2, 2 + words), np.uint32)
-    for place in range(words, 0, -2):
-        found[:, place : place + 2] = power @ np.array([[1, 0], [1, 1]], np.uint32)
-        power = power @ np.array([[1, 1], [1, 2]], np.uint32)
-    found[:, :2] = power
-    return found
+def _checksums(before: NDArray[np.uint32], words: NDArray[Any]) -> NDArray[np.uint32]:
+    """The two sums of each row, uint32 [rows, 2]: those before it, and its words added."""
+    first, second = before.T.copy()
+    for word, following in words.T.astype(np.uint32, order="C").reshape(-1, 2, len(words)):
+        first += word + second
+        second += following + first
+    return np.stack([first, second], axis=1)

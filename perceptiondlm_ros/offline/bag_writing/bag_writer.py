@@ -65,9 +65,16 @@ def write_bag(
         OSError: the new one can't be written.
     """
     path.mkdir(parents=True)
+    writer: FileWriter
     try:
-        with closing(_file_writer(bag, path)) as writer:
-            told = _write(bag, writer, topic, captioned, store, step)
+        if bag.kind == "mcap":
+            writer = McapWriter(path / f"{path.name}.mcap", bag.chunk_compression)
+        else:
+            writer = SqliteWriter(path / f"{path.name}.db3")
+        with closing(writer):
+            offers = [_completed(connection, store) for connection in bag.connections]
+            offers.append(_descriptions(topic, store))
+            told = _write(bag, writer, offers, _in_order(bag, captioned, step))
     except sqlite3.Error as error:  # no space is left, for instance
         raise OSError(f"{path}: {error}") from error
     if bag.compression_mode == "file":
@@ -75,37 +82,32 @@ def write_bag(
     (path / metadata.FILE).write_text(told, "utf-8")
 
 
-def _file_writer(bag: BagReader, path: Path) -> FileWriter:
-    if bag.kind == "mcap":
-        return McapWriter(path / f"{path.name}.mcap", bag.chunk_compression)
-    return SqliteWriter(path / f"{path.name}.db3")
-
-
 def _write(
     bag: BagReader,
     writer: FileWriter,
-    topic: str,
-    captioned: Iterable[CaptionedFrame],
-    store: Typestore,
-    step: Callable[[int], object],
+    offers: list[Connection],
+    messages: Iterator[StoredMessage],
 ) -> str:
     """Write the file, and return the contents of its metadata.yaml."""
+    digests = {connection.id: connection.digest for connection in bag.connections}
     ids: dict[int, int] = {}
-    offers = [_completed(connection, store) for connection in bag.connections]
-    for offer, connection in zip(offers, bag.connections, strict=True):
+    for offer in offers:
         # A hash that an MCAP channel doesn't have stays away; in SQLite it has its own column.
-        digest = connection.digest if bag.kind == "mcap" else offer.digest
-        ids[offer.id] = writer.add(replace(offer, digest=digest))
-    offers.append(_descriptions(topic, store))
-    ids[_DESCRIPTIONS] = writer.add(offers[-1])
+        kept = digests.get(offer.id, offer.digest) if bag.kind == "mcap" else offer.digest
+        ids[offer.id] = writer.add(replace(offer, digest=kept))
     counts: Counter[int] = Counter()
     first_ns = last_ns = 0
-    for message in _in_order(bag, captioned, step):
+    for message in messages:
         last_ns = message.log_ns
         first_ns = first_ns if counts else last_ns
         counts[message.connection] += 1
         writer.write(message._replace(connection=ids[message.connection]))
-    _check_counts(bag, counts)
+    for connection in bag.connections:
+        if counts[connection.id] != connection.msgcount:
+            raise InputError(
+                f"bag {bag.path}: {connection.topic}: {counts[connection.id]} messages were "
+                f"copied of {connection.msgcount}: the bag was changed while it was read"
+            )
     for extra in bag.extras():
         writer.write_extra(extra)
     told = metadata.metadata_text(
@@ -116,7 +118,7 @@ def _write(
         last_ns,
         bag.compression_mode,
     )
-    writer.finish(metadata.WRITTEN, told)
+    writer.finish(told)
     return told
 
 
@@ -137,15 +139,6 @@ def _in_order(
             yield StoredMessage(_DESCRIPTIONS, frame.log_ns, data, frame.log_ns)
 
     return merge(copied(), described(), key=attrgetter("log_ns"))
-
-
-def _check_counts(bag: BagReader, counts: Counter[int]) -> None:
-    for connection in bag.connections:
-        if counts[connection.id] != connection.msgcount:
-            raise InputError(
-                f"bag {bag.path}: {connection.topic}: {counts[connection.id]} messages were "
-                f"copied of {connection.msgcount}: the bag was changed while it was read"
-            )
 
 
 def _descriptions(topic: str, store: Typestore) -> Connection:

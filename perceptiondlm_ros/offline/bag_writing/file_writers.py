@@ -13,6 +13,7 @@ from mcap.records import Metadata
 from mcap.writer import CompressionType, Writer
 
 from perceptiondlm_ros.offline.bag_reading.mcap_reader import RECORDERS_METADATA
+from perceptiondlm_ros.offline.bag_reading.metadata import WRITTEN
 from perceptiondlm_ros.offline.bag_reading.stored import (
     Connection,
     Definition,
@@ -66,8 +67,13 @@ class McapWriter:
             metadata["offered_qos_profiles"] = connection.qos
         if connection.digest:
             metadata["topic_type_hash"] = connection.digest
+        kind, definition = connection.msgtype, connection.definition
+        if definition and (kind, definition) not in self._schemas:
+            number = self._writer.register_schema(kind, definition.encoding, definition.data)
+            self._schemas[kind, definition] = number
+        schema = self._schemas[kind, definition] if definition else 0
         return self._writer.register_channel(
-            connection.topic, connection.encoding, self._schema(connection), metadata
+            connection.topic, connection.encoding, schema, metadata
         )
 
     def write(self, message: StoredMessage) -> None:
@@ -81,22 +87,13 @@ class McapWriter:
         else:
             self._writer.add_attachment(**vars(extra))
 
-    def finish(self, version: int, metadata: str) -> None:
+    def finish(self, metadata: str) -> None:
         """Write what belongs at the end, with the contents of metadata.yaml."""
         self._writer.add_metadata(RECORDERS_METADATA, {"serialized_metadata": metadata})
         self._writer.finish()  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
         self._file.close()
-
-    def _schema(self, connection: Connection) -> int:
-        if connection.definition is None:
-            return 0
-        key = (connection.msgtype, connection.definition)
-        if key not in self._schemas:
-            encoding, data = connection.definition.encoding, connection.definition.data
-            self._schemas[key] = self._writer.register_schema(connection.msgtype, encoding, data)
-        return self._schemas[key]
 
 
 class SqliteWriter:
@@ -136,9 +133,9 @@ class SqliteWriter:
     def write_extra(self, extra: Extra) -> None:
         raise NotImplementedError("only MCAP files have attachments and metadata")
 
-    def finish(self, version: int, metadata: str) -> None:
+    def finish(self, metadata: str) -> None:
         self._database.execute(
-            "INSERT INTO metadata(metadata_version, metadata) VALUES(?, ?)", (version, metadata)
+            "INSERT INTO metadata(metadata_version, metadata) VALUES(?, ?)", (WRITTEN, metadata)
         )
         self._database.commit()
 

@@ -30,7 +30,6 @@ from rosbags.rosbag2 import CompressionMode, StoragePlugin
 
 from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.offline.bag_writing.file_writers import SqliteWriter
-from perceptiondlm_ros.offline.caption_bag import BagOptions, caption_bag, no_progress
 from perceptiondlm_ros.offline.definitions import DETECTIONS, IMAGE
 
 KINDS = [
@@ -168,13 +167,13 @@ def test_types_with_other_fields_are_refused(tmp_path: Path) -> None:
 def test_a_recording_that_is_changed_meanwhile_is_an_error(tmp_path: Path) -> None:
     file = write_mcap(tmp_path / "in.mcap", scene(3))
 
-    def cut(what: str, *rest: Any) -> Any:
-        if what == "writing":
+    class Cuts(FakeCaptioner):
+        def describe(self, *rest: Any) -> list[Any]:
             os.truncate(file, 500)
-        return no_progress(what, *rest)
+            return super().describe(*rest)
 
     with pytest.raises(InputError, match=r"in\.mcap was changed while it was read"):
-        caption_bag(file, tmp_path / "out", FakeCaptioner, BagOptions(), cut)
+        caption(file, tmp_path / "out", Cuts())
     assert not (tmp_path / "out").exists()
 
 

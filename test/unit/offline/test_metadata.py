@@ -105,7 +105,7 @@ def topic_says(number: int, **values: Any) -> Callable[[dict[str, Any]], None]:
         ),
         (
             lambda said: said.update(version="8x"),
-            "metadata.yaml is damaged .*version is '8x'.*reindex",
+            r"metadata.yaml is damaged .*Expected `int`, got `str` - at .*version`.*reindex",
         ),
     ],
 )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import bag_support
 import pytest
@@ -14,9 +16,11 @@ from bag_support import FakeCaptioner, caption, contents, scene, write_bag
 from patience import PATIENCE
 from rosbags.rosbag2 import CompressionMode
 
+from perceptiondlm_ros.cli.main import main
 from perceptiondlm_ros.errors import BackendError, InputError
 from perceptiondlm_ros.messages.region_selection import RegionSettings
-from perceptiondlm_ros.offline.caption_bag import BagOptions, caption_bag, no_progress
+from perceptiondlm_ros.offline import caption_bag as caption_module
+from perceptiondlm_ros.offline.caption_bag import BagOptions, caption_bag
 
 
 def test_an_interrupted_run_goes_on_where_it_ended(tmp_path: Path) -> None:
@@ -32,20 +36,16 @@ def test_an_interrupted_run_goes_on_where_it_ended(tmp_path: Path) -> None:
     assert contents(tmp_path / "out").raw == contents(tmp_path / "whole").raw
 
 
-def test_without_anything_left_to_caption_no_model_is_loaded(tmp_path: Path) -> None:
+def test_without_anything_left_to_caption_no_model_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = write_bag(tmp_path / "in", scene())
-
-    def load() -> Any:
-        raise AssertionError("nothing is to be captioned")
-
-    def stop(what: str, *rest: Any) -> Any:
-        if what == "writing":
-            raise KeyboardInterrupt
-        return no_progress(what, *rest)
-
-    with pytest.raises(KeyboardInterrupt):
-        caption_bag(source, tmp_path / "out", FakeCaptioner, BagOptions(), stop)
-    assert caption_bag(source, tmp_path / "out", load, BagOptions()).resumed == 4
+    with monkeypatch.context() as patch:
+        patch.setattr(caption_module, "write_bag", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            caption(source, tmp_path / "out")
+    no_load = Mock(side_effect=AssertionError("nothing is to be captioned"))
+    assert caption_bag(source, tmp_path / "out", no_load, BagOptions()).resumed == 4
 
 
 @pytest.mark.parametrize("left", [slice(0, -4096), slice(0, 7000), slice(100, None)])
@@ -73,30 +73,44 @@ def test_what_an_earlier_version_left_is_refused_by_name(tmp_path: Path) -> None
 
 KILLED = """
 import os, sys
-from pathlib import Path
 from bag_support import FakeCaptioner
-from perceptiondlm_ros.offline.caption_bag import BagOptions, caption_bag
+from perceptiondlm_ros.cli import bag
+from perceptiondlm_ros.cli.main import main
 class Killed(FakeCaptioner):
     def describe(self, *rest):
         if self.passes == 2:
-            os.kill(os.getpid(), 9)
+            os.kill(os.getpid(), int(sys.argv[1]))
         return super().describe(*rest)
-caption_bag(Path(sys.argv[1]), Path(sys.argv[2]), Killed, BagOptions())
+bag.load_captioner = lambda arguments: Killed()
+sys.exit(main(["bag", *sys.argv[2:]]))
 """
 
 
-def test_a_killed_run_leaves_no_bag_and_goes_on(tmp_path: Path) -> None:
-    source = write_bag(tmp_path / "in", scene(4))
-    folder = str(Path(bag_support.__file__).parent)
-    program = f"import sys; sys.path.insert(0, {folder!r})\n{KILLED}"
+@pytest.mark.parametrize(
+    ("sent", "status"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 128 + signal.SIGTERM)]
+)
+def test_a_killed_run_leaves_no_bag_and_goes_on(
+    sent: signal.Signals,
+    status: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One that is asked to end leaves no copy of what was compressed, either."""
+    source = write_bag(tmp_path / "in", scene(4), compression=CompressionMode.FILE)
+    (unpacked := tmp_path / "unpacked").mkdir()
+    folders = {"PYTHONPATH": str(Path(bag_support.__file__).parent), "TMPDIR": str(unpacked)}
+    command = [sys.executable, "-c", KILLED, str(int(sent)), str(source), str(tmp_path / "out")]
     run = subprocess.run(
-        [sys.executable, "-c", program, str(source), str(tmp_path / "out")],
-        check=False,
-        timeout=PATIENCE,
+        command, env=os.environ | folders, check=False, timeout=PATIENCE, capture_output=True
     )
-    assert run.returncode == -signal.SIGKILL
+    assert run.returncode == status, run.stderr
+    assert (b"the same command goes on" in run.stderr) == (sent == signal.SIGTERM)
+    assert bool([*unpacked.iterdir()]) == (sent == signal.SIGKILL)
     assert not (tmp_path / "out").exists()
-    assert caption(source, tmp_path / "out").resumed == 2
+    monkeypatch.setattr("perceptiondlm_ros.cli.bag.load_captioner", lambda _: FakeCaptioner())
+    assert main(["bag", *command[-2:]]) == 0
+    assert "in 4 frames, 2 of them in earlier runs" in capsys.readouterr().out
 
 
 def test_a_run_does_not_go_on_with_other_settings(tmp_path: Path) -> None:
