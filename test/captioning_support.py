@@ -13,7 +13,7 @@ from perceptiondlm_ros.msg import RegionDescription
 from perceptiondlm_ros.ros.captioning.captioning import Captioning
 from perceptiondlm_ros.ros.health.monitor import Monitor
 from perceptiondlm_ros.ros.inputs.frames import Frame
-from perceptiondlm_ros.ros.outputs.result import Result
+from perceptiondlm_ros.ros.outputs.result import Result, ResultRegion
 
 FRESH, REUSED = RegionDescription.FRESH, RegionDescription.REUSED
 DRAFT = RegionDescription.DRAFT
@@ -101,3 +101,8 @@ class Harness:
 
 def sources(result: Result) -> list[tuple[str, int]]:
     return [(region.id, region.source) for region in result.message.regions]
+
+
+def waiting(result: Result) -> list[ResultRegion]:
+    """The regions without a caption."""
+    return [item for item in result.regions if item.description is None]

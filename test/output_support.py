@@ -12,12 +12,15 @@ from log_support import Log
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.node import Node
 from ros_support import Spinner, detection, header, ros_context, stamp
+from vision_msgs.msg import Detection2D
 
+from perceptiondlm_ros.messages.boxes import box_corners
+from perceptiondlm_ros.messages.region_selection import SelectedRegion
 from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
 from perceptiondlm_ros.ros import parameters
 from perceptiondlm_ros.ros.health.monitor import Monitor
 from perceptiondlm_ros.ros.outputs.outputs import Output, Outputs
-from perceptiondlm_ros.ros.outputs.result import Result
+from perceptiondlm_ros.ros.outputs.result import Result, ResultRegion
 
 SECOND = 1_000_000_000
 CAPTION = "a large striped red circle, left of a small plain blue star"
@@ -51,18 +54,33 @@ def result(
     nanoseconds: int = SECOND,
     width: int = 320,
     height: int = 240,
+    waiting: Sequence[RegionDescription] = (),
+    tracks: Sequence[str] = (),
+    masks: Sequence[np.ndarray | None] = (),
     **more: Any,
 ) -> Result:
-    """A result on a grey image; tracks are the regions' ids unless given."""
+    """A result on a grey image. waiting: without a caption. tracks: the regions' ids by default."""
+    items = tuple(
+        ResultRegion(
+            track=tracks[place] if tracks else item.id,
+            region=SelectedRegion(
+                item.index,
+                box_corners(item.bbox),
+                item.bbox,
+                Detection2D(id=item.id),
+                item.label,
+                item.score,
+                masks[place] if masks else None,
+            ),
+            description=item if place < len(regions) else None,
+        )
+        for place, item in enumerate([*regions, *waiting])
+    )
     message = RegionDescriptionArray(
         header=header(nanoseconds), regions=list(regions), model="fake"
     )
-    given = {
-        "tracks": tuple(item.id for item in regions),
-        "pixels": np.full((height, width, 3), 90, np.uint8),
-        **more,
-    }
-    return Result(message, **given)
+    pixels = np.full((height, width, 3), 90, np.uint8)
+    return Result(message, **{"pixels": pixels, "regions": items, **more})
 
 
 class Stage:
@@ -75,11 +93,11 @@ class Stage:
         **node_options: Any,
     ) -> None:
         log = Log()
-        self.warnings, monitor = log.warnings, Monitor(log)
+        self.warnings, self.monitor = log.warnings, Monitor(log)
         self.node = LifecycleNode("region_captioner", context=context, **node_options)
         parameters.declare(self.node)
-        self.output = make(self.node, monitor)
-        self.outputs = Outputs([self.output], monitor, lambda: 2 * SECOND)
+        self.output = make(self.node, self.monitor)
+        self.outputs = Outputs([self.output], self.monitor, lambda: 2 * SECOND)
         assert self.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
         assert self.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
         self.activation = self.outputs.open()

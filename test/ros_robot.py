@@ -20,17 +20,19 @@ ERROR = TransitionCallbackReturn.ERROR
 class Robot(Peer):
     """load: makes the captioner, a fake one unless it is replaced."""
 
-    def __init__(self, context: Any, **node_options: Any) -> None:
+    def __init__(self, context: Any, namespace: str = "", **node_options: Any) -> None:
         self.captioner = FakeCaptioner()
         self.load: Callable[[Settings], Any] = lambda settings: self.captioner
         self.settings: list[Settings] = []
-        self.node = RegionCaptioner(load=self._load, context=context, **node_options)
+        self.node = RegionCaptioner(
+            load=self._load, context=context, namespace=namespace, **node_options
+        )
         self.log = Log()
         self.node.monitor._logger = self.log
         assert self.node.diagnostics
         self.node.diagnostics._announcer._write = lambda level, line: None
         self.warnings, self.losses = self.log.warnings, self.log.infos
-        super().__init__(context)
+        super().__init__(context, namespace)
         self.spinner = Spinner(context, self.node, self.peer)
         self.until = self.spinner.until
 

@@ -9,12 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 Item = TypeVar("Item")
-Image = TypeVar("Image")
-Detections = TypeVar("Detections")
-Masks = TypeVar("Masks")
 
 UNSET = 0
 """A stamp that says nothing about time, so that it is near to nothing and past nothing."""
@@ -105,15 +102,15 @@ class MatchLimits:
 
 
 @dataclass(frozen=True)
-class Match(Generic[Image, Detections, Masks]):
+class Match:
     """Detections with their image. masks: None where none were wanted, or none came.
 
     exact: whether the image has the very stamp of the detections.
     """
 
-    image: Image
-    detections: Detections
-    masks: Masks | None
+    image: Any
+    detections: Any
+    masks: Any
     exact: bool
 
 
@@ -131,7 +128,7 @@ class Unmatched:
 
 
 @dataclass
-class Outcome(Generic[Image, Detections, Masks]):
+class Outcome:
     """What one message, or the passing of time, decided.
 
     withdrawn: waiting detections that were forgotten with a clock that was set back.
@@ -139,7 +136,7 @@ class Outcome(Generic[Image, Detections, Masks]):
         before, or older by more than streams can be out of order.
     """
 
-    matches: list[Match[Image, Detections, Masks]] = field(default_factory=list)
+    matches: list[Match] = field(default_factory=list)
     unmatched: list[Unmatched] = field(default_factory=list)
     withdrawn: int = 0
     unset: bool = False
@@ -147,7 +144,13 @@ class Outcome(Generic[Image, Detections, Masks]):
     clock_jump: bool = False
 
 
-class Matcher(Generic[Image, Detections, Masks]):
+class _Waiting(NamedTuple):
+    stamp: int
+    detections: Any
+    since: float  # monotonic seconds
+
+
+class Matcher:
     """Bounded buffers of the streams; each detections message is decided on at most once.
 
     size_of: bytes that an image or masks take.
@@ -155,46 +158,38 @@ class Matcher(Generic[Image, Detections, Masks]):
     """
 
     def __init__(
-        self,
-        size_of: Callable[[Image | Masks], int] = lambda message: 0,
-        longest_wait: float = 1.0,
+        self, size_of: Callable[[Any], int] = lambda message: 0, longest_wait: float = 1.0
     ) -> None:
         self._longest_wait = longest_wait
-        self._images: StampBuffer[Image] = StampBuffer(size_of)
-        self._masks: StampBuffer[Masks] = StampBuffer(size_of)
-        self._waiting: list[_Waiting[Detections]] = []
+        self._images: StampBuffer[Any] = StampBuffer(size_of)
+        self._masks: StampBuffer[Any] = StampBuffer(size_of)
+        self._waiting: list[_Waiting] = []
         self._last = {"images": 0, "detections": 0, "masks": 0}
 
-    def add_image(
-        self, stamp: int, image: Image, limits: MatchLimits
-    ) -> Outcome[Image, Detections, Masks]:
-        return self._add("images", self._images, stamp, image, limits)
+    def add(
+        self, stream: str, stamp: int, message: Any, limits: MatchLimits, now: float
+    ) -> Outcome:
+        """Add a message that comes at `now`, by a monotonic clock in seconds.
 
-    def add_masks(
-        self, stamp: int, masks: Masks, limits: MatchLimits
-    ) -> Outcome[Image, Detections, Masks]:
-        return self._add("masks", self._masks, stamp, masks, limits)
-
-    def add_detections(
-        self, stamp: int, detections: Detections, limits: MatchLimits, now: float
-    ) -> Outcome[Image, Detections, Masks]:
-        """Add detections that come at `now`, by a monotonic clock in seconds."""
-        outcome = self._watch_clock("detections", stamp)
-        self._waiting.append(_Waiting(stamp, detections, now))
+        stream: images, detections or masks.
+        """
+        outcome = self._watch_clock(stream, stamp)
+        buffer = {"images": self._images, "masks": self._masks}.get(stream)
+        if buffer is not None:
+            buffer.add(stamp, message)
+            self._decide(outcome, limits)
+            buffer.trim(limits.kept, limits.bytes_kept)
+            return outcome
+        self._waiting.append(_Waiting(stamp, message, now))
         self._decide(outcome, limits)
         while len(self._waiting) > max(limits.kept, 1):
             self._conclude(self._waiting.pop(0), outcome, limits)
         return outcome
 
-    def expire(self, limits: MatchLimits, now: float) -> Outcome[Image, Detections, Masks]:
+    def expire(self, limits: MatchLimits, now: float) -> Outcome:
         """Decide on detections that have waited long enough: what they wait for won't come."""
-        outcome: Outcome[Image, Detections, Masks] = Outcome()
-        waiting, self._waiting = self._waiting, []
-        for entry in waiting:
-            if now - entry.since < self._longest_wait:
-                self._waiting.append(entry)
-            else:
-                self._conclude(entry, outcome, limits)
+        outcome = Outcome()
+        self._conclude_where(lambda entry: now - entry.since >= self._longest_wait, outcome, limits)
         return outcome
 
     def clear(self) -> int:
@@ -206,31 +201,26 @@ class Matcher(Generic[Image, Detections, Masks]):
         self._last = dict.fromkeys(self._last, 0)
         return withdrawn
 
-    def _add(
-        self, stream: str, buffer: StampBuffer[Item], stamp: int, item: Item, limits: MatchLimits
-    ) -> Outcome[Image, Detections, Masks]:
-        outcome = self._watch_clock(stream, stamp)
-        buffer.add(stamp, item)
-        self._decide(outcome, limits)
-        buffer.trim(limits.kept, limits.bytes_kept)
-        return outcome
-
-    def _decide(self, outcome: Outcome[Image, Detections, Masks], limits: MatchLimits) -> None:
+    def _decide(self, outcome: Outcome, limits: MatchLimits) -> None:
         """Match what can't get better, keep what can."""
+
+        def is_settled(entry: _Waiting) -> bool:
+            masks_known = not limits.wants_masks or self._masks.is_known(entry.stamp)
+            return masks_known and self._images.is_known(entry.stamp)
+
+        self._conclude_where(is_settled, outcome, limits)
+
+    def _conclude_where(
+        self, is_due: Callable[[_Waiting], bool], outcome: Outcome, limits: MatchLimits
+    ) -> None:
         waiting, self._waiting = self._waiting, []
         for entry in waiting:
-            masks_known = not limits.wants_masks or self._masks.is_known(entry.stamp)
-            if self._images.is_known(entry.stamp) and masks_known:
+            if is_due(entry):
                 self._conclude(entry, outcome, limits)
             else:
                 self._waiting.append(entry)
 
-    def _conclude(
-        self,
-        entry: _Waiting[Detections],
-        outcome: Outcome[Image, Detections, Masks],
-        limits: MatchLimits,
-    ) -> None:
+    def _conclude(self, entry: _Waiting, outcome: Outcome, limits: MatchLimits) -> None:
         """Match with what there is, or give up."""
         found = self._images.find(entry.stamp, limits.tolerance_ns)
         if found is None:
@@ -246,8 +236,8 @@ class Matcher(Generic[Image, Detections, Masks]):
         image, exact = self._images.items[found], found == entry.stamp
         outcome.matches.append(Match(image, entry.detections, masks, exact))
 
-    def _watch_clock(self, stream: str, stamp: int) -> Outcome[Image, Detections, Masks]:
-        outcome: Outcome[Image, Detections, Masks] = Outcome(unset=stamp == UNSET)
+    def _watch_clock(self, stream: str, stamp: int) -> Outcome:
+        outcome = Outcome(unset=stamp == UNSET)
         if outcome.unset:
             return outcome
         last, self._last[stream] = self._last[stream], stamp
@@ -263,10 +253,3 @@ class Matcher(Generic[Image, Detections, Masks]):
             # The other streams are about to follow, which is the same jump, not another one.
             self._last = {name: min(newest, stamp) for name, newest in self._last.items()}
         return outcome
-
-
-@dataclass(frozen=True)
-class _Waiting(Generic[Detections]):
-    stamp: int
-    detections: Detections
-    since: float  # monotonic seconds

@@ -24,7 +24,7 @@ from perceptiondlm_ros.ros.captioning.describing import DescribeService
 from perceptiondlm_ros.ros.captioning.warm_up import load_and_warm_up, load_captioner
 from perceptiondlm_ros.ros.ending import interruptible, leave_if_told, run_node
 from perceptiondlm_ros.ros.health.diagnostics import Diagnostics
-from perceptiondlm_ros.ros.health.faults import FailedTransition
+from perceptiondlm_ros.ros.health.faults import failed_transition
 from perceptiondlm_ros.ros.health.library_log import library_log
 from perceptiondlm_ros.ros.health.monitor import Monitor
 from perceptiondlm_ros.ros.health.status import Activity
@@ -115,7 +115,7 @@ class RegionCaptioner(LifecycleNode):
             act()
         except Exception as error:  # noqa: BLE001  (a backend may raise anything)
             self.status.enter(otherwise or self.status.snapshot().activity)
-            self.monitor.report(FailedTransition(name, error))
+            self.monitor.report(failed_transition(name, error))
             known = otherwise is not None
             return TransitionCallbackReturn.FAILURE if known else TransitionCallbackReturn.ERROR
         return TransitionCallbackReturn.SUCCESS

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import State, Transition
-from lifecycle_msgs.srv import ChangeState
 from ros_support import detections, image
 
 if TYPE_CHECKING:
@@ -40,19 +39,18 @@ def operator(robot: Robot) -> Operator:
     return Operator(robot)
 
 
-def test_each_state_is_told_until_captions_come(
+def test_every_transition_by_its_service_and_what_is_told_of_each_state(
     robot: Robot, operator: Operator, tiny_checkpoint: Path
 ) -> None:
     process = robot.start(checkpoint=tiny_checkpoint, autostart=False)
     operator.hear(DiagnosticStatus.WARN, "unconfigured")
-    change_state = robot.change_state
-    robot.until(change_state.service_is_ready, "the service")
-    configure = Transition(id=Transition.TRANSITION_CONFIGURE)
-    change_state.call_async(ChangeState.Request(transition=configure))
+    assert robot.state() == State.PRIMARY_STATE_UNCONFIGURED
+    assert not robot.change(Transition.TRANSITION_ACTIVATE), "there is nothing to activate yet"
+    assert robot.change(Transition.TRANSITION_CONFIGURE)
     operator.hear(DiagnosticStatus.WARN, "inactive")
     assert robot.change(Transition.TRANSITION_ACTIVATE)
     operator.hear(DiagnosticStatus.WARN, "waiting for images: 1 publisher has sent nothing")
-    robot.until_connected()
+    robot.until_active()
     stamps = iter(range(100 * SECOND, 10_000 * SECOND, SECOND // 2))
 
     def publish() -> None:
@@ -62,10 +60,15 @@ def test_each_state_is_told_until_captions_come(
 
     robot.until(lambda: bool(robot.received), "captions", again=publish)
     operator.hear(DiagnosticStatus.OK, "captioning", again=publish)
-    assert process.end() == 0
     told = [line for line in process.lines if "waiting for images" in line]
     assert len(told) == 1, "told once, not every second"
-    assert not process.said("diagnostics failed")
+    assert robot.change(Transition.TRANSITION_DEACTIVATE)
+    robot.until(lambda: robot.images.get_subscription_count() == 0, "no more subscription")
+    assert robot.change(Transition.TRANSITION_CLEANUP)
+    assert robot.state() == State.PRIMARY_STATE_UNCONFIGURED
+    assert robot.change(Transition.TRANSITION_UNCONFIGURED_SHUTDOWN)
+    assert robot.state() == State.PRIMARY_STATE_FINALIZED
+    assert process.end() == 0 and not process.said("diagnostics failed")
 
 
 def test_a_bad_checkpoint_is_one_clear_line_stays_on_diagnostics_and_can_be_put_right(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from ros_support import detection, detections, header, image
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import String
 from vision_msgs.msg import Detection2DArray
 from visualization_msgs.msg import MarkerArray
@@ -63,26 +63,6 @@ def test_a_camera_info_that_was_sent_once_places_markers(
         "markers by what the restarted publisher latched",
         again=frame,
     )
-
-
-def test_latched_detections_belong_to_the_image_of_their_stamp_alone(
-    robot: Robot, tiny_checkpoint: Path
-) -> None:
-    robot.peer.destroy_publisher(robot.images)
-    robot.peer.destroy_publisher(robot.found)
-    robot.images = robot.peer.create_publisher(Image, "image", LATCHED)
-    robot.found = robot.peer.create_publisher(Detection2DArray, "detections", LATCHED)
-    robot.images.publish(image(5 * SECOND, width=WIDTH, height=HEIGHT))
-    robot.found.publish(detections(5 * SECOND, [detection(*BOX, "old")]))
-    robot.start(checkpoint=tiny_checkpoint)
-    robot.until(lambda: bool(robot.received), "a description of what was latched")
-    assert robot.received[0].header.stamp.sec == 5, "it is as old as it is"
-    robot.images.publish(image(60 * SECOND, width=WIDTH, height=HEIGHT))
-    robot.found.publish(detections(60 * SECOND, [detection(*BOX, "new")]))
-    robot.until(lambda: robot.received[-1].header.stamp.sec == 60, "a description of what is new")
-    for message in robot.received:
-        expected = {5: "old", 60: "new"}[message.header.stamp.sec]
-        assert {region.id for region in message.regions} <= {expected}
 
 
 def test_a_durability_that_there_is_not_ends_the_process_with_a_sentence(robot: Robot) -> None:

@@ -6,7 +6,6 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lifecycle_msgs.msg import State, Transition
 from patience import PATIENCE
 from ros_support import detections, header, image
 from rosgraph_msgs.msg import Clock
@@ -20,43 +19,6 @@ SECOND = 1_000_000_000
 def publish(robot: Robot, nanoseconds: int) -> None:
     robot.images.publish(image(nanoseconds, width=160, height=120))
     robot.found.publish(detections(nanoseconds))
-
-
-def test_every_transition_by_its_service(robot: Robot, tiny_checkpoint: Path) -> None:
-    robot.start(checkpoint=tiny_checkpoint, autostart=False)
-    assert robot.state() == State.PRIMARY_STATE_UNCONFIGURED
-    assert not robot.change(Transition.TRANSITION_ACTIVATE), "there is nothing to activate yet"
-    for _ in range(2):
-        assert robot.change(Transition.TRANSITION_CONFIGURE)
-        assert robot.state() == State.PRIMARY_STATE_INACTIVE
-        assert robot.change(Transition.TRANSITION_ACTIVATE)
-        robot.until_active()
-        robot.received.clear()
-        publish(robot, 5 * SECOND)
-        robot.until(lambda: bool(robot.received), "descriptions")
-        assert robot.change(Transition.TRANSITION_DEACTIVATE)
-        assert robot.state() == State.PRIMARY_STATE_INACTIVE
-        robot.until(lambda: robot.images.get_subscription_count() == 0, "no more subscription")
-        assert robot.change(Transition.TRANSITION_CLEANUP)
-        assert robot.state() == State.PRIMARY_STATE_UNCONFIGURED
-    assert robot.change(Transition.TRANSITION_UNCONFIGURED_SHUTDOWN)
-    assert robot.state() == State.PRIMARY_STATE_FINALIZED
-
-
-def test_detections_without_images_are_told_and_images_alone_are_fine(
-    robot: Robot, tiny_checkpoint: Path
-) -> None:
-    node = robot.start(checkpoint=tiny_checkpoint)
-    robot.until_active()
-    robot.found.publish(detections(5 * SECOND))
-    robot.until(lambda: bool(node.said("but no image")), "the reason in the log")
-    robot.images.publish(image(6 * SECOND))
-    publish(robot, 7 * SECOND)
-    robot.until(lambda: bool(robot.received), "descriptions")
-    assert [message.header.stamp.sec for message in robot.received] == [7]
-    assert node.end() == 0
-    told = node.said("lost or out of order so far: 1 detections without an image")
-    assert len(told) == 2, "at once, and the sum at the end"
 
 
 def test_stamps_and_latency_follow_simulated_time(robot: Robot, tiny_checkpoint: Path) -> None:

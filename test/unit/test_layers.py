@@ -33,7 +33,7 @@ MAY_IMPORT = {
         *("ros.inputs", "ros.health", *_SHARED_IN_ROS),
         *("captioner", "drawing", "messages", "msg", "text"),
     },
-    "ros.inputs": {"ros.health", *_SHARED_IN_ROS, "captioner", "messages"},
+    "ros.inputs": {"ros.health", *_SHARED_IN_ROS, "messages"},
     "ros.health": {*_SHARED_IN_ROS, "messages", "text"},
     **{part: {*_SHARED_IN_ROS, "messages", "model.contract"} for part in _SHARED_IN_ROS},
     "ros": {"captioner", "messages", "text"},

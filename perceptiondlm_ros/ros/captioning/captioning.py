@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from perceptiondlm_ros.msg import RegionDescription
 from perceptiondlm_ros.ros.captioning.prepared_frame import FramePreparer, Order, PreparedFrame
 from perceptiondlm_ros.ros.captioning.reuse import Plan, Reuse
-from perceptiondlm_ros.ros.health.faults import FailedPass, FailedWorker
+from perceptiondlm_ros.ros.health.faults import failed_pass, failed_worker
 from perceptiondlm_ros.ros.health.monitor import Monitor
 from perceptiondlm_ros.ros.inputs.frames import Frame
 from perceptiondlm_ros.ros.outputs.outputs import Outputs
@@ -175,9 +175,9 @@ class Captioning:
                     **drafts,
                 )
         except Exception as error:  # noqa: BLE001  (a backend may raise anything)
-            fault = FailedPass(error, len(plan.wanted))
+            fault = failed_pass(error, len(plan.wanted))
             self._monitor.report(fault)
-            return {}, str(fault)
+            return {}, fault.line
         return dict(zip(plan.wanted, captions, strict=True)), ""
 
     def _publish_drafts(self, frame: PreparedFrame, drafts: Mapping[int, Caption]) -> None:
@@ -209,7 +209,7 @@ class Captioning:
         self._monitor.count(**{counter: 1}, regions_reused=_reused(result))
 
     def _report(self, error: Exception) -> None:
-        self._monitor.report(FailedWorker(error))
+        self._monitor.report(failed_worker(error))
 
 
 def _reused(result: Result) -> int:

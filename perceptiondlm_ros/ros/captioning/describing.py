@@ -6,13 +6,11 @@ requests take turns there, and a request with many regions takes several turns.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.task import Future
 from vision_msgs.msg import Detection2D
@@ -22,13 +20,13 @@ from perceptiondlm_ros.messages.bit_depth import low_bits_told
 from perceptiondlm_ros.messages.images import decode_image
 from perceptiondlm_ros.messages.region_selection import (
     TINY_BOXES,
-    SelectedRegion,
+    Selection,
     select_masks,
     select_regions,
 )
 from perceptiondlm_ros.msg import RegionDescriptionArray
 from perceptiondlm_ros.ros.captioning.prepared_frame import description
-from perceptiondlm_ros.ros.health.faults import RefusedRequest
+from perceptiondlm_ros.ros.health.faults import refused_request
 from perceptiondlm_ros.ros.health.monitor import Monitor
 from perceptiondlm_ros.ros.outputs.outputs import latency
 from perceptiondlm_ros.ros.settings import Settings
@@ -93,44 +91,33 @@ class DescribeService:
 
 @dataclass
 class DescribeRequest:
-    """One request: the captions that it has so far, and how to answer it.
-
-    now_ns: the node's clock. finish: takes the response.
-    """
+    """One request, and how to answer it. now_ns: the node's clock. finish: takes the response."""
 
     request: Any
     settings: Settings
     monitor: Monitor
     now_ns: Callable[[], int]
     finish: Callable[[Any], None]
-    _pixels: NDArray[np.uint8] | None = None
-    _doubt: str = ""  # what is wrong with an image that is captioned all the same
-    _regions: list[SelectedRegion] = field(default_factory=list)
-    _dropped: int = 0
-    _captions: list[Caption] = field(default_factory=list)
+    _turns: Iterator[None] | None = None
 
     def serve(self, captioner: Captioner) -> bool:
         """Caption some of the regions; True when the request is answered."""
+        if self._turns is None:
+            self._turns = self._caption(captioner)
         try:
-            if self._pixels is None:
-                self._pixels = self._decode()
-                self._find_regions(*self._pixels.shape[:2])
-            self._caption_some(captioner, self._pixels)
-            if len(self._captions) < len(self._regions):
-                return False
-            descriptions = self._descriptions(captioner.name)
+            next(self._turns)
+            return False
+        except StopIteration:
+            return True
         except InputError as error:
             self.refuse(str(error))
         except Exception as error:  # noqa: BLE001  (a backend may raise anything)
             self.refuse(f"captioning failed: {type(error).__name__}: {error}")
-        else:
-            self.monitor.count(requests_served=1)
-            self._answer(True, self._doubt, descriptions)
         return True
 
     def refuse(self, reason: str) -> None:
         """Answer without captions."""
-        self.monitor.report(RefusedRequest(reason))
+        self.monitor.report(refused_request(reason))
         dropped = len(self.request.detections.detections)
         nothing = RegionDescriptionArray(header=self.request.image.header, dropped=dropped)
         self._answer(False, reason, nothing)
@@ -140,14 +127,36 @@ class DescribeRequest:
             DescribeRegions.Response(success=success, message=message, descriptions=descriptions)
         )
 
-    def _decode(self) -> NDArray[np.uint8]:
-        decoded = decode_image(self.request.image, self.settings.image.significant_bits)
+    def _caption(self, captioner: Captioner) -> Iterator[None]:
+        """Caption all regions and answer, with a break after each pass but the last."""
+        header, settings = self.request.image.header, self.settings
+        decoded = decode_image(self.request.image, settings.image.significant_bits)
+        found = self._select(*decoded.pixels.shape[:2])
+        captions: list[Caption] = []
+        for first in range(0, len(found.kept), settings.reuse.budget):
+            if first:
+                yield
+            some = found.kept[first : first + settings.reuse.budget]
+            shapes = [region.shape for region in some]
+            with self.monitor.status.passing():
+                captions += captioner.describe(decoded.pixels, shapes, settings.prompt or None)
+        descriptions = RegionDescriptionArray(
+            header=header,
+            regions=[
+                description(region, caption, header)
+                for region, caption in zip(found.kept, captions, strict=True)
+            ],
+            dropped=found.dropped.total() + found.unwanted.total(),
+            model=captioner.name,
+            latency=latency(header.stamp, self.now_ns()),
+        )
+        doubt = ""  # what is wrong with an image that is captioned all the same
         if decoded.low_bits:
-            told = low_bits_told(decoded.low_bits, "image.significant_bits:=")
-            self._doubt = f"image: {told}"
-        return decoded.pixels
+            doubt = f"image: {low_bits_told(decoded.low_bits, 'image.significant_bits:=')}"
+        self.monitor.count(requests_served=1)
+        self._answer(True, doubt, descriptions)
 
-    def _find_regions(self, height: int, width: int) -> None:
+    def _select(self, height: int, width: int) -> Selection:
         """Raises InputError for masks that can't be used, and where all boxes are tiny."""
         settings, detections = self.settings.region_settings, self.request.detections.detections
         masks = self.request.masks if self.request.masks.width * self.request.masks.height else None
@@ -159,26 +168,4 @@ class DescribeRequest:
             raise InputError(found.masks_problem)
         if found.dropped[TINY_BOXES] and not found.kept:
             raise InputError(f"detections: {found.dropped[TINY_BOXES]} {TINY_BOXES}")
-        self._regions = found.kept
-        self._dropped = found.dropped.total() + found.unwanted.total()
-
-    def _caption_some(self, captioner: Captioner, pixels: NDArray[np.uint8]) -> None:
-        first = len(self._captions)
-        some = self._regions[first : first + self.settings.reuse.budget]
-        if some:
-            shapes = [region.shape for region in some]
-            with self.monitor.status.passing():
-                self._captions += captioner.describe(pixels, shapes, self.settings.prompt or None)
-
-    def _descriptions(self, model: str) -> RegionDescriptionArray:
-        header = self.request.image.header
-        return RegionDescriptionArray(
-            header=header,
-            regions=[
-                description(region, caption, header)
-                for region, caption in zip(self._regions, self._captions, strict=True)
-            ],
-            dropped=self._dropped,
-            model=model,
-            latency=latency(header.stamp, self.now_ns()),
-        )
+        return found

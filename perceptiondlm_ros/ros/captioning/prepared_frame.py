@@ -21,10 +21,15 @@ from perceptiondlm_ros.messages.stamps import nanoseconds
 from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
 from perceptiondlm_ros.ros.captioning.reuse import Reuse, TrackedFrame
 from perceptiondlm_ros.ros.captioning.tracks import KeptCaption, Measurement, appearance, brightness
-from perceptiondlm_ros.ros.health.faults import DroppedRegions, UnreadableImage, UnusableMasks
+from perceptiondlm_ros.ros.health.faults import (
+    dropped_regions,
+    low_bits,
+    unreadable_image,
+    unusable_masks,
+)
 from perceptiondlm_ros.ros.health.monitor import Monitor
 from perceptiondlm_ros.ros.inputs.frames import Frame
-from perceptiondlm_ros.ros.outputs.result import Result, Uncaptioned
+from perceptiondlm_ros.ros.outputs.result import Result, ResultRegion
 from perceptiondlm_ros.ros.settings import Settings
 
 if TYPE_CHECKING:
@@ -74,36 +79,25 @@ class PreparedFrame:
             where none is kept: a kept one that a new one did not replace is the better one.
         error: why it has no fresh ones. draft: whether the fresh ones are drafts.
         """
-        header = self.matched.image.header
-        descriptions = {
-            place: described
-            for place, region in enumerate(self.regions)
-            if (described := self._describe(region, kept.get(place), fresh.get(place), draft))
-        }
-        names = self.tracked.names
+        regions = tuple(
+            ResultRegion(
+                track, region, self._describe(region, kept.get(place), fresh.get(place), draft)
+            )
+            for place, (track, region) in enumerate(
+                zip(self.tracked.names, self.regions, strict=True)
+            )
+        )
+        described = [item.description for item in regions if item.description]
         message = RegionDescriptionArray(
-            header=header,
-            regions=list(descriptions.values()),
-            dropped=len(self.matched.detections.detections) - len(descriptions),
+            header=self.matched.image.header,
+            regions=described,
+            dropped=len(self.matched.detections.detections) - len(described),
             model=model,
         )
         return Result(
             message,
             self.pixels,
-            tracks=tuple(names[place] for place in descriptions),
-            masks=tuple(self.regions[place].mask for place in descriptions),
-            waiting=tuple(
-                Uncaptioned(
-                    names[place],
-                    region.detection.id,
-                    region.label,
-                    region.index,
-                    region.box,
-                    region.mask,
-                )
-                for place, region in enumerate(self.regions)
-                if place not in descriptions
-            ),
+            regions,
             activation=self.matched.activation,
             sequence=self.sequence,
             error=self.error or error,
@@ -154,19 +148,19 @@ class FramePreparer:
         try:
             decoded = decode_image(frame.image, settings.image.significant_bits)
         except InputError as error:
-            self._monitor.report(UnreadableImage(error, total))
+            self._monitor.report(unreadable_image(error, total))
             nothing = TrackedFrame(stamp_ns, settings.reuse, ())
             return PreparedFrame(frame, settings, self.sequence, None, (), nothing, str(error))
         pixels = decoded.pixels
         if decoded.low_bits:
-            self._monitor.count_low_bits(decoded.low_bits)
+            self._monitor.report(low_bits(decoded.low_bits))
         height, width = pixels.shape[:2]
         regions = select_regions(
             frame.detections.detections, width, height, settings.region_settings, frame.masks
         )
         if regions.masks_problem:
-            self._monitor.report(UnusableMasks(regions.masks_problem))
-        self._monitor.report(DroppedRegions(regions.dropped, regions.unwanted, total))
+            self._monitor.report(unusable_masks(regions.masks_problem))
+        self._monitor.report(dropped_regions(regions.dropped, regions.unwanted, total))
         level = brightness(pixels)
         measured = [
             Measurement(r.detection.id, r.label, r.box, appearance(pixels, r.box, level))

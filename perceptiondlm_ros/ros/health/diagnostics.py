@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -93,8 +93,16 @@ class Diagnostics:
         seen, values = self._watch.look()
         health = judge(seen)
         self._announcer.look(time.monotonic(), health, seen.activity_for)
+        # With its full name, so that the nodes of several cameras differ.
         name = self._node.get_fully_qualified_name().lstrip("/")
-        message = DiagnosticArray(status=[_status(name, health, values)])
+        status = DiagnosticStatus(
+            level=bytes([health.level]),
+            name=f"{name}: captioning",
+            message=health.reason,
+            hardware_id=socket.gethostname(),
+            values=[KeyValue(key=key, value=value) for key, value in values.items()],
+        )
+        message = DiagnosticArray(status=[status])
         message.header.stamp = self._node.get_clock().now().to_msg()
         self._publisher.publish(message)
 
@@ -135,17 +143,3 @@ class Announcer:
         elif activity_for >= self._reminder:
             self._reminder *= 2
             self._write(Level.OK, health.reason)
-
-
-def _status(node: str, health: Health, values: Mapping[str, str]) -> DiagnosticStatus:
-    """The status that a node of this name publishes.
-
-    node: full name without the leading slash, so that the nodes of several cameras differ.
-    """
-    return DiagnosticStatus(
-        level=bytes([health.level]),
-        name=f"{node}: captioning",
-        message=health.reason,
-        hardware_id=socket.gethostname(),
-        values=[KeyValue(key=key, value=value) for key, value in values.items()],
-    )

@@ -6,9 +6,10 @@ what comes after it on the way can't be right either.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
+from itertools import chain
 
 from perceptiondlm_ros.messages.bit_depth import low_bits_told
 from perceptiondlm_ros.ros.health.faults import KEEP_LONGER, Failure, Fault, Level
@@ -120,89 +121,64 @@ _MEMORY_ADVICE = "; free memory on the device, lower max_regions, or load a smal
 
 def judge(seen: Situation) -> Health:
     """The state of the node in one line, with the level that the line deserves."""
-    found = (rule(seen) for rule in _RULES)
-    return next((health for health in found if health is not None), None) or _well(seen)
+    return next(chain(_of_the_node(seen), _of_inputs(seen), _of_frames(seen), _when_well(seen)))
 
 
-def _busy(seen: Situation) -> Health | None:
-    if seen.activity not in _BUSY:
-        return None
-    detail = f" ({seen.detail})" if seen.detail else ""
-    line = f"{seen.activity.value} for {seen.activity_for:.0f} s{detail}"
-    return Health(Level.WARN, Condition.BUSY, line)
-
-
-def _finalized(seen: Situation) -> Health | None:
-    if seen.activity is not Activity.FINALIZED:
-        return None
-    return Health(Level.STALE, Condition.FINALIZED, "shut down; start the process again")
-
-
-def _failing(seen: Situation) -> Health | None:
-    """The newest transition or pass failed, and nothing has gone well since."""
-    failure = seen.failure
-    if failure is None:
-        return None
-    if failure.out_of_memory:
-        advice = "" if failure.advises else _MEMORY_ADVICE
-        line = f"out of memory: {failure.reason}{advice}"
-        return Health(Level.ERROR, Condition.OUT_OF_MEMORY, line)
-    if seen.activity in (Activity.UNCONFIGURED, Activity.INACTIVE):
-        return Health(Level.ERROR, Condition.TRANSITION_FAILED, failure.reason)
-    count = f" ({seen.failures} times in a row)" if seen.failures > 1 else ""
-    return Health(Level.ERROR, Condition.FAILING, f"captioning fails: {failure.reason}{count}")
-
-
-def _waiting_for_a_transition(seen: Situation) -> Health | None:
-    if seen.activity is Activity.INACTIVE:
+def _of_the_node(seen: Situation) -> Iterator[Health]:
+    """What its lifecycle and its model do or wait for, the most important first."""
+    activity, failure = seen.activity, seen.failure
+    if activity in _BUSY:
+        detail = f" ({seen.detail})" if seen.detail else ""
+        line = f"{activity.value} for {seen.activity_for:.0f} s{detail}"
+        yield Health(Level.WARN, Condition.BUSY, line)
+    if activity is Activity.FINALIZED:
+        yield Health(Level.STALE, Condition.FINALIZED, "shut down; start the process again")
+    if failure and failure.out_of_memory:
+        line = f"out of memory: {failure.reason}{'' if failure.advises else _MEMORY_ADVICE}"
+        yield Health(Level.ERROR, Condition.OUT_OF_MEMORY, line)
+    elif failure and activity in (Activity.UNCONFIGURED, Activity.INACTIVE):
+        yield Health(Level.ERROR, Condition.TRANSITION_FAILED, failure.reason)
+    elif failure:
+        count = f" ({seen.failures} times in a row)" if seen.failures > 1 else ""
+        line = f"captioning fails: {failure.reason}{count}"
+        yield Health(Level.ERROR, Condition.FAILING, line)
+    if activity is Activity.INACTIVE:
         line = "inactive: the model is loaded, the node waits for the transition activate"
-        return Health(Level.WARN, Condition.INACTIVE, line)
-    if seen.activity is Activity.UNCONFIGURED:
+        yield Health(Level.WARN, Condition.INACTIVE, line)
+    if activity is Activity.UNCONFIGURED:
         line = "unconfigured: the node waits for the transition configure"
-        return Health(Level.WARN, Condition.UNCONFIGURED, line)
-    return None
+        yield Health(Level.WARN, Condition.UNCONFIGURED, line)
+    if seen.pass_for > max(_HANGING, 10 * seen.pass_usual):
+        line = f"one pass runs for {seen.pass_for:.0f} s, {seen.pass_usual:.1f} s are usual"
+        yield Health(Level.ERROR, Condition.HANGING, line)
+    if activity is Activity.DISABLED:
+        line = "disabled by ~/enable: frames are not captioned, ~/describe is served"
+        yield Health(Level.OK, Condition.DISABLED, line)
 
 
-def _hanging(seen: Situation) -> Health | None:
-    if seen.pass_for <= max(_HANGING, 10 * seen.pass_usual):
-        return None
-    line = f"one pass runs for {seen.pass_for:.0f} s, {seen.pass_usual:.1f} s are usual"
-    return Health(Level.ERROR, Condition.HANGING, line)
-
-
-def _disabled(seen: Situation) -> Health | None:
-    if seen.activity is not Activity.DISABLED:
-        return None
-    line = "disabled by ~/enable: frames are not captioned, ~/describe is served"
-    return Health(Level.OK, Condition.DISABLED, line)
-
-
-def _images(seen: Situation) -> Health | None:
-    waiting, stopped = Condition.WAITING_FOR_IMAGES, Condition.IMAGES_STOPPED
-    return _silent(seen.images, "images", seen.stale_after, waiting, stopped)
-
-
-def _detections(seen: Situation) -> Health | None:
-    waiting, stopped = Condition.WAITING_FOR_DETECTIONS, Condition.DETECTIONS_STOPPED
-    return _silent(seen.detections, "detections", seen.stale_after, waiting, stopped)
-
-
-def _silent(
-    stream: Input, what: str, stale_after: float, waiting: Condition, stopped: Condition
-) -> Health | None:
-    if stream.age is not None and stream.age <= stale_after:
-        return None
-    if stream.mismatches:
-        return Health(Level.ERROR, Condition.INCOMPATIBLE, str(stream.mismatches[0]))
-    if stream.age is None:
-        who = {0: "nobody publishes", 1: "1 publisher has sent nothing"}.get(
-            stream.publishers, f"{stream.publishers} publishers have sent nothing"
-        )
-        line = f"waiting for {what}: {who} on {stream.topic}{_hint(stream)}"
-        return Health(Level.WARN, waiting, line)
-    left = "" if stream.publishers else ", its publisher is gone"
-    line = f"no {what} on {stream.topic} for {stream.age:.0f} s{left}"
-    return Health(Level.STALE, stopped, line)
+def _of_inputs(seen: Situation) -> Iterator[Health]:
+    """Topics on which nothing comes."""
+    for what, stream, waiting, stopped in (
+        ("images", seen.images, Condition.WAITING_FOR_IMAGES, Condition.IMAGES_STOPPED),
+        (
+            *("detections", seen.detections),
+            *(Condition.WAITING_FOR_DETECTIONS, Condition.DETECTIONS_STOPPED),
+        ),
+    ):
+        if stream.age is not None and stream.age <= seen.stale_after:
+            continue
+        if stream.mismatches:
+            yield Health(Level.ERROR, Condition.INCOMPATIBLE, stream.mismatches[0].line)
+        elif stream.age is None:
+            who = {0: "nobody publishes", 1: "1 publisher has sent nothing"}.get(
+                stream.publishers, f"{stream.publishers} publishers have sent nothing"
+            )
+            line = f"waiting for {what}: {who} on {stream.topic}{_hint(stream)}"
+            yield Health(Level.WARN, waiting, line)
+        else:
+            left = "" if stream.publishers else ", its publisher is gone"
+            line = f"no {what} on {stream.topic} for {stream.age:.0f} s{left}"
+            yield Health(Level.STALE, stopped, line)
 
 
 def _hint(stream: Input) -> str:
@@ -214,74 +190,53 @@ def _hint(stream: Input) -> str:
     return f"; such messages are on {there}{f' and {more} more' if more > 0 else ''}: remap one"
 
 
-def _matching(seen: Situation) -> Health | None:
-    if not seen.unmatched or seen.matched:
-        return None
-    found, images = seen.detections.topic, seen.images.topic
-    if seen.forgotten:
-        line = f"detections on {found} come so late that their image is forgotten; {KEEP_LONGER}"
-    elif seen.gap is None:
-        line = (
-            f"detections on {found} match no image on {images}: "
-            "their stamps are unset, or no image came near them"
-        )
-    else:
-        line = (
-            f"stamp gap {seen.gap:.2f} s above {seen.tolerance:.2f} s (matching.tolerance) between "
-            f"{found} and {images}"
-        )
-    return Health(Level.ERROR, Condition.UNMATCHED, line)
-
-
-def _masks(seen: Situation) -> Health | None:
-    masks = seen.masks
-    if masks is None or not seen.masks_missing:
-        return None
-    if masks.mismatches:
-        why = str(masks.mismatches[0])
-    elif masks.age is None:
-        who = "nobody publishes" if not masks.publishers else "nothing came"
-        why = f"{who} on {masks.topic}"
-    else:
-        why = f"those on {masks.topic} have other stamps than {seen.detections.topic}"
-    line = f"boxes are captioned for lack of masks: {why}"
-    return Health(Level.WARN, Condition.MASKS_MISSING, line)
-
-
-def _regions(seen: Situation) -> Health | None:
-    if not seen.dropped:
-        return None
-    line = f"no region is captioned: {seen.dropped}"
-    return Health(Level.WARN, Condition.REGIONS_DROPPED, line)
-
-
-def _low_bits(seen: Situation) -> Health | None:
-    if not seen.low_bits:
-        return None
-    what = low_bits_told(seen.low_bits, "image.significant_bits:=")
-    line = f"captions of {seen.images.topic} are doubtful: {what}"
-    return Health(Level.WARN, Condition.LOW_BITS, line)
-
-
-def _partly_deaf(seen: Situation) -> Health | None:
-    """A publisher that can't be heard beside one that is: easily missed, as messages do come."""
+def _of_frames(seen: Situation) -> Iterator[Health]:
+    """What comes and is not captioned as it should be."""
+    images, found = seen.images.topic, seen.detections.topic
+    if seen.unmatched and not seen.matched:
+        if seen.forgotten:
+            line = (
+                f"detections on {found} come so late that their image is forgotten; {KEEP_LONGER}"
+            )
+        elif seen.gap is None:
+            line = (
+                f"detections on {found} match no image on {images}: "
+                "their stamps are unset, or no image came near them"
+            )
+        else:
+            line = (
+                f"stamp gap {seen.gap:.2f} s above {seen.tolerance:.2f} s (matching.tolerance) "
+                f"between {found} and {images}"
+            )
+        yield Health(Level.ERROR, Condition.UNMATCHED, line)
+    if seen.masks and seen.masks_missing:
+        masks = seen.masks
+        why = f"those on {masks.topic} have other stamps than {found}"
+        if masks.mismatches:
+            why = masks.mismatches[0].line
+        elif masks.age is None:
+            why = f"{'nothing came' if masks.publishers else 'nobody publishes'} on {masks.topic}"
+        line = f"boxes are captioned for lack of masks: {why}"
+        yield Health(Level.WARN, Condition.MASKS_MISSING, line)
+    if seen.dropped:
+        line = f"no region is captioned: {seen.dropped}"
+        yield Health(Level.WARN, Condition.REGIONS_DROPPED, line)
+    if seen.low_bits:
+        what = low_bits_told(seen.low_bits, "image.significant_bits:=")
+        line = f"captions of {images} are doubtful: {what}"
+        yield Health(Level.WARN, Condition.LOW_BITS, line)
+    # A publisher that can't be heard beside one that is: easily missed, as messages do come.
     for mismatch in seen.images.mismatches + seen.detections.mismatches:
-        return Health(Level.WARN, Condition.INCOMPATIBLE, str(mismatch))
-    return None
+        yield Health(Level.WARN, Condition.INCOMPATIBLE, mismatch.line)
 
 
-def _well(seen: Situation) -> Health:
+def _when_well(seen: Situation) -> Iterator[Health]:
     if seen.published_age is None:
         line = "images and detections arrive, no frame is captioned yet"
-        return Health(Level.OK, Condition.STARTING, line)
-    if seen.published_rate:
+        yield Health(Level.OK, Condition.STARTING, line)
+    elif seen.published_rate:
         line = f"captioning, {seen.published_rate:.1f} frames a second are published"
+        yield Health(Level.OK, Condition.OK, line)
     else:
         line = f"captioning, the last frame was published {seen.published_age:.0f} s ago"
-    return Health(Level.OK, Condition.OK, line)
-
-
-_RULES: tuple[Callable[[Situation], Health | None], ...] = (
-    *(_busy, _finalized, _failing, _waiting_for_a_transition, _hanging, _disabled),
-    *(_images, _detections, _matching, _masks, _regions, _low_bits, _partly_deaf),
-)
+        yield Health(Level.OK, Condition.OK, line)

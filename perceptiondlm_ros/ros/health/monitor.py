@@ -5,19 +5,11 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from threading import Lock
 from typing import Protocol
 
-from perceptiondlm_ros.ros.health.faults import (
-    FailedTransition,
-    FailedWorker,
-    Failure,
-    Fault,
-    Level,
-    NoImage,
-    UnreadableImage,
-)
+from perceptiondlm_ros.ros.health.faults import Fault, Level
 from perceptiondlm_ros.ros.health.status import Status
 
 _LOSSES_PERIOD = 10.0
@@ -27,6 +19,11 @@ _LOSSES_PERIOD = 10.0
 # Reasons hold sizes, and a camera may send any number of those.
 _REASONS_KEPT = 20
 _OTHER_REASON = "for other reasons"
+
+
+def _lost(words: str) -> int:
+    """A counter of something that was lost or out of order, with the words for it."""
+    return field(default=0, metadata={"words": words})
 
 
 @dataclass
@@ -42,31 +39,31 @@ class Counters:
     detections: int = 0  # messages, as everywhere below unless regions are named
     matched_exact: int = 0
     matched_nearest: int = 0
-    unmatched: int = 0
     images_forgotten: int = 0  # of the unmatched: those that came when their image was gone
-    masks_missing: int = 0  # frames that waited for theirs in vain
     images_of_low_bits: int = 0  # nearly black ones, see messages/bit_depth.py
     low_bits: int = 0  # of the last of these
-    replaced: int = 0
-    withdrawn: int = 0
-    unset_stamps: int = 0
-    backward_stamps: int = 0
     clock_jumps: int = 0  # backward by more than the streams can be out of order
     last_gap: float | None = None  # seconds from the last unmatched detections to the nearest image
-
     frames_captioned: int = 0  # those that had a pass of the model
     frames_reused: int = 0  # those published with captions of earlier frames alone
-    frames_failed: int = 0
-    frames_discarded: int = 0
-    frames_skipped: int = 0  # waited for the model when a newer one came
-    frames_late: int = 0  # older than one before them
     requests_served: int = 0
-    requests_refused: int = 0
     regions_captioned: int = 0
     regions_reused: int = 0
-    regions_dropped: int = 0
-    regions_unplaced: int = 0  # captioned or waiting, but without a marker
     drop_reasons: Counter[str] = field(default_factory=Counter)  # in words → regions
+
+    unmatched: int = _lost("detections without an image within the tolerance")
+    masks_missing: int = _lost("frames without the masks that were wanted")
+    replaced: int = _lost("frames replaced by newer ones before they were looked at")
+    frames_skipped: int = _lost("frames replaced by newer ones before the model was free")
+    withdrawn: int = _lost("detections withdrawn by a deactivation or a clock jump")
+    frames_failed: int = _lost("frames with an unreadable image or a failed pass")
+    frames_discarded: int = _lost("frames not published because the node was deactivated meanwhile")
+    frames_late: int = _lost("frames older than one that came before them")
+    requests_refused: int = _lost("requests to describe refused")
+    regions_dropped: int = _lost("regions without a caption")
+    regions_unplaced: int = _lost("regions without a marker, beyond what the lens shows")
+    unset_stamps: int = _lost("messages without a stamp")
+    backward_stamps: int = _lost("messages older than the one before")
 
     def add_dropped(self, reasons: Mapping[str, int]) -> None:
         """Count regions that get no caption, by the reason in words."""
@@ -77,28 +74,12 @@ class Counters:
 
     def by_cause(self) -> dict[str, int]:
         """How often each cause, in words, lost something or put it out of order; 0 where never."""
-        return {words: getattr(self, name) for name, words in _CAUSES.items()}
+        lost = (counter for counter in fields(self) if counter.metadata)
+        return {counter.metadata["words"]: getattr(self, counter.name) for counter in lost}
 
     def losses(self) -> str:
         """Every cause by which something was lost or out of order, in words; empty if none."""
         return ", ".join(f"{count} {words}" for words, count in self.by_cause().items() if count)
-
-
-_CAUSES = {
-    "unmatched": "detections without an image within the tolerance",
-    "masks_missing": "frames without the masks that were wanted",
-    "replaced": "frames replaced by newer ones before they were looked at",
-    "frames_skipped": "frames replaced by newer ones before the model was free",
-    "withdrawn": "detections withdrawn by a deactivation or a clock jump",
-    "frames_failed": "frames with an unreadable image or a failed pass",
-    "frames_discarded": "frames not published because the node was deactivated meanwhile",
-    "frames_late": "frames older than one that came before them",
-    "requests_refused": "requests to describe refused",
-    "regions_dropped": "regions without a caption",
-    "regions_unplaced": "regions without a marker, beyond what the lens shows",
-    "unset_stamps": "messages without a stamp",
-    "backward_stamps": "messages older than the one before",
-}
 
 
 class Logger(Protocol):
@@ -147,29 +128,20 @@ class Monitor:
             for name, number in more.items():
                 setattr(self.counters, name, getattr(self.counters, name) + number)
 
-    def count_low_bits(self, bits: int) -> None:
-        """Count an image of 16 bits that uses so many of the lowest ones alone."""
-        self.count(images_of_low_bits=1)
-        self.counters.low_bits = bits
-
     def report(self, fault: Fault) -> None:
         """Count what is lost by it, keep it for diagnostics, and tell the log."""
         self.count(**fault.counts)
         with self._lock:
             self.counters.add_dropped(fault.dropped)
-        line = str(fault)
-        if isinstance(fault, NoImage):
-            self.counters.last_gap = fault.gap
-        elif isinstance(fault, UnreadableImage):
-            self.status.unreadable(Failure.of(fault.error, line))
-        elif isinstance(fault, FailedWorker):
-            self.status.failed(Failure.of(fault.error))
-        elif isinstance(fault, FailedTransition):
-            self.status.failed(Failure.of(fault.error, line))
+            vars(self.counters).update(fault.latest)
+        if fault.failure:
+            self.status.failed(fault.failure)
+        if fault.unreadable:
+            self.status.unreadable(fault.unreadable)
         if fault.level is Level.WARN:
-            self.warn(type(fault).__name__, line)
+            self.warn(fault.cause, fault.line)
         else:
-            self.tell(fault.level, line)
+            self.tell(fault.level, fault.line)
 
     def warn(self, cause: str, line: str) -> None:
         """Write a line, unless one of this `cause` (a fixed word) was written just before."""

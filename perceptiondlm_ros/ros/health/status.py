@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -63,18 +62,9 @@ class Status:
         self._now = now
         self._lock = threading.RLock()
         self._state = Snapshot(Activity.UNCONFIGURED, now())
-        self._latencies: deque[float] = deque(maxlen=_TIMES_KEPT)
-        self._pass_times: deque[float] = deque(maxlen=_TIMES_KEPT)
-        self._draft_times: deque[float] = deque(maxlen=_TIMES_KEPT)
 
     def snapshot(self) -> Snapshot:
-        with self._lock:
-            return replace(
-                self._state,
-                latencies=tuple(self._latencies),
-                pass_times=tuple(self._pass_times),
-                draft_times=tuple(self._draft_times),
-            )
+        return self._state
 
     def enter(self, activity: Activity, detail: str = "") -> None:
         """Begin an activity, which ends earlier failures; the same one only changes its detail."""
@@ -94,17 +84,15 @@ class Status:
             self.failed(Failure.of(error))
             raise
         else:
-            with self._lock:
-                self._pass_times.append(self._now() - started)
-                self._set(failures=0)
+            self._set(failures=0)
+            self._add("pass_times", self._now() - started)
         finally:
             self._set(pass_since=None)
 
     def drafted(self) -> None:
         """The pass that runs has handed out drafts."""
-        with self._lock:
-            if self._state.pass_since is not None:
-                self._draft_times.append(self._now() - self._state.pass_since)
+        if self._state.pass_since is not None:
+            self._add("draft_times", self._now() - self._state.pass_since)
 
     def failed(self, failure: Failure) -> None:
         """A transition or a pass failed."""
@@ -117,10 +105,13 @@ class Status:
 
     def published(self, latency: float | None) -> None:
         """Descriptions went out; latency in seconds, None where the image had no stamp."""
+        self._set(last_published=self._now())
+        if latency is not None:
+            self._add("latencies", latency)
+
+    def _add(self, name: str, seconds: float) -> None:
         with self._lock:
-            self._set(last_published=self._now())
-            if latency is not None:
-                self._latencies.append(latency)
+            self._set(**{name: (*getattr(self._state, name), seconds)[-_TIMES_KEPT:]})
 
     def _set(self, **changes: object) -> None:
         with self._lock:

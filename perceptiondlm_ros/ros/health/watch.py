@@ -5,16 +5,15 @@ Callbacks and workers only count, so none of them pays for rates and ages. Nothi
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import psutil
 
-from perceptiondlm_ros.ros.health.faults import Failure, Fault, TurnedDown
+from perceptiondlm_ros.ros.health.faults import Failure, Fault, turned_down
 from perceptiondlm_ros.ros.health.judging import Input, Situation
 from perceptiondlm_ros.ros.health.monitor import Counters, Monitor
 from perceptiondlm_ros.ros.health.status import Snapshot
@@ -148,7 +147,7 @@ class Watch:
         publishers, mismatches = stream.publishers(), stream.mismatches()
         age = self._rates.age(name)
         if publishers and age is None and not mismatches and stream.turned_down:
-            mismatches = (TurnedDown(stream.topic, tuple(stream.turned_down)),)
+            mismatches = (turned_down(stream.topic, tuple(stream.turned_down)),)
         elsewhere = () if publishers or age is not None else stream.elsewhere()
         return Input(stream.topic, publishers, mismatches, age, elsewhere)
 
@@ -226,10 +225,9 @@ def quantile(values: Sequence[float], share: float) -> float | None:
 def _resident_mb() -> float | None:
     """Main memory of this process; None where the system doesn't tell."""
     try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except (OSError, ValueError, IndexError):
+        return psutil.Process().memory_info().rss / 2**20  # type: ignore[no-any-return]
+    except (OSError, psutil.Error):
         return None
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def _number(value: float | None, digits: int) -> str:

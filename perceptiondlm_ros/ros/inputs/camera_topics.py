@@ -84,17 +84,13 @@ class CameraTopics:
         if not self._wanted():
             self._stop()
             return
-        for topic in (self._info_topic, self._depth_topic):
-            if self._since is None:
-                topic.open()
-            else:
-                topic.adapt()
+        self._info_topic.take()
+        self._depth_topic.take()
         self._since = self._since or time.monotonic()
 
     def _stop(self) -> None:
-        if self._since is not None:
-            self._info_topic.close()
-            self._depth_topic.close()
+        self._info_topic.close()
+        self._depth_topic.close()
         self._since = self.info = None
         with self._lock:
             self._depths.clear()

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 
 from perceptiondlm_ros.errors import InputError
+from perceptiondlm_ros.messages.images import image_numbers
+from perceptiondlm_ros.pixel_boxes import Box
 
-if TYPE_CHECKING:
-    from perceptiondlm_ros.captioner import Box
-
-_KINDS: Final = {
+_KINDS: Final[dict[str, tuple[type[np.generic], float]]] = {
     "16UC1": (np.uint16, 0.001),
     "mono16": (np.uint16, 0.001),
     "32FC1": (np.float32, 1.0),
@@ -48,26 +47,15 @@ def depth_of(message: Image) -> Depth:
             "32FC1 in metres (REP-118); convert it, for instance with depth_image_proc"
         )
     kind, unit = _KINDS[message.encoding]
-    item = np.dtype(kind).newbyteorder(">" if message.is_bigendian else "<")
-    height, width, step = int(message.height), int(message.width), int(message.step)
-    row = width * item.itemsize
-    needed = step * (height - 1) + row
-    if height == 0 or width == 0 or step < row or len(message.data) < needed:
-        raise InputError(
-            f"depth image: got {width}x{height} {message.encoding} with step {step} and "
-            f"{len(message.data)} bytes, expected a step of at least {row} and at least "
-            f"{max(needed, 1)} bytes; check the driver that publishes it"
-        )
-    stride = max(1, height // _ROWS)
-    data = np.frombuffer(message.data, np.uint8, count=needed)
-    # Only the kept rows are looked at; a step need not be a multiple of the item's size.
-    shape = (-(-height // stride), width, item.itemsize)
-    rows = np.lib.stride_tricks.as_strided(data, shape, (step * stride, item.itemsize, 1))
-    values = np.ascontiguousarray(rows[:, ::stride]).view(item)[..., 0]
-    metres = values.astype(np.float32) * np.float32(unit)
+    try:
+        values = image_numbers(message, kind)
+    except InputError as error:
+        raise InputError(f"depth {error}") from None
+    stride = max(1, len(values) // _ROWS)
+    metres = values[::stride, ::stride].astype(np.float32) * np.float32(unit)
     with np.errstate(invalid="ignore"):
         metres[~((metres > 0) & (metres < np.inf))] = np.nan  # zero and -inf: too near or unknown
-    return Depth(metres, width, height)
+    return Depth(metres, int(message.width), int(message.height))
 
 
 def region_depth(

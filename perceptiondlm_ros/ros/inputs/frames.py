@@ -8,15 +8,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # its home on Humble
 from sensor_msgs.msg import CompressedImage, Image
 from vision_msgs.msg import Detection2DArray
 
-from perceptiondlm_ros.messages.matching import Matcher, Outcome, Unmatched
+from perceptiondlm_ros.messages.matching import Matcher, Outcome
 from perceptiondlm_ros.messages.stamps import nanoseconds
-from perceptiondlm_ros.ros.health.faults import ClockSetBack, NoImage, NoMasks
+from perceptiondlm_ros.ros.health.faults import clock_set_back, no_image, no_masks
 from perceptiondlm_ros.ros.health.monitor import Monitor
 from perceptiondlm_ros.ros.inputs.subscription import AdaptiveSubscription
 from perceptiondlm_ros.ros.settings import Settings
@@ -53,14 +54,13 @@ class Inputs:
         self._monitor = monitor
         self._activation = 0
         self._mailbox: Mailbox[Frame] = Mailbox()
-        self.images = _image_subscription(node, settings().image_transport, self._on_image)
-        self.detections = AdaptiveSubscription(
-            node, Detection2DArray, "detections", self._on_detections
+        on_image, on_detections, on_masks = (
+            partial(self._on_message, stream) for stream in ("images", "detections", "masks")
         )
-        self.masks = AdaptiveSubscription(node, Image, "masks", self._on_masks)
-        self._matcher: Matcher[Image | CompressedImage, Detection2DArray, Image] = Matcher(
-            size_of=lambda image: len(image.data)
-        )
+        self.images = _image_subscription(node, settings().image_transport, on_image)
+        self.detections = AdaptiveSubscription(node, Detection2DArray, "detections", on_detections)
+        self.masks = AdaptiveSubscription(node, Image, "masks", on_masks)
+        self._matcher = Matcher(size_of=lambda image: len(image.data))
         # Waiting is measured in real time: simulated time may stand still.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = node.create_timer(_PERIOD, self._on_timer, clock=steady)
@@ -69,9 +69,7 @@ class Inputs:
     def open(self, mailbox: Mailbox[Frame], activation: int) -> None:
         """Subscribe. rclpy's subscriptions know no lifecycle, so there are none while inactive."""
         self._mailbox, self._activation = mailbox, activation
-        self.images.open()
-        self.detections.open()
-        self._open_masks_if_wanted()
+        self._subscribe()
         self._timer.reset()
 
     def close(self) -> None:
@@ -82,35 +80,22 @@ class Inputs:
         withdrawn = self._matcher.clear() + (self._mailbox.put(None) is not None)
         self._monitor.count(withdrawn=withdrawn)
 
-    def _on_image(self, message: Image | CompressedImage) -> None:
-        self._monitor.count(images=1)
-        stamp = nanoseconds(message.header.stamp)
-        self._follow(self._matcher.add_image(stamp, message, self._settings().match_limits))
-
-    def _on_masks(self, message: Image) -> None:
-        self._monitor.count(masks=1)
-        stamp = nanoseconds(message.header.stamp)
-        self._follow(self._matcher.add_masks(stamp, message, self._settings().match_limits))
-
-    def _on_detections(self, message: Detection2DArray) -> None:
-        self._monitor.count(detections=1)
+    def _on_message(self, stream: str, message: Any) -> None:
+        self._monitor.count(**{stream: 1})
         stamp, limits = nanoseconds(message.header.stamp), self._settings().match_limits
-        self._follow(self._matcher.add_detections(stamp, message, limits, time.monotonic()))
+        self._follow(self._matcher.add(stream, stamp, message, limits, time.monotonic()))
 
     def _on_timer(self) -> None:
-        for topic in (self.images, self.detections, self.masks):
-            topic.adapt()
-        self._open_masks_if_wanted()
+        self._subscribe()
         self._follow(self._matcher.expire(self._settings().match_limits, time.monotonic()))
         self._monitor.tell_losses()
 
-    def _open_masks_if_wanted(self) -> None:
-        if not self._settings().masks.enabled:
-            self.masks.close()
-        elif not self.masks.is_open:
-            self.masks.open()
+    def _subscribe(self) -> None:
+        self.images.take()
+        self.detections.take()
+        self.masks.take(self._settings().masks.enabled)
 
-    def _follow(self, outcome: Outcome[Image | CompressedImage, Detection2DArray, Image]) -> None:
+    def _follow(self, outcome: Outcome) -> None:
         """Hand on what was matched; count and tell everything else."""
         self._monitor.count(
             unset_stamps=outcome.unset,
@@ -118,11 +103,11 @@ class Inputs:
             withdrawn=outcome.withdrawn,
         )
         if outcome.clock_jump:
-            self._monitor.report(ClockSetBack())
+            self._monitor.report(clock_set_back())
         for match in outcome.matches:
             if match.masks is None and self._settings().masks.enabled:
                 so_far = self._monitor.counters.masks_missing + 1
-                self._monitor.report(NoMasks(self.masks.topic, so_far))
+                self._monitor.report(no_masks(self.masks.topic, so_far))
             frame = Frame(match.image, match.detections, self._activation, match.masks)
             self._monitor.count(
                 matched_exact=match.exact,
@@ -130,20 +115,10 @@ class Inputs:
                 replaced=self._mailbox.put(frame) is not None,
             )
         for lost in outcome.unmatched:
-            self._report_unmatched(lost)
-
-    def _report_unmatched(self, lost: Unmatched) -> None:
-        self._monitor.report(
-            NoImage(
-                self.images.topic,
-                self.detections.topic,
-                gap=lost.gap,
-                forgotten=lost.forgotten,
-                unset=lost.stamp == 0,
-                tolerance=self._settings().matching.tolerance,
-                so_far=self._monitor.counters.unmatched + 1,
-            )
-        )
+            topics = self.images.topic, self.detections.topic
+            tolerance = self._settings().matching.tolerance
+            so_far = self._monitor.counters.unmatched + 1
+            self._monitor.report(no_image(*topics, lost, tolerance, so_far))
 
 
 def _image_subscription(

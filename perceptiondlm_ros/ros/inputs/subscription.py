@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rclpy.qos import (
     DurabilityPolicy,
+    QoSCompatibility,
     QoSProfile,
     ReliabilityPolicy,
+    qos_check_compatible,
     qos_policy_name_from_kind,
 )
 
@@ -25,8 +27,7 @@ try:
 except ImportError:  # Humble
     from rclpy.qos_event import SubscriptionEventCallbacks
 
-from perceptiondlm_ros.ros.health.faults import Fault
-from perceptiondlm_ros.ros.inputs.mismatch import mismatches, type_name
+from perceptiondlm_ros.ros.health.faults import Fault, other_qos, other_type
 from perceptiondlm_ros.ros.qos import SUBSCRIPTION, fixed_policies, override_name
 
 if TYPE_CHECKING:
@@ -46,9 +47,12 @@ _ANY: Final = {
 
 _DEFAULT: Final = QoSProfile(depth=5)
 
+_EXPLAINED: Final = {"best effort": "reliability", "transient local": "durability"}
+"""Words by which rmw's explanation of an incompatibility tells the policy."""
+
 
 class AdaptiveSubscription:
-    """A subscription that can be opened, closed, and adapted to the publishers that come and go.
+    """A subscription that is open while wanted, and adapts to the publishers that come and go.
 
     turned_down: how many publishers the middleware turned down, by the policy that differs.
 
@@ -64,6 +68,7 @@ class AdaptiveSubscription:
         self.turned_down: Counter[str] = Counter()
         self._node = node
         self._kind = kind
+        self._type = f"{kind.__module__.partition('.')[0]}/msg/{kind.__name__}"
         self._callback = callback
         self._fixed = fixed_policies(node, self.topic, SUBSCRIPTION, _DEFAULT, following=_BEST)
         self._policies: dict[str, Any] = {}  # of the subscription
@@ -73,15 +78,15 @@ class AdaptiveSubscription:
     def is_open(self) -> bool:
         return self._subscription is not None
 
-    def open(self) -> None:
-        self._subscribe(self._offered() or _ANY)
-
-    def adapt(self) -> None:
-        """Subscribe anew if what the publishers offer has changed; to be called now and then."""
-        if self._subscription is None:
+    def take(self, wanted: bool = True) -> None:
+        """Be open where that is wanted, and fit to the publishers; to be called now and then."""
+        if not wanted:
+            self.close()
             return
         offered = self._offered()
-        if offered and {**offered, **self._fixed} != self._policies:
+        if self._subscription is None:
+            self._subscribe(offered or _ANY)
+        elif offered and {**offered, **self._fixed} != self._policies:
             self._node.destroy_subscription(self._subscription)
             self._subscribe(offered)
 
@@ -95,20 +100,37 @@ class AdaptiveSubscription:
 
     def elsewhere(self) -> tuple[str, ...]:
         """Topics of this kind that other nodes publish: one of them may be meant."""
-        kind, own = type_name(self._kind), f"{self._node.get_fully_qualified_name()}/"
+        own = f"{self._node.get_fully_qualified_name()}/"
         return tuple(
             name
             for name, kinds in sorted(self._node.get_topic_names_and_types())
-            if kind in kinds and name != self.topic and not name.startswith(own)
+            if self._type in kinds and name != self.topic and not name.startswith(own)
             if self._node.count_publishers(name)
         )
 
     def mismatches(self) -> tuple[Fault, ...]:
-        """For each publisher that can't be heard while open, why and what to do about it."""
-        subscription = self._subscription
-        if subscription is None:
+        """For each publisher that can't be heard while open, why and what to do about it.
+
+        ROS drops such pairs without an error on either side: nothing arrives.
+        """
+        if self._subscription is None:
             return ()
-        return mismatches(self.topic, self._kind, subscription.qos_profile, self._publishers())
+        requested = self._subscription.qos_profile
+        found = (self._mismatch(publisher, requested) for publisher in self._publishers())
+        return tuple(mismatch for mismatch in found if mismatch)
+
+    def _mismatch(self, publisher: TopicEndpointInfo, requested: QoSProfile) -> Fault | None:
+        who = f"{publisher.node_namespace.rstrip('/')}/{publisher.node_name}"
+        if "_UNKNOWN_" in publisher.node_name:  # the graph learns it a moment after the publisher
+            who = "a publisher"
+        if publisher.topic_type != self._type:
+            return other_type(self.topic, who, publisher.topic_type, self._type)
+        verdict, why = qos_check_compatible(publisher.qos_profile, requested)
+        if verdict != QoSCompatibility.ERROR:
+            return None
+        why = " and ".join(part for part in why.lower().replace("error: ", "").split(";") if part)
+        policies = tuple(policy for words, policy in _EXPLAINED.items() if words in why)
+        return other_qos(self.topic, who, policies, offered=why)
 
     def untaken_history(self) -> str:
         """Why what latched publishers sent before is not taken while open; empty if it is."""

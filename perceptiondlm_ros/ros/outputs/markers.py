@@ -17,10 +17,10 @@ from visualization_msgs.msg import Marker, MarkerArray
 from perceptiondlm_ros.drawing.annotation import Annotation
 from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.messages.stamps import nanoseconds
-from perceptiondlm_ros.ros.health.faults import UnplacedRegions
+from perceptiondlm_ros.ros.health.faults import unplaced_regions
 from perceptiondlm_ros.ros.health.monitor import Monitor
 from perceptiondlm_ros.ros.inputs.camera_topics import CameraTopics
-from perceptiondlm_ros.ros.inputs.depth import Depth, region_depth
+from perceptiondlm_ros.ros.inputs.depth import region_depth
 from perceptiondlm_ros.ros.outputs.annotations import annotations_of
 from perceptiondlm_ros.ros.outputs.calibration import CalibratedCamera, calibrated_camera
 from perceptiondlm_ros.ros.outputs.lens import WIDEST, Points
@@ -67,7 +67,9 @@ class Markers(Output):
         self._lifetime.shown(result.sequence)
         if result.pixels is None:
             return
-        placed = self._placed(result, *result.pixels.shape[:2])
+        placed, unplaced = self._placed(result, *result.pixels.shape[:2])
+        if unplaced:
+            yield unplaced_regions(unplaced, unplaced + len(placed), WIDEST)
         numbers, gone = self._ids.update([_key(item) for item, _ in placed])
         size = result.settings.markers.text_height
         header = result.message.header
@@ -83,22 +85,18 @@ class Markers(Output):
         if self._node.context.ok() and self.wanted():
             yield self.publisher, MarkerArray(markers=[Marker(action=Marker.DELETEALL)])
 
-    def _placed(self, result: Result, height: int, width: int) -> list[tuple[Annotation, Points]]:
-        """The regions with their corners in space, but for those that can't be placed."""
+    def _placed(
+        self, result: Result, height: int, width: int
+    ) -> tuple[list[tuple[Annotation, Points]], int]:
+        """The regions with their corners in space, and how many more can't be placed."""
         camera = self._camera(width, height, result.settings.markers.rectified)
         if camera is None:
-            return []
+            return [], 0
         shown = annotations_of(result, width, height)
         corners = _corners(camera, shown, self._distances(result, shown, width, height))
-        placed = [
-            (item, places)
-            for item, places in zip(shown, corners, strict=True)
-            if np.isfinite(places).all()
-        ]
-        if len(placed) < len(shown):
-            unplaced = len(shown) - len(placed)
-            self._monitor.report(UnplacedRegions(unplaced, len(shown), WIDEST))
-        return placed
+        everything = zip(shown, corners, strict=True)
+        placed = [(item, places) for item, places in everything if np.isfinite(places).all()]
+        return placed, len(shown) - len(placed)
 
     def _camera(self, width: int, height: int, rectified: bool) -> CalibratedCamera | None:
         """That of images of this size; None without a camera_info that fits, which is told."""
@@ -125,19 +123,13 @@ class Markers(Output):
         header, settings = result.message.header, result.settings
         tolerance = settings.match_limits.tolerance_ns
         depth = self._camera_topics.depth_at(nanoseconds(header.stamp), header.frame_id, tolerance)
-        assumed = settings.markers.distance
-        return [self._measured(depth, item, width, height) or assumed for item in shown]
-
-    def _measured(
-        self, depth: Depth | None, item: Annotation, width: int, height: int
-    ) -> float | None:
-        if depth is None:
-            return None
-        try:
-            return region_depth(depth, item.box, item.mask, width, height)
-        except InputError as error:
-            self._monitor.warn("depth", str(error))
-            return None
+        distances: list[float | None] = [None] * len(shown)
+        if depth is not None:
+            try:
+                distances = [region_depth(depth, a.box, a.mask, width, height) for a in shown]
+            except InputError as error:
+                self._monitor.warn("depth", str(error))
+        return [distance or settings.markers.distance for distance in distances]
 
 
 class MarkerLifetime:

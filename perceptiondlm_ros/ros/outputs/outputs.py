@@ -16,13 +16,14 @@ from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from rclpy.qos import QoSProfile
 
 from perceptiondlm_ros.messages.stamps import nanoseconds
+from perceptiondlm_ros.ros.health.faults import Fault
 from perceptiondlm_ros.ros.health.monitor import Monitor
 from perceptiondlm_ros.ros.outputs.result import Result
 from perceptiondlm_ros.ros.qos import PUBLISHER, fixed_policies
 from perceptiondlm_ros.ros.threads import Mailbox, WorkerThread
 
-Outgoing = tuple[Any, Any]
-"""A publisher and a message for it."""
+Outgoing = tuple[Any, Any] | Fault
+"""A publisher and a message for it, or what could not be shown."""
 
 
 class Output:
@@ -162,7 +163,11 @@ class Outputs:
     ) -> None:
         """One output that fails must not take the others along."""
         try:
-            for publisher, message in make():
+            for outgoing in make():
+                if isinstance(outgoing, Fault):
+                    self._monitor.report(outgoing)
+                    continue
+                publisher, message = outgoing
                 with self._lock:
                     if activation == self.activation:
                         publisher.publish(message)

@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from perceptiondlm_ros.msg import RegionDescriptionArray
+from perceptiondlm_ros.messages.region_selection import SelectedRegion
+from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
 from perceptiondlm_ros.ros.settings import Settings
-
-if TYPE_CHECKING:
-    from perceptiondlm_ros.captioner import Box
 
 
 @dataclass(frozen=True)
-class Uncaptioned:
-    """A region that is known but has no caption yet, or none any more.
+class ResultRegion:
+    """A region of a frame, with or without a caption.
 
-    track, mask: as in Result. box: x0, y0, x1, y1, its part inside the image, in pixels.
+    track: a name that stays with the object: the detection's id where it has one, else that of a
+        track by overlap, else empty.
+    description: what the message says of it; None where it has no caption yet, or none any more.
     """
 
     track: str
-    id: str
-    label: str
-    index: int
-    box: Box
-    mask: NDArray[np.bool_] | None = None
+    region: SelectedRegion
+    description: RegionDescription | None = None
 
 
 @dataclass(frozen=True)
@@ -36,10 +32,7 @@ class Result:
 
     message: its descriptions, complete but for the latency, which is set when it goes out.
     pixels: the image as uint8 [H, W, 3] RGB, to be read only; None where it can't be read.
-    tracks: for each of message.regions a name that stays with the object: the detection's id where
-        it has one, else that of a track by overlap, else empty.
-    masks: for each of message.regions its mask, bool [H, W], or None where it is a box.
-    waiting: the other regions of the frame, for who draws it.
+    regions: all of its regions; those with a description are in the message, in this order.
     activation: that of the frame.
     sequence: number of the frame in the order of arrival, from 1.
     error: why the frame as a whole has no captions; empty where it has.
@@ -48,9 +41,7 @@ class Result:
 
     message: RegionDescriptionArray
     pixels: NDArray[np.uint8] | None
-    tracks: tuple[str, ...] = ()
-    masks: tuple[NDArray[np.bool_] | None, ...] = ()
-    waiting: tuple[Uncaptioned, ...] = ()
+    regions: tuple[ResultRegion, ...] = ()
     activation: int = 1
     sequence: int = 1
     error: str = ""

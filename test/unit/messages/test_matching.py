@@ -3,251 +3,122 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from matching_support import MS, Run
 
-
-def test_exact_stamp_whichever_comes_first() -> None:
-    run = Run()
-    run.image(100)
-    run.found(100)
-    run.found(200)
-    run.image(200)
-    assert run.pairs == [("i100", "d100"), ("i200", "d200")]
-    assert run.exact == [True, True]
+FAR = 2**31 * 1000 - 1  # ms: the last stamp that there is
 
 
-def test_detections_that_come_long_after_their_image() -> None:
-    run = Run()
-    for ms in range(100, 400, 33):
-        run.image(ms)
-    run.found(166)
-    assert run.pairs == [("i166", "d166")]
+@pytest.mark.parametrize(
+    ("events", "matched"),
+    [
+        ("i100 d100 d200 i200", "i100=d100 i200=d200"),
+        ("i100 i133 i166 i200 i233 d166", "i166=d166"),
+        ("i100 d133 i133", "i133=d133"),
+        ("i100 d120 i133", "i133~d120"),
+        ("i100 d120 t0.9", ""),
+        ("i100 d120 t1.0", "i100~d120"),
+        ("i133 i100 d100", "i100=d100"),
+        ("i0 i0 d0", "i0=d0"),
+        ("i0 d20 t5", ""),
+        ("i20 d0 t5", ""),
+        ("i10000 d10000 i10100 d10100 i1000 d1000 d1100 i1100", "LOOP i1000=d1000 i1100=d1100"),
+        ("i10000 d10000 i10100 d10100 d1000 i1000", "LOOP i1000=d1000"),
+        (f"i100 i{FAR} i133 d133 i166 d166", "i133=d133 i166=d166"),
+    ],
+    ids=[
+        "the exact stamp, whichever comes first",
+        "detections long after their image",
+        "a near image does not win over the exact one still to come",
+        "the nearest, once the stream has passed",
+        "not before the longest wait",
+        "the nearest, after the longest wait",
+        "an image that is slightly late",
+        "unset stamps with each other",
+        "unset images with no detections that are set",
+        "set images with no detections that are unset",
+        "a looping bag starts anew",
+        "a looping bag whose detections jump first",
+        "a stamp of the far future does no lasting harm",
+    ],
+)
+def test_which_image_is_taken(events: str, matched: str) -> None:
+    run = Run(tolerance=50).play(events)
+    assert run.matched == matched.replace("LOOP", "i10000=d10000 i10100=d10100")
+    jumps = "LOOP" in matched or str(FAR) in events
+    assert run.clock_jumps == jumps
+    assert run.backward == (jumps or "i133 i100" in events)
+    assert run.unset == events.split().count("i0") + events.split().count("d0")
 
 
-def test_a_near_image_does_not_win_over_the_exact_one_still_to_come() -> None:
-    run = Run()
-    run.image(100)
-    run.found(133)
-    assert run.pairs == []
-    run.image(133)
-    assert run.pairs == [("i133", "d133")]
-
-
-def test_nearest_once_the_stream_has_passed() -> None:
-    run = Run()
-    run.image(100)
-    run.found(120)
-    run.image(133)
-    assert run.pairs == [("i133", "d120")]
-    assert run.exact == [False]
-
-
-def test_the_nearest_image_beyond_the_tolerance_is_no_match() -> None:
-    run = Run(tolerance=50)
-    run.image(100)
-    run.found(200)
-    run.image(300)
-    assert run.pairs == []
-    assert run.gaps == [pytest.approx(0.1)]
-
-
-def test_the_nearest_is_taken_after_the_longest_wait_and_not_before() -> None:
-    run = Run()
-    run.image(100)
-    run.found(120, now=10.0)
-    run.expire(10.9)
-    assert run.pairs == []
-    run.expire(11.0)
-    assert run.pairs == [("i100", "d120")]
-
-
-def test_detections_without_any_image_are_given_up() -> None:
-    run = Run()
-    run.found(100, now=0.0)
-    run.expire(2.0)
-    assert run.gaps == [None]
-
-
-def test_the_image_buffer_is_bounded_and_forgets_the_oldest() -> None:
-    run = Run(tolerance=5, images_kept=3)
-    for ms in (100, 200, 300, 400):
-        run.image(ms)
-    run.found(100)
-    run.found(200)
-    assert run.pairs == [("i200", "d200")]
-    assert len(run.lost) == 1
-
-
-def test_waiting_detections_are_bounded_too() -> None:
-    run = Run(images_kept=3)
-    for ms in range(1, 11):
-        run.found(ms)
-    assert len(run.lost) == 7
-
-
-def test_unset_stamps_pair_with_each_other_and_are_counted() -> None:
-    run = Run()
-    run.image(0, "first")
-    run.image(0, "second")
-    run.found(0)
-    assert run.pairs == [("second", "d0")]
-    assert run.unset == 3
-
-
-def test_unset_stamps_never_pair_with_set_ones() -> None:
-    run = Run(tolerance=10_000)
-    run.image(0)
-    run.found(20)
-    run.expire(5.0)
-    assert run.pairs == []
-    run = Run(tolerance=10_000)
-    run.image(20)
-    run.found(0)
-    run.expire(5.0)
-    assert run.pairs == []
-    assert len(run.lost) == 1
-
-
-def test_a_looping_bag_starts_anew() -> None:
-    run = Run()
-    for ms in range(10_000, 10_500, 100):
-        run.image(ms)
-        run.found(ms)
-    run.pairs.clear()
-    run.image(1000)
-    run.found(1000)
-    run.found(1100)
-    run.image(1100)
-    assert run.pairs == [("i1000", "d1000"), ("i1100", "d1100")]
-    assert run.clock_jumps == 1
-    assert run.backward == 1
-    assert not run.lost
-
-
-def test_a_looping_bag_whose_detections_jump_first() -> None:
-    run = Run()
-    run.image(10_000)
-    run.found(10_000)
-    run.found(1000)
-    run.image(1000)
-    assert run.pairs == [("i10000", "d10000"), ("i1000", "d1000")]
-    assert run.clock_jumps == 1
-
-
-def test_slightly_late_images_are_no_clock_jump() -> None:
-    run = Run()
-    run.image(133)
-    run.image(100)
-    run.found(100)
-    assert run.pairs == [("i100", "d100")]
-    assert run.backward == 1 and run.clock_jumps == 0
+@pytest.mark.parametrize(
+    ("events", "gaps", "options"),
+    [
+        ("i100 d200 i300", [0.1], {}),
+        ("d100 t2", [None], {}),
+        ("d1 d2 d3 d4 d5", [None, None], {"images_kept": 3}),
+        ("i100 i200 i300 i400 d100 d200", [0.1], {"tolerance": 5, "images_kept": 3}),
+    ],
+    ids=["beyond the tolerance", "no image", "too many wait", "the image was forgotten"],
+)
+def test_what_finds_no_image_is_given_up_and_told(
+    events: str, gaps: list[float | None], options: dict[str, Any]
+) -> None:
+    run = Run(**options).play(events)
+    assert run.gaps == [gap if gap is None else pytest.approx(gap) for gap in gaps]
+    assert len(run.pairs) == ("d200" in events and "i200" in events)
 
 
 def test_clear_counts_what_was_waiting() -> None:
-    run = Run()
-    run.image(100)
-    run.found(200)
+    run = Run().play("i100 d200")
     run.clear()
-    run.image(200)
-    assert run.pairs == []
-    assert run.withdrawn == 1
+    assert run.play("i200").pairs == [] and run.withdrawn == 1
 
 
-def test_images_are_bounded_by_their_memory_but_for_the_newest() -> None:
-    run = Run(images_kept=99, bytes_kept=25)
-    for ms in (1, 2, 3):
-        run.image(ms, str(ms) * 10)
-    assert list(run.matcher._images.items.values()) == ["2" * 10, "3" * 10]
-    run.image(4, "4" * 100)
-    assert list(run.matcher._images.items.values()) == ["4" * 100]
-    run.image(5, "5" * 10)
-    run.image(6, "6" * 10)
-    assert list(run.matcher._images.items.values()) == ["5" * 10, "6" * 10]
-
-
-def test_masks_are_bounded_by_their_memory_too() -> None:
-    run = Run(images_kept=99, bytes_kept=7, masks=True)
-    for ms in (100, 200, 300):
-        run.mask(ms)
-    assert list(run.matcher._masks.items.values()) == ["m300"]
+def test_images_and_masks_are_bounded_by_their_memory_but_for_the_newest() -> None:
+    run = Run(images_kept=99, bytes_kept=25, masks=True)
+    steps = [(10, [10]), (11, [10, 11]), (12, [11, 12]), (100, [100]), (9, [9])]
+    for stamp, (size, kept) in enumerate(steps, start=1):
+        run.image(stamp, "x" * size)
+        assert [len(name) for name in run.matcher._images.items.values()] == kept
+    assert list(Run(bytes_kept=7).play("m100 m200 m300").matcher._masks.items.values()) == ["m300"]
 
 
 def test_an_image_that_had_to_make_room_is_told_from_one_that_never_was() -> None:
-    run = Run(tolerance=5, images_kept=2)
-    for ms in (1000, 1100, 1200, 1300):
-        run.image(ms)
-    for ms in (1000, 1100, 900, 1250):
-        run.found(ms)
+    run = Run(tolerance=5, images_kept=2).play("i1000 i1100 i1200 i1300 d1000 d1100 d900 d1250")
     assert [lost.forgotten for lost in run.lost] == [True, True, False, False]
     assert run.gaps == pytest.approx([0.2, 0.1, 0.3, 0.05])
 
 
 def test_when_too_many_wait_the_oldest_takes_the_nearest_image_there_is() -> None:
-    run = Run(tolerance=50, images_kept=2)
-    run.image(100)
-    for ms in (110, 120, 130):
-        run.found(ms)
-    assert run.pairs == [("i100", "d110")]
-    assert not run.lost
-
-
-def test_a_single_stamp_of_the_far_future_does_no_lasting_harm() -> None:
-    run = Run()
-    run.image(100)
-    run.image(2**31 * 1000 - 1)
-    run.image(133)
-    run.found(133)
-    run.image(166)
-    run.found(166)
-    assert run.pairs == [("i133", "d133"), ("i166", "d166")]
-    assert run.clock_jumps == 1
+    run = Run(tolerance=50, images_kept=2).play("i100 d110 d120 d130")
+    assert run.matched == "i100~d110" and not run.lost
 
 
 def test_masks_are_matched_like_images_whichever_comes_first() -> None:
-    run = Run(masks=True)
-    run.mask(100)
-    run.found(100)
+    run = Run(masks=True).play("m100 d100")
     assert run.pairs == []
-    run.image(100)
-    run.image(200)
-    run.found(200)
+    run.play("i100 i200 d200")
     assert len(run.pairs) == 1, "the masks may still come"
-    run.mask(200)
-    run.image(300)
-    run.found(290)
-    run.mask(310)
-    assert run.pairs == [("i100", "d100"), ("i200", "d200"), ("i300", "d290")]
+    run.play("m200 i300 d290 m310")
+    assert run.matched == "i100=d100 i200=d200 i300~d290"
     assert run.masks == ["m100", "m200", "m310"]
 
 
-def test_masks_that_do_not_come_are_counted_and_the_frame_goes_without() -> None:
-    run = Run(masks=True)
-    run.image(100)
-    run.found(100, now=0.0)
-    run.expire(0.9)
+def test_masks_that_do_not_come_are_not_waited_for_for_ever() -> None:
+    run = Run(masks=True).play("i100 d100 t0.9")
     assert run.pairs == []
-    run.expire(1.0)
-    run.mask(500)
-    run.image(200)
-    run.found(200)
-    assert run.pairs == [("i100", "d100"), ("i200", "d200")]
-    assert run.masks == [None, None]
+    run.play("t1.0 m500 i200 d200")
+    assert run.matched == "i100=d100 i200=d200" and run.masks == [None, None]
 
 
 def test_without_the_wish_for_masks_nothing_waits_for_them() -> None:
-    run = Run()
-    run.mask(100)
-    run.image(100)
-    run.found(100)
-    assert run.masks == [None]
+    assert Run().play("m100 i100 d100").masks == [None]
 
 
 def test_limits_may_change_on_the_way() -> None:
-    run = Run(tolerance=5, masks=True)
-    run.image(100)
-    run.found(110)
+    run = Run(tolerance=5, masks=True).play("i100 d110")
     run.limits = replace(run.limits, tolerance_ns=20 * MS, wants_masks=False)
-    run.image(200)
-    assert run.pairs == [("i100", "d110")]
+    assert run.play("i200").matched == "i100~d110"

@@ -16,6 +16,7 @@ from captioning_support import (
     TICK,
     Harness,
     sources,
+    waiting,
 )
 from ros_support import detection, detections, header, image
 
@@ -151,12 +152,13 @@ def test_the_last_frame_is_completed_also_when_no_other_one_follows(harness: Har
     known, complete = harness.outputs.results[1:]
     assert sources(known) == [("1", REUSED), ("3", REUSED)] and known.message.dropped == 1
     assert complete is result and sources(complete) == [("1", REUSED), ("3", REUSED), ("2", FRESH)]
-    (waiting,) = known.waiting
-    assert (waiting.id, waiting.label, waiting.index, waiting.track) == ("2", "bowl", 2, "2")
-    assert waiting.box == (30, 8, 44, 24) and not complete.waiting
+    (without,) = waiting(known)
+    region = without.region
+    assert (region.detection.id, region.label, region.index) == ("2", "bowl", 2)
+    assert region.box == (30, 8, 44, 24) and not waiting(complete)
     assert known.message.header == complete.message.header
     assert complete.message.dropped == 0
-    assert complete.tracks == ("1", "3", "2")
+    assert [item.track for item in complete.regions] == ["1", "3", "2"]
 
 
 def test_a_frame_that_nothing_is_known_of_waits_for_its_pass(harness: Harness) -> None:

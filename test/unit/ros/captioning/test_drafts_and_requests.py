@@ -17,6 +17,7 @@ from captioning_support import (
     TICK,
     Harness,
     sources,
+    waiting,
 )
 from patience import PATIENCE
 from ros_support import header
@@ -63,9 +64,9 @@ def test_a_draft_takes_no_place_of_a_caption_that_holds(harness: Harness) -> Non
     harness.hold(SECOND + TICK, [CUP, SPOON, BOWL])
     known, drafted = harness.outputs.results[1:]
     assert sources(known) == [("1", REUSED), ("3", REUSED)]
-    assert [waiting.id for waiting in known.waiting] == ["2"]
+    assert [item.track for item in waiting(known)] == ["2"]
     assert sources(drafted) == [("1", REUSED), ("3", REUSED), ("2", DRAFT)]
-    assert not drafted.waiting
+    assert not waiting(drafted)
 
 
 def test_a_draft_whose_pass_fails_is_captioned_again(harness: Harness) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from perceptiondlm_ros.ros.health.faults import Failure, Level, OtherType
+from perceptiondlm_ros.ros.health.faults import Failure, Level, other_type
 from perceptiondlm_ros.ros.health.judging import Condition, Input, Situation, judge
 from perceptiondlm_ros.ros.health.status import Activity
 
@@ -15,8 +15,7 @@ FOUND = Input("/detections", publishers=1, age=0.1)
 WELL = Situation(
     Activity.STREAMING, IMAGES, FOUND, matched=5, published_rate=2.13, published_age=0.4
 )
-OTHER = OtherType("/camera/image", "/camera", "a", "b")
-DEAF = str(OTHER)
+OTHER = other_type("/camera/image", "/camera", "a", "b")
 NO_MEMORY = Failure("MemoryError:", out_of_memory=True)
 
 
@@ -28,167 +27,134 @@ def found(**changes: object) -> dict[str, object]:
     return {"detections": replace(FOUND, **changes)}  # type: ignore[arg-type]
 
 
-TABLE: dict[tuple[Level, Condition], list[tuple[dict[str, object], str]]] = {
-    (Level.OK, Condition.OK): [
-        ({}, "captioning, 2.1 frames a second are published"),
-        (
-            {"published_rate": 0.0, "published_age": 14.4},
-            "captioning, the last frame was published 14 s ago",
-        ),
-        ({"pass_for": 31.0, "pass_usual": 4.0}, "captioning"),
-        ({"masks": Input("/masks", 1, age=0.1)}, "captioning"),
-        ({"matched": 1, "unmatched": 4, "gap": 0.31}, "captioning"),
-    ],
-    (Level.OK, Condition.STARTING): [
-        (
-            {"published_rate": 0.0, "published_age": None},
-            "images and detections arrive, no frame is captioned yet",
-        ),
-    ],
-    (Level.WARN, Condition.UNCONFIGURED): [
-        (
-            {"activity": Activity.UNCONFIGURED},
-            "unconfigured: the node waits for the transition configure",
-        ),
-    ],
-    (Level.WARN, Condition.BUSY): [
-        (
-            {"activity": Activity.LOADING, "activity_for": 12.3, "detail": "/models/tiny"},
-            "loading the checkpoint for 12 s (/models/tiny)",
-        ),
-        ({"activity": Activity.BUILDING, "activity_for": 95.0}, "building the engine for 95 s"),
-    ],
-    (Level.ERROR, Condition.TRANSITION_FAILED): [
-        (
-            {
-                "activity": Activity.UNCONFIGURED,
-                "failure": Failure("configure failed: CheckpointError: no config.json"),
-            },
-            "configure failed: CheckpointError: no config.json",
-        ),
-    ],
-    (Level.ERROR, Condition.OUT_OF_MEMORY): [
-        (
-            {"activity": Activity.UNCONFIGURED, "failure": NO_MEMORY},
-            ("out of memory: MemoryError:; free memory on the device, lower max_regions, or load"),
-        ),
-        ({"failure": NO_MEMORY, "failures": 1}, "out of memory: MemoryError:; free"),
-    ],
-    (Level.WARN, Condition.INACTIVE): [
-        ({"activity": Activity.INACTIVE}, "inactive: the model is loaded"),
-    ],
-    (Level.STALE, Condition.FINALIZED): [
-        ({"activity": Activity.FINALIZED}, "shut down"),
-    ],
-    (Level.OK, Condition.DISABLED): [
-        ({"activity": Activity.DISABLED}, "disabled by ~/enable"),
-    ],
-    (Level.ERROR, Condition.FAILING): [
-        (
-            {"failure": Failure("RuntimeError: no kernel"), "failures": 1},
-            "captioning fails: RuntimeError: no kernel",
-        ),
-        (
-            {"failure": Failure("RuntimeError: no kernel"), "failures": 7},
-            "captioning fails: RuntimeError: no kernel (7 times in a row)",
-        ),
-    ],
-    (Level.ERROR, Condition.HANGING): [
-        ({"pass_for": 31.0, "pass_usual": 0.84}, "one pass runs for 31 s, 0.8 s are usual"),
-    ],
-    (Level.WARN, Condition.WAITING_FOR_IMAGES): [
-        (images(age=None, publishers=0), "waiting for images: nobody publishes on /camera/image"),
-        (
-            images(age=None, publishers=2),
-            "waiting for images: 2 publishers have sent nothing on /camera/image",
-        ),
-        (
-            images(age=None, publishers=0, elsewhere=("/a", "/b", "/c", "/d", "/e")),
-            (
-                "waiting for images: nobody publishes on /camera/image; such messages are "
-                "on /a, /b, /c and 2 more: remap one"
-            ),
-        ),
-    ],
-    (Level.ERROR, Condition.INCOMPATIBLE): [
-        (images(age=None, mismatches=(OTHER,)), DEAF),
-        (images(age=60.0, mismatches=(OTHER,)), DEAF),
-        (found(age=None, mismatches=(OTHER,)), DEAF),
-    ],
-    (Level.WARN, Condition.INCOMPATIBLE): [
-        (images(mismatches=(OTHER,)), DEAF),
-    ],
-    (Level.STALE, Condition.IMAGES_STOPPED): [
-        (images(age=12.2), "no images on /camera/image for 12 s"),
-        (
-            images(age=12.2, publishers=0),
-            "no images on /camera/image for 12 s, its publisher is gone",
-        ),
-    ],
-    (Level.WARN, Condition.WAITING_FOR_DETECTIONS): [
-        (found(age=None), "waiting for detections: 1 publisher has sent nothing on /detections"),
-    ],
-    (Level.STALE, Condition.DETECTIONS_STOPPED): [
-        (found(age=7.0), "no detections on /detections for"),
-    ],
-    (Level.ERROR, Condition.UNMATCHED): [
-        (
-            {"matched": 0, "unmatched": 4, "gap": 0.31, "tolerance": 0.1},
-            (
-                "stamp gap 0.31 s above 0.10 s (matching.tolerance) between /detections "
-                "and /camera/image"
-            ),
-        ),
-        (
-            {"matched": 0, "unmatched": 4, "gap": None},
-            "detections on /detections match no image on /camera/image",
-        ),
-        (
-            {"matched": 0, "unmatched": 4, "forgotten": 4, "gap": 1.7, "tolerance": 0.1},
-            "detections on /detections come so late that their image is forgotten; raise",
-        ),
-    ],
-    (Level.WARN, Condition.MASKS_MISSING): [
-        (
-            {"masks": Input("/masks"), "masks_missing": 3},
-            "boxes are captioned for lack of masks: nobody publishes on /masks",
-        ),
-        (
-            {"masks": Input("/masks", 1, age=0.1), "masks_missing": 3},
-            (
-                "boxes are captioned for lack of masks: those on /masks have other stamps "
-                "than /detections"
-            ),
-        ),
-        (
-            {"masks": Input("/masks", 1, (OTHER,)), "masks_missing": 3},
-            f"boxes are captioned for lack of masks: {DEAF}",
-        ),
-    ],
-    (Level.WARN, Condition.REGIONS_DROPPED): [
-        (
-            {"dropped": "12 outside the 640x480 image"},
-            "no region is captioned: 12 outside the 640x480 image",
-        ),
-    ],
-    (Level.WARN, Condition.LOW_BITS): [
-        (
-            {"low_bits": 12},
-            (
-                "captions of /camera/image are doubtful: its 16-bit numbers use only the "
-                "lowest 12 bits, so it is nearly black; set image.significant_bits:=12 or "
-                "what the camera has, or image.significant_bits:=16 if the scene is that "
-                "dark"
-            ),
-        ),
-    ],
-}
-ROWS = [(*row, *key) for key, rows in TABLE.items() for row in rows]
+OK, WARN, ERROR, STALE = Level
+TABLE: list[tuple[Level, Condition, dict[str, object], str]] = [
+    (OK, Condition.OK, {}, "captioning, 2.1 frames a second are published"),
+    (
+        *(OK, Condition.OK, {"published_rate": 0.0, "published_age": 14.4}),
+        "captioning, the last frame was published 14 s ago",
+    ),
+    (OK, Condition.OK, {"pass_for": 31.0, "pass_usual": 4.0}, "captioning"),
+    (OK, Condition.OK, {"masks": Input("/masks", 1, age=0.1)}, "captioning"),
+    (OK, Condition.OK, {"matched": 1, "unmatched": 4, "gap": 0.31}, "captioning"),
+    (
+        *(OK, Condition.STARTING, {"published_rate": 0.0, "published_age": None}),
+        "images and detections arrive, no frame is captioned yet",
+    ),
+    (
+        *(WARN, Condition.UNCONFIGURED, {"activity": Activity.UNCONFIGURED}),
+        "unconfigured: the node waits for the transition configure",
+    ),
+    (
+        *(WARN, Condition.BUSY),
+        {"activity": Activity.LOADING, "activity_for": 12.3, "detail": "/models/tiny"},
+        "loading the checkpoint for 12 s (/models/tiny)",
+    ),
+    (
+        *(WARN, Condition.BUSY, {"activity": Activity.BUILDING, "activity_for": 95.0}),
+        "building the engine for 95 s",
+    ),
+    (
+        *(ERROR, Condition.TRANSITION_FAILED),
+        {"activity": Activity.UNCONFIGURED, "failure": Failure("configure failed: no config")},
+        "configure failed: no config",
+    ),
+    (
+        *(ERROR, Condition.OUT_OF_MEMORY),
+        {"activity": Activity.UNCONFIGURED, "failure": NO_MEMORY},
+        "out of memory: MemoryError:; free memory on the device, lower max_regions, or load",
+    ),
+    (
+        *(ERROR, Condition.OUT_OF_MEMORY, {"failure": NO_MEMORY, "failures": 1}),
+        "out of memory: MemoryError:; free",
+    ),
+    (WARN, Condition.INACTIVE, {"activity": Activity.INACTIVE}, "inactive: the model is loaded"),
+    (STALE, Condition.FINALIZED, {"activity": Activity.FINALIZED}, "shut down"),
+    (OK, Condition.DISABLED, {"activity": Activity.DISABLED}, "disabled by ~/enable"),
+    (
+        *(ERROR, Condition.FAILING, {"failure": Failure("no kernel"), "failures": 1}),
+        "captioning fails: no kernel",
+    ),
+    (
+        *(ERROR, Condition.FAILING, {"failure": Failure("no kernel"), "failures": 7}),
+        "captioning fails: no kernel (7 times in a row)",
+    ),
+    (
+        *(ERROR, Condition.HANGING, {"pass_for": 31.0, "pass_usual": 0.84}),
+        "one pass runs for 31 s, 0.8 s are usual",
+    ),
+    (
+        *(WARN, Condition.WAITING_FOR_IMAGES, images(age=None, publishers=0)),
+        "waiting for images: nobody publishes on /camera/image",
+    ),
+    (
+        *(WARN, Condition.WAITING_FOR_IMAGES, images(age=None, publishers=2)),
+        "waiting for images: 2 publishers have sent nothing on /camera/image",
+    ),
+    (
+        *(WARN, Condition.WAITING_FOR_IMAGES),
+        images(age=None, publishers=0, elsewhere=("/a", "/b", "/c", "/d", "/e")),
+        "waiting for images: nobody publishes on /camera/image; such messages are on /a, /b, /c "
+        "and 2 more: remap one",
+    ),
+    (ERROR, Condition.INCOMPATIBLE, images(age=None, mismatches=(OTHER,)), OTHER.line),
+    (ERROR, Condition.INCOMPATIBLE, images(age=60.0, mismatches=(OTHER,)), OTHER.line),
+    (ERROR, Condition.INCOMPATIBLE, found(age=None, mismatches=(OTHER,)), OTHER.line),
+    (WARN, Condition.INCOMPATIBLE, images(mismatches=(OTHER,)), OTHER.line),
+    (STALE, Condition.IMAGES_STOPPED, images(age=12.2), "no images on /camera/image for 12 s"),
+    (
+        *(STALE, Condition.IMAGES_STOPPED, images(age=12.2, publishers=0)),
+        "no images on /camera/image for 12 s, its publisher is gone",
+    ),
+    (
+        *(WARN, Condition.WAITING_FOR_DETECTIONS, found(age=None)),
+        "waiting for detections: 1 publisher has sent nothing on /detections",
+    ),
+    (STALE, Condition.DETECTIONS_STOPPED, found(age=7.0), "no detections on /detections for"),
+    (
+        *(ERROR, Condition.UNMATCHED),
+        {"matched": 0, "unmatched": 4, "gap": 0.31, "tolerance": 0.1},
+        "stamp gap 0.31 s above 0.10 s (matching.tolerance) between /detections and /camera/image",
+    ),
+    (
+        *(ERROR, Condition.UNMATCHED, {"matched": 0, "unmatched": 4, "gap": None}),
+        "detections on /detections match no image on /camera/image",
+    ),
+    (
+        *(ERROR, Condition.UNMATCHED),
+        {"matched": 0, "unmatched": 4, "forgotten": 4, "gap": 1.7, "tolerance": 0.1},
+        "detections on /detections come so late that their image is forgotten; raise",
+    ),
+    (
+        *(WARN, Condition.MASKS_MISSING, {"masks": Input("/masks"), "masks_missing": 3}),
+        "boxes are captioned for lack of masks: nobody publishes on /masks",
+    ),
+    (
+        *(WARN, Condition.MASKS_MISSING),
+        {"masks": Input("/masks", 1, age=0.1), "masks_missing": 3},
+        "boxes are captioned for lack of masks: those on /masks have other stamps than /detections",
+    ),
+    (
+        *(WARN, Condition.MASKS_MISSING),
+        {"masks": Input("/masks", 1, (OTHER,)), "masks_missing": 3},
+        f"boxes are captioned for lack of masks: {OTHER.line}",
+    ),
+    (
+        *(WARN, Condition.REGIONS_DROPPED, {"dropped": "12 outside the 640x480 image"}),
+        "no region is captioned: 12 outside the 640x480 image",
+    ),
+    (
+        *(WARN, Condition.LOW_BITS, {"low_bits": 12}),
+        "captions of /camera/image are doubtful: its 16-bit numbers use only the lowest 12 bits, "
+        "so it is nearly black; set image.significant_bits:=12 or what the camera has, or "
+        "image.significant_bits:=16 if the scene is that dark",
+    ),
+]
 
 
-@pytest.mark.parametrize(("changes", "reason", "level", "condition"), ROWS)
+@pytest.mark.parametrize(("level", "condition", "changes", "reason"), TABLE)
 def test_each_situation_has_its_level_and_reason(
-    changes: dict[str, object], reason: str, level: Level, condition: Condition
+    level: Level, condition: Condition, changes: dict[str, object], reason: str
 ) -> None:
     health = judge(replace(WELL, **changes))  # type: ignore[arg-type]
     assert (health.level, health.condition) == (level, condition)
@@ -197,7 +163,7 @@ def test_each_situation_has_its_level_and_reason(
 
 
 def test_the_table_has_every_condition() -> None:
-    assert {condition for _, condition in TABLE} == set(Condition)
+    assert {condition for _, condition, *_ in TABLE} == set(Condition)
 
 
 def test_errors_of_ours_bring_their_own_advice() -> None:

@@ -19,188 +19,183 @@ LATCHED, VOLATILE = DurabilityPolicy.TRANSIENT_LOCAL, DurabilityPolicy.VOLATILE
 OVERRIDE = "qos_overrides./input.subscription."
 
 
-@pytest.fixture
-def context() -> Iterator[Any]:
-    with ros_context() as context:
-        yield context
-
-
-def publish(
-    node: Node, reliability: ReliabilityPolicy, durability: DurabilityPolicy = VOLATILE
-) -> Any:
-    qos = QoSProfile(depth=1, reliability=reliability, durability=durability)
-    return node.create_publisher(Header, "/input", qos)
-
-
-def latch(node: Node, name: str) -> Any:
-    """A publisher that has sent this before anybody listened."""
-    publisher = publish(node, RELIABLE, LATCHED)
-    publisher.publish(Header(frame_id=name))
-    return publisher
-
-
-def used(subscription: AdaptiveSubscription) -> ReliabilityPolicy:
-    assert subscription._subscription
-    return subscription._subscription.qos_profile.reliability
-
-
-def durability(subscription: AdaptiveSubscription) -> DurabilityPolicy:
-    assert subscription._subscription
-    return subscription._subscription.qos_profile.durability
-
-
-def test_it_follows_the_publishers_that_come_and_go(context: Any) -> None:
-    node, peer = Node("node", context=context), Node("peer", context=context)
-    spinner = Spinner(context, node, peer)
-    received: list[Header] = []
-    subscription = AdaptiveSubscription(node, Header, "input", received.append)
-    subscription.open()
-    assert used(subscription) == BEST_EFFORT, "compatible with whatever may come"
-    reliable = publish(peer, RELIABLE)
-    spinner.until(lambda: used(subscription) == RELIABLE, "reliable", again=subscription.adapt)
-    hasty = publish(peer, BEST_EFFORT)
-    spinner.until(
-        lambda: used(subscription) == BEST_EFFORT, "best effort", again=subscription.adapt
-    )
-    for publisher in (reliable, hasty):
-        received.clear()
-        spinner.until(
-            lambda: bool(received),
-            "a message of each",
-            again=lambda publisher=publisher: publisher.publish(Header()),
-        )
-    peer.destroy_publisher(hasty)
-    spinner.until(
-        lambda: used(subscription) == RELIABLE, "reliable again", again=subscription.adapt
-    )
-    subscription.close()
-    spinner.until(lambda: reliable.get_subscription_count() == 0, "closed")
-    subscription.adapt()
-    assert subscription._subscription is None
-
-
-@pytest.mark.parametrize("fixed", [RELIABLE, BEST_EFFORT])
-def test_an_override_is_kept(context: Any, fixed: ReliabilityPolicy) -> None:
-    overrides = [
-        Parameter(OVERRIDE + "reliability", value=fixed.name.lower()),
-        Parameter(OVERRIDE + "depth", value=1),
-    ]
-    node = Node("node", context=context, parameter_overrides=overrides)
-    spinner = Spinner(context, node)
-    subscription = AdaptiveSubscription(node, Header, "input", lambda message: None)
-    other = BEST_EFFORT if fixed == RELIABLE else RELIABLE
-    publisher = publish(node, other)
-    spinner.until(lambda: node.count_publishers("/input") == 1, "discovery")
-    for _ in range(2):  # the second time its parameters are declared already
-        subscription.open()
-        subscription.adapt()
-        assert used(subscription) == fixed
-        assert subscription._subscription.qos_profile.depth == 1
-        subscription.close()
-    node.destroy_publisher(publisher)
-
-
 class Peers:
-    """A subscription in a node, and another process's node beside it."""
+    """A subscription in a node, and a camera in another process's context beside it."""
 
     def __init__(self, context: Any, other: Any, **fixed: str) -> None:
         overrides = [Parameter(OVERRIDE + policy, value=value) for policy, value in fixed.items()]
-        node = Node("node", context=context, parameter_overrides=overrides)
-        self.camera = Node("camera", context=other)
+        self.node = Node("node", context=context, parameter_overrides=overrides)
+        self.camera = Node("camera", namespace="/front", context=other)
         self.received: list[str] = []
         self.subscription = AdaptiveSubscription(
-            node, Header, "input", lambda m: self.received.append(m.frame_id)
+            self.node, Header, "input", lambda m: self.received.append(m.frame_id)
         )
-        self._spinner = Spinner(context, node)
+        self.spinner = Spinner(context, self.node)
+
+    def publish(
+        self,
+        reliability: ReliabilityPolicy,
+        durability: DurabilityPolicy = VOLATILE,
+        kind: type = Header,
+    ) -> Any:
+        qos = QoSProfile(depth=1, reliability=reliability, durability=durability)
+        return self.camera.create_publisher(kind, "/input", qos)
+
+    def latch(self, name: str) -> Any:
+        """A publisher that has sent this before anybody listened."""
+        publisher = self.publish(RELIABLE, LATCHED)
+        publisher.publish(Header(frame_id=name))
+        return publisher
 
     def until(self, happened: Callable[[], bool], what: str) -> None:
-        self._spinner.until(happened, what, again=self.subscription.adapt)
+        self.spinner.until(happened, what, again=self.subscription.take)
+
+    @property
+    def qos(self) -> QoSProfile:
+        assert self.subscription._subscription
+        return self.subscription._subscription.qos_profile
+
+    def lines(self) -> list[str]:
+        return [mismatch.line for mismatch in self.subscription.mismatches()]
 
 
 @pytest.fixture
-def make(context: Any) -> Iterator[Callable[..., Peers]]:
-    with ros_context(context.get_domain_id()) as other:
+def make() -> Iterator[Callable[..., Peers]]:
+    with ros_context() as context, ros_context(context.get_domain_id()) as other:
         yield lambda **fixed: Peers(context, other, **fixed)
+
+
+def test_it_follows_the_publishers_that_come_and_go(make: Callable[..., Peers]) -> None:
+    peers = make()
+    peers.subscription.take()
+    assert peers.qos.reliability == BEST_EFFORT, "compatible with whatever may come"
+    reliable = peers.publish(RELIABLE)
+    peers.until(lambda: peers.qos.reliability == RELIABLE, "reliable")
+    hasty = peers.publish(BEST_EFFORT)
+    peers.until(lambda: peers.qos.reliability == BEST_EFFORT, "best effort")
+    for publisher in (reliable, hasty):
+        peers.received.clear()
+        peers.spinner.until(
+            lambda: bool(peers.received),
+            "a message of each",
+            again=lambda publisher=publisher: publisher.publish(Header()),
+        )
+    peers.camera.destroy_publisher(hasty)
+    peers.until(lambda: peers.qos.reliability == RELIABLE, "reliable again")
+    peers.subscription.close()
+    peers.spinner.until(lambda: reliable.get_subscription_count() == 0, "closed")
+
+
+@pytest.mark.parametrize(
+    ("policy", "fixed"),
+    [
+        *(("reliability", "reliable"), ("reliability", "best_effort")),
+        *(("durability", "volatile"), ("durability", "Transient_Local")),
+    ],
+)
+def test_an_override_is_kept_and_what_it_leaves_unheard_is_told(
+    make: Callable[..., Peers], policy: str, fixed: str
+) -> None:
+    peers = make(**{policy: fixed})
+    others = {"reliable": BEST_EFFORT, "best_effort": RELIABLE}
+    strict = fixed in ("reliable", "Transient_Local")
+    peers.publish(others.get(fixed, RELIABLE), LATCHED if fixed == "volatile" else VOLATILE)
+    peers.spinner.until(lambda: peers.subscription.publishers() == 1, "discovery")
+    for _ in range(2):
+        peers.subscription.take()
+        peers.subscription.take()
+        assert getattr(peers.qos, policy).name.lower() == fixed.lower()
+        assert bool(peers.subscription.mismatches()) == strict
+        assert peers.subscription.untaken_history().endswith("to auto") == (fixed == "volatile")
+        peers.subscription.close()
 
 
 def test_what_was_sent_once_before_is_taken_of_latched_publishers(
     make: Callable[..., Peers],
 ) -> None:
     peers = make()
-    first = latch(peers.camera, "first")
-    peers.subscription.open()
+    first = peers.latch("first")
+    peers.subscription.take()
     peers.until(lambda: peers.received == ["first"], "what was latched")
-    assert durability(peers.subscription) == LATCHED and not peers.subscription.untaken_history()
+    assert peers.qos.durability == LATCHED and not peers.subscription.untaken_history()
     peers.camera.destroy_publisher(first)
-    latch(peers.camera, "restarted")
+    peers.latch("restarted")
     peers.until(lambda: peers.received[-1] == "restarted", "what its successor latched")
     peers.subscription.close()
-    peers.subscription.open()
+    peers.subscription.take()
     peers.until(lambda: peers.received[-2:] == ["restarted"] * 2, "the same, after opening again")
 
 
 def test_history_is_not_taken_beside_a_volatile_publisher(make: Callable[..., Peers]) -> None:
     """A latched subscription could not hear that one at all."""
     peers = make()
-    hasty = publish(peers.camera, RELIABLE)
-    peers.subscription.open()
-    peers.until(lambda: used(peers.subscription) == RELIABLE, "the volatile one")
-    latch(peers.camera, "latched")
+    hasty = peers.publish(RELIABLE)
+    peers.subscription.take()
+    peers.until(lambda: peers.qos.reliability == RELIABLE, "the volatile one")
+    peers.latch("latched")
     peers.until(lambda: peers.subscription.publishers() == 2, "both")
     line = peers.subscription.untaken_history()
     assert line.startswith("1 of 2 publishers of /input are latched")
     assert line.endswith(f"set {OVERRIDE}durability to transient_local, to hear them alone")
-    peers.until(
-        lambda: durability(peers.subscription) == VOLATILE, "volatile, as not all are latched"
+    peers.until(lambda: peers.qos.durability == VOLATILE, "volatile, as not all are latched")
+    peers.spinner.until(
+        lambda: "new" in peers.received,
+        "new ones",
+        again=lambda: hasty.publish(Header(frame_id="new")),
     )
-    received = peers.received
-    peers._spinner.until(
-        lambda: "new" in received, "new ones", again=lambda: hasty.publish(Header(frame_id="new"))
-    )
-    received.clear()
+    peers.received.clear()
     peers.camera.destroy_publisher(hasty)
-    peers.until(lambda: received == ["latched"], "what was latched, once the other one is gone")
-    peers.subscription.close()
+    peers.until(lambda: peers.received == ["latched"], "what was latched, as the other one is gone")
 
 
-@pytest.mark.parametrize("fixed", ["volatile", "transient_local", "Transient_Local"])
-def test_a_fixed_durability_is_kept(make: Callable[..., Peers], fixed: str) -> None:
-    peers = make(durability=fixed)
-    other = VOLATILE if fixed.lower() == "transient_local" else LATCHED
-    publish(peers.camera, RELIABLE, other)
-    peers.subscription.open()
-    peers.until(lambda: used(peers.subscription) == RELIABLE, "reliability follows all the same")
-    assert durability(peers.subscription).name.lower() == fixed.lower()
-    assert bool(peers.subscription.mismatches()) == (other == VOLATILE)
-    assert peers.subscription.untaken_history().endswith("to auto") == (other == LATCHED)
-    peers.subscription.close()
-
-
-def test_topics_of_its_kind_are_found_elsewhere(context: Any) -> None:
-    node, peer = Node("node", context=context), Node("peer", context=context)
-    subscription = AdaptiveSubscription(node, Header, "input", lambda message: None)
+def test_topics_of_its_kind_are_found_elsewhere(make: Callable[..., Peers]) -> None:
+    peers = make()
     for name in ("/front/header", "/back/header", "/input"):
-        peer.create_publisher(Header, name, 1)
-    peer.create_publisher(String, "/front/text", 1)
-    peer.create_subscription(Header, "/silent", print, 1)
-    node.create_publisher(Header, "~/own", 1)
-    spinner = Spinner(context, node, peer)
+        peers.camera.create_publisher(Header, name, 1)
+    peers.camera.create_publisher(String, "/front/text", 1)
+    peers.camera.create_subscription(Header, "/silent", print, 1)
+    peers.node.create_publisher(Header, "~/own", 1)
     found = ("/back/header", "/front/header")
-    spinner.until(lambda: subscription.elsewhere() == found, "the others' topics")
+    peers.spinner.until(lambda: peers.subscription.elsewhere() == found, "the others' topics")
 
 
-def test_a_publisher_that_cannot_be_heard_is_named_while_open(context: Any) -> None:
-    overrides = [Parameter(OVERRIDE + "reliability", value="reliable")]
-    node = Node("node", context=context, parameter_overrides=overrides)
-    spinner = Spinner(context, node)
-    subscription = AdaptiveSubscription(node, Header, "input", lambda message: None)
-    publisher = publish(node, BEST_EFFORT)
-    spinner.until(lambda: subscription.publishers() == 1, "discovery")
-    assert subscription.mismatches() == ()
-    subscription.open()
-    spinner.until(lambda: subscription.turned_down["reliability"] == 1, "the middleware's report")
-    (line,) = subscription.mismatches()
-    assert "QoS of /input incompatible (reliability)" in str(line)
-    subscription.close()
-    assert subscription.mismatches() == ()
-    node.destroy_publisher(publisher)
+@pytest.mark.parametrize(
+    ("offered", "fixed", "policies", "cure"),
+    [
+        ((BEST_EFFORT, VOLATILE), {"reliability": "reliable"}, "reliability", "{}reliability to"),
+        ((RELIABLE, VOLATILE), {"durability": "transient_local"}, "durability", "{}durability to"),
+        (
+            (BEST_EFFORT, VOLATILE),
+            {"reliability": "reliable", "durability": "transient_local"},
+            "reliability, durability",
+            "{0}reliability and {0}durability to",
+        ),
+    ],
+)
+def test_publishers_that_can_not_be_heard_are_named_while_open_with_the_policy_and_what_to_do(
+    make: Callable[..., Peers], offered: Any, fixed: dict[str, str], policies: str, cure: str
+) -> None:
+    peers = make(**fixed)
+    for publisher in (offered, offered, (RELIABLE, LATCHED)):
+        peers.publish(*publisher)
+    infos = peers.node.get_publishers_info_by_topic
+    peers.spinner.until(
+        lambda: [info.node_name for info in infos("/input")] == ["camera"] * 3, "names too"
+    )
+    assert peers.lines() == []
+    peers.subscription.take()
+    first, second = peers.lines()
+    assert first == second and "ERROR" not in first and "\n" not in first
+    assert first.startswith(f"QoS of /input incompatible ({policies}): /front/camera has ")
+    assert first.endswith(f"; set {cure.format(OVERRIDE)} auto")
+    turned_down = peers.subscription.turned_down
+    peers.spinner.until(lambda: turned_down.total() == 2, "the middleware's report of both")
+
+
+def test_a_publisher_of_another_type_is_named(make: Callable[..., Peers]) -> None:
+    peers = make()
+    peers.publish(RELIABLE, kind=String)
+    peers.subscription.take()
+    told = "type of /input differs: /front/camera publishes std_msgs/msg/String, this node takes "
+    peers.until(lambda: any(line.startswith(told) for line in peers.lines()), "a line")
+    assert "std_msgs/msg/Header" in peers.lines()[0]

@@ -21,7 +21,7 @@ from perceptiondlm_ros.msg import RegionDescription
 from perceptiondlm_ros.ros.outputs import annotated_image
 from perceptiondlm_ros.ros.outputs.annotated_image import AnnotatedImage, jpeg, rgb_to_image
 from perceptiondlm_ros.ros.outputs.annotations import annotations_of
-from perceptiondlm_ros.ros.outputs.result import Result, Uncaptioned
+from perceptiondlm_ros.ros.outputs.result import Result
 
 GREY = np.full((240, 320, 3), 90, np.uint8)
 WORK = ("annotate", "rgb_to_image", "jpeg")
@@ -117,7 +117,6 @@ def test_age_draft_and_mask_reach_the_picture() -> None:
 
 
 def test_a_region_that_waits_for_its_caption_is_outlined_in_its_colour() -> None:
-    waiting = Uncaptioned("7", "7", "cup", 0, (100.0, 60.0, 180.0, 120.0))
-    picture = drawn(result(waiting=(waiting,)))
+    picture = drawn(result(waiting=[region()]))
     assert tuple(picture[90, 100]) == track_colour("7", "cup", 0)
     assert (picture != 90).any(axis=2).mean() < 0.04, "no label"

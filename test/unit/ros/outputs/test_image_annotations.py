@@ -15,7 +15,6 @@ from ros_support import stamp
 from perceptiondlm_ros.drawing.colours import track_colour
 from perceptiondlm_ros.msg import RegionDescription
 from perceptiondlm_ros.ros.outputs.image_annotations import foxglove_messages, image_annotations
-from perceptiondlm_ros.ros.outputs.result import Uncaptioned
 
 
 def annotations(*regions: RegionDescription, **more: Any) -> Any:
@@ -62,8 +61,7 @@ def test_text_of_a_box_at_the_upper_edge_stays_inside() -> None:
 
 
 def test_a_region_that_waits_for_its_caption_has_an_outline_only() -> None:
-    waiting = Uncaptioned("7", "7", "cup", 0, (100.0, 60.0, 180.0, 120.0))
-    message = annotations(waiting=(waiting,))
+    message = annotations(waiting=[region()])
     assert (len(message.points), message.texts) == (1, [])
 
 

@@ -10,7 +10,7 @@ import pytest
 from output_support import CAPTION, SECOND, Stage, region, result, stage
 from rclpy.lifecycle import LifecycleNode
 from rclpy.parameter import Parameter
-from ros_support import header, taken_reliably
+from ros_support import header, taken_reliably, until_true
 from sensor_msgs.msg import CameraInfo, Image
 from visualization_msgs.msg import Marker, MarkerArray
 
@@ -20,7 +20,6 @@ from perceptiondlm_ros.ros.health.monitor import Monitor
 from perceptiondlm_ros.ros.outputs.annotations import lines_of
 from perceptiondlm_ros.ros.outputs.marker_shapes import CAPTIONS, OUTLINES
 from perceptiondlm_ros.ros.outputs.markers import MarkerLifetime, Markers
-from perceptiondlm_ros.ros.outputs.result import Uncaptioned
 
 INFO = CameraInfo(
     header=header(SECOND),
@@ -43,47 +42,33 @@ WIDE = CameraInfo(
 
 
 class Viewer:
-    """A viewer of markers, who keeps what is to be seen, as RViz does."""
+    """Sees what a node's markers are made of each result, as RViz does, and gives it its camera."""
 
     def __init__(self, at: Stage) -> None:
         self.at = at
-        self.infos = at.peer.create_publisher(CameraInfo, "camera_info", 1)
-        self.depths = at.peer.create_publisher(Image, "depth", 1)
-        self.heard: list[MarkerArray] = []
+        self.camera = at.output._camera_topics
+        self.camera.info = INFO
+        self.publisher, at.output.publisher = at.output.publisher, self
+        self.arrays: list[MarkerArray] = []
         self._number = 0
 
-    @property
-    def takes_camera_topics(self) -> bool:
-        return any(p.get_subscription_count() for p in (self.infos, self.depths))
+    def publish(self, array: MarkerArray) -> None:
+        self.arrays.append(array)
 
-    def look(self, depth: bool = False) -> None:
-        """Subscribe, and wait until the node has what it needs."""
-        self.heard = self.at.listen(MarkerArray, "markers")
-        self.send(depth)
-
-    def send(self, depth: bool = False) -> None:
-        topics = ["/camera_info", "/depth"]
-        self.at.until(lambda: taken_reliably(self.at.peer, *topics), "subscriptions for markers")
-        camera = self.at.output._camera_topics
-        if depth:
-            self.depths.publish(depth_image())
-            self.at.until(lambda: camera._depths.find(SECOND, SECOND) is not None, "depth")
-        self.at.until(
-            lambda: camera.info is not None, "camera_info", again=lambda: self.infos.publish(INFO)
-        )
+    def get_subscription_count(self) -> int:
+        return 1
 
     def show(self, *regions: RegionDescription, **more: Any) -> list[Marker]:
         """The markers that a result makes."""
         self._number += 1
-        before = len(self.heard)
-        given = {"sequence": self._number, **more}
-        self.at.publish(result(regions, **given))
-        self.at.until(lambda: len(self.heard) > before, "markers")
-        return list(self.heard[before].markers)
+        before = len(self.arrays)
+        self.at.publish(result(regions, sequence=self._number, **more))
+        until_true(lambda: len(self.arrays) > before, "markers")
+        return list(self.arrays[before].markers)
 
     def seen(self) -> dict[tuple[str, int], Marker]:
         found: dict[tuple[str, int], Marker] = {}
-        for marker in (marker for array in self.heard for marker in array.markers):
+        for marker in (marker for array in self.arrays for marker in array.markers):
             if marker.action == Marker.DELETEALL:
                 found.clear()
             elif marker.action == Marker.DELETE:
@@ -110,41 +95,52 @@ def markers_of(node: LifecycleNode, monitor: Monitor) -> Markers:
 
 
 @pytest.fixture
-def viewer() -> Iterator[Viewer]:
+def at() -> Iterator[Stage]:
     with stage(markers_of) as at:
-        yield Viewer(at)
+        yield at
 
 
-def test_camera_info_and_depth_are_taken_only_while_somebody_looks(viewer: Viewer) -> None:
-    at = viewer.at
+@pytest.fixture
+def viewer(at: Stage) -> Viewer:
+    return Viewer(at)
+
+
+def test_markers_camera_info_and_depth_are_made_and_taken_only_while_somebody_looks(
+    at: Stage,
+) -> None:
+    infos = at.peer.create_publisher(CameraInfo, "camera_info", 1)
+    depths = at.peer.create_publisher(Image, "depth", 1)
+
+    def nothing_is_taken() -> bool:
+        return not any(publisher.get_subscription_count() for publisher in (infos, depths))
+
+    def everything_is_taken() -> bool:
+        return taken_reliably(at.peer, "/camera_info", "/depth")
+
     at.publish(result([region()], sequence=1))
     at.until(lambda: at.peer.count_publishers("/region_captioner/markers") == 1, "the topic")
-    assert not viewer.takes_camera_topics
-    viewer.look()
+    assert nothing_is_taken()
+    heard = at.listen(MarkerArray, "markers")
+    at.until(everything_is_taken, "subscriptions for markers")
+    camera = at.output._camera_topics
+    depths.publish(depth_image())
+    at.until(lambda: camera._depths.find(SECOND, SECOND) is not None, "depth")
+    at.until(lambda: camera.info is not None, "camera_info", again=lambda: infos.publish(INFO))
+    at.publish(result([region()], sequence=2))
+    at.until(lambda: bool(heard), "markers of the second result alone")
+    assert heard[0].markers[1].pose.position.z == pytest.approx(3.5)
     (subscription,) = at.peer.subscriptions
     at.peer.destroy_subscription(subscription)
-    at.until(lambda: not viewer.takes_camera_topics, "no more subscription")
-    assert at.output._camera_topics.info is None
+    at.until(nothing_is_taken, "no more subscription")
+    assert camera.info is None
     at.node.set_parameters([Parameter("markers.always", value=True)])
-    at.until(lambda: taken_reliably(at.peer, "/camera_info", "/depth"), "always taken")
+    at.until(everything_is_taken, "always taken")
     at.outputs.close()
-    at.until(lambda: not viewer.takes_camera_topics, "none while inactive")
-
-
-def test_nothing_is_made_for_nobody(viewer: Viewer, monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[int] = []
-    render = viewer.at.output.render
-    monkeypatch.setattr(
-        viewer.at.output, "render", lambda given: (made.append(given.sequence), render(given))[1]
-    )
-    viewer.at.publish(result([region()], sequence=1))
-    viewer.look()
-    viewer.show(region(), sequence=2)
-    assert made == [2]
+    at.until(nothing_is_taken, "none while inactive")
+    assert len(heard) == 1
 
 
 def test_text_and_outline_stand_at_the_object_in_the_images_frame(viewer: Viewer) -> None:
-    viewer.look()
     outline, text = viewer.show(region((120, 80, 200, 160)))
     assert (outline.ns, outline.type) == (OUTLINES, Marker.LINE_STRIP)
     assert (text.ns, text.type) == (CAPTIONS, Marker.TEXT_VIEW_FACING)
@@ -165,40 +161,35 @@ def test_text_and_outline_stand_at_the_object_in_the_images_frame(viewer: Viewer
 
 
 def test_depth_tells_the_distance_where_it_is_there(viewer: Viewer) -> None:
-    viewer.look(depth=True)
+    viewer.camera._on_depth(depth_image())
     _, text = viewer.show(region())
     assert text.pose.position.z == pytest.approx(3.5)
-    late = result([region()], 3 * SECOND, sequence=5)
-    viewer.at.publish(late)
-    viewer.at.until(lambda: len(viewer.heard) == 2, "markers")
-    assert viewer.heard[1].markers[1].pose.position.z == pytest.approx(2), "no depth of that time"
+    _, text = viewer.show(region(), nanoseconds=3 * SECOND)
+    assert text.pose.position.z == pytest.approx(2), "no depth of that time"
 
 
 def test_depths_from_before_the_clock_was_set_back_are_forgotten(viewer: Viewer) -> None:
-    viewer.look()
-    take = viewer.at.output._camera_topics._on_depth
-    take(depth_image(stamp=5 * SECOND))
-    take(depth_image(stamp=SECOND))
+    viewer.camera._on_depth(depth_image(stamp=5 * SECOND))
+    viewer.camera._on_depth(depth_image(stamp=SECOND))
     _, text = viewer.show(region(), nanoseconds=5 * SECOND)
     assert text.pose.position.z == pytest.approx(2)
     _, text = viewer.show(region())
     assert text.pose.position.z == pytest.approx(3.5)
 
 
-def test_depth_of_another_frame_is_told_and_not_used(viewer: Viewer) -> None:
-    viewer.look()
-    viewer.depths.publish(depth_image("depth_frame"))
-    viewer.at.until(
-        lambda: viewer.at.output._camera_topics._depths.find(SECOND, 0) is not None, "depth"
-    )
+def test_depth_of_another_frame_or_shape_is_told_and_not_used(viewer: Viewer) -> None:
+    viewer.camera._on_depth(depth_image("depth_frame"))
     _, text = viewer.show(region())
     assert text.pose.position.z == pytest.approx(2)
-    (line,) = viewer.at.warnings
-    assert "'depth_frame', expected the image's 'camera'" in line
+    viewer.camera._on_depth(depth_image())
+    _, text = viewer.show(region(), height=320)
+    assert text.pose.position.z == pytest.approx(2)
+    frame, shape = viewer.at.warnings
+    assert "'depth_frame', expected the image's 'camera'" in frame
+    assert "is 160x120, expected the shape of the 320x320 image" in shape
 
 
 def test_ids_are_stable_and_what_is_gone_is_deleted(viewer: Viewer) -> None:
-    viewer.look()
     viewer.show(region(name="a"), region((10, 90, 60, 140), "b"))
     first = {marker.text[0]: key for key, marker in viewer.seen().items() if marker.text}
     viewer.show(region((10, 90, 60, 140), "b", index=0), region(name="c", index=1))
@@ -211,17 +202,14 @@ def test_ids_are_stable_and_what_is_gone_is_deleted(viewer: Viewer) -> None:
 
 
 def test_a_region_that_waits_for_its_caption_keeps_its_marker(viewer: Viewer) -> None:
-    viewer.look()
     viewer.show(region())
     before = set(viewer.seen())
-    waiting = Uncaptioned("7", "7", "cup", 0, (100.0, 60.0, 180.0, 120.0))
-    outline, text = viewer.show(waiting=(waiting,))
+    outline, text = viewer.show(waiting=[region()])
     assert set(viewer.seen()) == before
     assert (outline.action, text.text) == (Marker.ADD, "7 - cup"), "its old caption is not shown"
 
 
 def test_a_track_without_an_id_keeps_its_marker(viewer: Viewer) -> None:
-    viewer.look()
     viewer.show(region(name="", index=0), tracks=("t1",))
     (before,) = {number for _, number in viewer.seen()}
     viewer.show(region(name="", index=3), tracks=("t1",))
@@ -229,14 +217,13 @@ def test_a_track_without_an_id_keeps_its_marker(viewer: Viewer) -> None:
 
 
 def test_everything_is_taken_back_when_the_stream_ends(viewer: Viewer) -> None:
-    viewer.look()
     viewer.show(region())
+    assert viewer.seen()
     viewer.at.outputs.close()
-    viewer.at.until(lambda: not viewer.seen(), "DELETEALL")
+    assert not viewer.seen()
 
 
 def test_drafts_and_ages_are_marked(viewer: Viewer) -> None:
-    viewer.look()
     draft = region(source=RegionDescription.DRAFT)
     old = region((10, 90, 60, 140), "8", source=RegionDescription.REUSED, made=0)
     texts = [marker for marker in viewer.show(draft, old) if marker.ns == CAPTIONS]
@@ -245,59 +232,51 @@ def test_drafts_and_ages_are_marked(viewer: Viewer) -> None:
 
 
 def test_a_camera_that_cannot_be_used_makes_no_markers_and_is_told(viewer: Viewer) -> None:
-    viewer.look()
-    viewer.at.output._camera_topics.info = CameraInfo(width=320, height=240)
+    viewer.camera.info = CameraInfo(width=320, height=240)
     assert viewer.show(region()) == []
     (line,) = viewer.at.warnings
     assert "no markers: camera_info: the focal lengths in K are 0 and 0" in line
 
 
-@pytest.mark.parametrize("depth", [False, True])
-def test_a_region_beyond_the_lens_has_no_marker_and_is_told(viewer: Viewer, depth: bool) -> None:
+def test_a_region_beyond_the_lens_has_no_marker_and_is_told(viewer: Viewer) -> None:
     """The lens sees 95 degrees at both sides of the image."""
-    viewer.look(depth)
-    viewer.at.output._camera_topics.info = WIDE
+    viewer.camera.info = WIDE
     middle = region((140, 100, 180, 140), "middle")
     edges = region((280, 100, 318, 140), "right"), region((0, 100, 20, 140), "left", index=1)
     markers = viewer.show(middle, *edges)
     assert [m.text.split()[0] for m in markers if m.text] == ["middle"]
-    assert viewer.at.output._monitor.counters.regions_unplaced == 2
+    assert viewer.at.monitor.counters.regions_unplaced == 2
     (line,) = viewer.at.warnings
     assert "no marker for 2 of 3 regions" in line and "within 89 degrees" in line
 
 
 @pytest.mark.parametrize(
-    ("topic", "coefficient", "rectified", "told"),
-    [
-        ("/front/image_rect", -0.1, False, True),
-        ("/front/image_rect_color", -0.1, False, True),
-        ("/front/image_rect", -0.1, True, False),
-        ("/front/image_rect", 0.0, False, False),
-        ("/front/image_raw", -0.1, False, False),
-        ("/direct/image", -0.1, False, False),
-    ],
+    ("topic", "told"),
+    [("/front/image_rect", 1), ("/front/image_rect_color", 1), ("/direct/image", 0)],
 )
-def test_images_that_are_rectified_by_their_name_alone_are_told(
-    topic: str, coefficient: float, rectified: bool, told: bool
-) -> None:
+def test_images_that_are_rectified_by_their_name_alone_are_told(topic: str, told: int) -> None:
     with stage(markers_of, cli_args=["--ros-args", "-r", f"image:={topic}"]) as at:
         viewer = Viewer(at)
-        viewer.look()
-        at.node.set_parameters([Parameter("markers.rectified", value=rectified)])
-        distorted = [coefficient, 0.0, 0.0, 0.0, 0.0]
-        at.output._camera_topics.info = CameraInfo(
-            width=320, height=240, k=INFO.k, p=RECTIFIED, distortion_model="plumb_bob", d=distorted
-        )
-        assert viewer.show(region())
-        lines = [line for line in at.warnings if "rectified by their name" in line]
-        assert len(lines) == told and all(topic in line for line in lines)
+        for distortion, rectified in ((0.0, False), (-0.1, True), (-0.1, False)):
+            assert not at.warnings
+            at.node.set_parameters([Parameter("markers.rectified", value=rectified)])
+            viewer.camera.info = CameraInfo(
+                width=320,
+                height=240,
+                k=INFO.k,
+                p=RECTIFIED,
+                distortion_model="plumb_bob",
+                d=[distortion, 0.0, 0.0, 0.0, 0.0],
+            )
+            assert viewer.show(region())
+        assert ["rectified by their name" in line for line in at.warnings] == [True] * told
+        assert all(topic in line for line in at.warnings)
 
 
 def test_a_region_that_leaves_the_lens_takes_its_marker_along(viewer: Viewer) -> None:
-    viewer.look()
     viewer.show(region())
     assert viewer.seen()
-    viewer.at.output._camera_topics.info = WIDE
+    viewer.camera.info = WIDE
     viewer.show(region((0, 0, 320, 240)))
     assert not viewer.seen()
 
