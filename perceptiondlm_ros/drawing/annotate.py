@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perceptiondlm_ros.drawing.canvas import Canvas, tint
-from perceptiondlm_ros.drawing.geometry import Rects, gap, leader_lines
-from perceptiondlm_ros.drawing.label_placement import BESIDE
+from perceptiondlm_ros.drawing.label_placement import BESIDE, Rects, gap, leader_lines
 from perceptiondlm_ros.drawing.layout import Label, LastLayout, lay_out, most_labels
 from perceptiondlm_ros.errors import InputError
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,3 +65,9 @@ def age_text(seconds: float) -> str:
     if seconds < 9.95:
         return f"{max(seconds, 0.0):.1f} s ago"
     return f"{seconds:.0f} s ago" if seconds < 119.5 else f"{seconds / 60:.0f} min ago"
+
+
+def lines_of(heading: str, caption: str, columns: int, most: int) -> list[str]:
+    """The heading, then the caption in at most `most` lines of about `columns` characters."""
+    wrapped = textwrap.wrap(one_line(caption), columns, max_lines=most, placeholder=" ...")
+    return [line for line in (heading, *wrapped) if line]

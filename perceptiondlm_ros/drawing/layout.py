@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from perceptiondlm_ros.drawing.font import SMALLEST, Font, text_size
-from perceptiondlm_ros.drawing.geometry import Rects
-from perceptiondlm_ros.drawing.label_placement import Placement, Position, place_labels
+from perceptiondlm_ros.drawing.label_placement import Placement, Position, Rects, place_labels
 from perceptiondlm_ros.text import one_line
 
 _LONGEST: Final = 400  # characters that are looked at: four lines never hold more

@@ -21,11 +21,10 @@ from std_srvs.srv import SetBool
 from perceptiondlm_ros.ros import parameters
 from perceptiondlm_ros.ros.captioning.captioning import Captioning
 from perceptiondlm_ros.ros.captioning.describing import DescribeService
-from perceptiondlm_ros.ros.captioning.warm_up import load_and_warm_up, load_captioner
+from perceptiondlm_ros.ros.captioning.warm_up import library_log, load_and_warm_up, load_captioner
 from perceptiondlm_ros.ros.ending import interruptible, leave_if_told, run_node
 from perceptiondlm_ros.ros.health.diagnostics import Diagnostics
 from perceptiondlm_ros.ros.health.faults import failed_transition
-from perceptiondlm_ros.ros.health.library_log import library_log
 from perceptiondlm_ros.ros.health.monitor import Monitor
 from perceptiondlm_ros.ros.health.status import Activity
 from perceptiondlm_ros.ros.inputs.frames import Inputs

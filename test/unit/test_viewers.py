@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from perceptiondlm_ros.ros.outputs.marker_shapes import CAPTIONS, OUTLINES
+from perceptiondlm_ros.ros.outputs.markers import CAPTIONS, OUTLINES
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LAYOUT = json.loads((REPOSITORY / "config" / "foxglove_layout.json").read_text("utf-8"))

@@ -16,9 +16,8 @@ from std_msgs.msg import Header
 
 from perceptiondlm_ros.drawing.annotate import annotate
 from perceptiondlm_ros.drawing.layout import LastLayout
-from perceptiondlm_ros.ros.outputs.annotations import annotations_of
 from perceptiondlm_ros.ros.outputs.outputs import Outgoing, Output, publisher
-from perceptiondlm_ros.ros.outputs.result import Result
+from perceptiondlm_ros.ros.outputs.result import Result, annotations_of
 
 
 class AnnotatedImage(Output):

@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile
 
-from perceptiondlm_ros.drawing.annotation import Annotation
+from perceptiondlm_ros.drawing.annotation import Annotation, lines_of
 from perceptiondlm_ros.drawing.font import text_size
-from perceptiondlm_ros.ros.outputs.annotations import annotations_of, lines_of
 from perceptiondlm_ros.ros.outputs.outputs import Outgoing, Output, publisher
-from perceptiondlm_ros.ros.outputs.result import Result
+from perceptiondlm_ros.ros.outputs.result import Result, annotations_of
 
 _COLUMNS: Final = 40
 _LINES: Final = 3

@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import re
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
+from builtin_interfaces.msg import Duration
+from geometry_msgs.msg import Point, Pose, Quaternion, Vector3
 from numpy.typing import NDArray
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile
+from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
-from perceptiondlm_ros.drawing.annotation import Annotation
+from perceptiondlm_ros.drawing.annotation import Annotation, lines_of
 from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.messages.stamps import nanoseconds
 from perceptiondlm_ros.ros.health.faults import unplaced_regions
 from perceptiondlm_ros.ros.health.monitor import Monitor
-from perceptiondlm_ros.ros.inputs.camera_topics import CameraTopics
-from perceptiondlm_ros.ros.inputs.depth import region_depth
-from perceptiondlm_ros.ros.outputs.annotations import annotations_of
-from perceptiondlm_ros.ros.outputs.calibration import CalibratedCamera, calibrated_camera
-from perceptiondlm_ros.ros.outputs.lens import WIDEST, Points
-from perceptiondlm_ros.ros.outputs.marker_ids import MarkerIds
-from perceptiondlm_ros.ros.outputs.marker_shapes import deletions, region_markers
+from perceptiondlm_ros.ros.inputs.camera_topics import CameraTopics, region_depth
+from perceptiondlm_ros.ros.outputs.calibration import (
+    WIDEST,
+    CalibratedCamera,
+    Points,
+    calibrated_camera,
+)
 from perceptiondlm_ros.ros.outputs.outputs import Outgoing, Output, publisher
-from perceptiondlm_ros.ros.outputs.result import Result
+from perceptiondlm_ros.ros.outputs.result import Result, annotations_of
 
 _LEAST_LIFETIME: Final = 2.0  # seconds
 
@@ -173,3 +176,102 @@ def _corners(
     boxes = [((x0, y0), (x1, y0), (x1, y1), (x0, y1)) for x0, y0, x1, y1 in (a.box for a in shown)]
     pixels = np.array(boxes, np.float64).reshape(-1, 2) - 0.5
     return camera.points(pixels, np.repeat(distances, 4)).reshape(-1, 4, 3)
+
+
+CAPTIONS: Final = "captions"
+OUTLINES: Final = "outlines"
+
+_COLUMNS: Final = 28
+_LINES: Final = 4
+_LINE_HEIGHT: Final = 1.2  # in heights of the text
+_OUTLINE: Final = 0.004  # width of the lines, as a share of the distance
+
+
+def region_markers(
+    item: Annotation, corners: Points, number: int, header: Header, size: float, lifetime: float
+) -> Iterator[Marker]:
+    """The outline, and the text above it.
+
+    corners: [4, 3] in metres, clockwise from the upper left. size: a letter's height over the
+    distance. lifetime: in seconds.
+    """
+    sec, rest = divmod(lifetime, 1.0)
+    red, green, blue = (value / 255 for value in item.colour)
+    common = {
+        "header": header,
+        "id": number,
+        "action": Marker.ADD,
+        "lifetime": Duration(sec=int(sec), nanosec=int(rest * 1e9)),
+        "color": ColorRGBA(r=red, g=green, b=blue, a=0.6 if item.draft else 1.0),
+    }
+    distance = float(corners[0, 2])
+    yield Marker(
+        ns=OUTLINES,
+        type=Marker.LINE_STRIP,
+        pose=_upright(Point()),
+        scale=Vector3(x=_OUTLINE * distance),
+        points=[_point(corner) for corner in (*corners, corners[0])],
+        **common,
+    )
+    heading = item.heading(" - ", item.badge)  # RViz has no letters beyond ASCII
+    lines = lines_of(heading, item.caption, _COLUMNS, _LINES)
+    letter = size * distance
+    place = corners[:2].mean(axis=0)  # the middle of the upper edge
+    place[1] -= letter * (0.5 + _LINE_HEIGHT * len(lines) / 2)  # text is centred; y points down
+    yield Marker(
+        ns=CAPTIONS,
+        type=Marker.TEXT_VIEW_FACING,
+        pose=_upright(_point(place)),
+        scale=Vector3(z=letter),
+        text="\n".join(lines),
+        **common,
+    )
+
+
+def deletions(header: Header, number: int) -> Iterator[Marker]:
+    """What takes back the markers of a region that is gone."""
+    for name in (OUTLINES, CAPTIONS):
+        yield Marker(header=header, ns=name, id=number, action=Marker.DELETE)
+
+
+def _point(place: Points) -> Point:
+    x, y, z = place.tolist()
+    return Point(x=x, y=y, z=z)
+
+
+def _upright(position: Point) -> Pose:
+    """RViz refuses a quaternion of zeros, which a message's default is not; said for others."""
+    return Pose(position=position, orientation=Quaternion(w=1.0))
+
+
+_MOST: Final = 2**31 - 1  # a marker's id is an int32
+
+
+class MarkerIds:
+    """Gives each object a number when it first comes, and tells which ones are gone."""
+
+    def __init__(self) -> None:
+        self._ids: dict[Hashable, int] = {}
+        self._next = 0
+
+    def update(self, keys: Sequence[Hashable]) -> tuple[list[int], list[int]]:
+        """The numbers of the objects that are there now, and those of objects that are gone.
+
+        A key that comes twice stands for one object each time.
+        """
+        present: dict[Hashable, int] = {}
+        times: Counter[Hashable] = Counter()
+        for key in keys:
+            times[key] += 1
+            found = self._ids.get((key, times[key]))
+            present[key, times[key]] = self._new() if found is None else found
+        gone = [number for key, number in self._ids.items() if key not in present]
+        self._ids = present
+        return list(present.values()), gone
+
+    def clear(self) -> None:
+        self._ids = {}
+
+    def _new(self) -> int:
+        number, self._next = self._next, (self._next + 1) % _MOST
+        return number

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from perceptiondlm_ros.drawing.annotation import Annotation
+from perceptiondlm_ros.messages.boxes import box_in_image
 from perceptiondlm_ros.messages.region_selection import SelectedRegion
+from perceptiondlm_ros.messages.stamps import nanoseconds
 from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
 from perceptiondlm_ros.ros.settings import Settings
 
@@ -46,3 +50,32 @@ class Result:
     sequence: int = 1
     error: str = ""
     settings: Settings = field(default_factory=Settings)
+
+
+def annotations_of(result: Result, width: int, height: int) -> list[Annotation]:
+    """The regions of a result on an image of this size, those without a caption last."""
+    stamp = nanoseconds(result.message.header.stamp)
+    shown = [_annotation(item, stamp, width, height) for item in result.regions]
+    return sorted(shown, key=lambda item: not item.labelled)
+
+
+def _annotation(item: ResultRegion, stamp: int, width: int, height: int) -> Annotation:
+    region, said = item.region, item.description
+    common: dict[str, Any] = {
+        "id": region.detection.id,
+        "label": region.label,
+        "track": item.track,
+        "index": region.index,
+        "mask": region.mask,
+    }
+    if said is None:
+        return Annotation(region.box, "", labelled=False, **common)
+    age = max(stamp - nanoseconds(said.caption_stamp), 0) / 1e9
+    return Annotation(
+        box_in_image(said.bbox, width, height),
+        said.caption,
+        confidence=said.confidence,
+        age=age if said.source == RegionDescription.REUSED else None,
+        draft=said.source == RegionDescription.DRAFT,
+        **common,
+    )

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from perceptiondlm_ros.drawing.geometry import gap, overlap
+from perceptiondlm_ros.drawing.label_placement import gap, overlap
 from perceptiondlm_ros.drawing.layout import Label, LabelBox, LastLayout, lay_out
 
 TEXT = "a large striped red circle, left of a small plain blue star"

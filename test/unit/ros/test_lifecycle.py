@@ -132,8 +132,8 @@ def test_a_failed_load_is_told_in_one_line_and_can_be_tried_again(
 def test_a_failed_warm_up_is_a_failed_configure(robot: Robot) -> None:
     robot.captioner.error = RuntimeError("no kernel image")
     assert robot.node.trigger_configure() == FAILURE
-    assert robot.node._captioning is None
     assert robot.captioner.closed.is_set()
+    stands(robot, UNCONFIGURED, Activity.UNCONFIGURED)
 
 
 @pytest.mark.parametrize("part", ["inputs", "outputs"])
@@ -178,44 +178,32 @@ def test_a_deactivate_that_fails_halfway_ends_unconfigured_with_nothing_held(
     works(robot, 10**9)
 
 
-def test_a_node_that_can_not_recover_is_finalized(
-    robot: Robot, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    robot.start()
-    with monkeypatch.context() as patch:
-        patch.setattr(robot.node.inputs, "close", fail)
-        assert robot.node.trigger_deactivate() == ERROR
-        stands(robot, FINALIZED, Activity.FINALIZED)
-    assert robot.captioner.closed.is_set(), "freed all the same"
-
-
 def test_a_cleanup_that_fails_ends_unconfigured(
     robot: Robot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert robot.node.trigger_configure() == SUCCESS
-    with monkeypatch.context() as patch:
-        failing = iter([True])
-        told = robot.node.monitor.tell_losses
-        patch.setattr(
-            robot.node.monitor,
-            "tell_losses",
-            lambda at_the_end: fail() if next(failing, False) else told(at_the_end),
-        )
-        assert robot.node.trigger_cleanup() == ERROR
+    told, failing = robot.node.monitor.tell_losses, iter([True])
+    monkeypatch.setattr(
+        robot.node.monitor,
+        "tell_losses",
+        lambda at_the_end: fail() if next(failing, False) else told(at_the_end),
+    )
+    assert robot.node.trigger_cleanup() == ERROR
     stands(robot, UNCONFIGURED, Activity.UNCONFIGURED)
     assert robot.captioner.closed.is_set()
 
 
-def test_a_shutdown_that_fails_is_final_and_told(
-    robot: Robot, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("step", "result"), [("deactivate", ERROR), ("shutdown", FAILURE)])
+def test_a_node_that_can_not_end_well_is_finalized_freed_and_told(
+    robot: Robot, step: str, result: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     robot.start()
     with monkeypatch.context() as patch:
         patch.setattr(robot.node.inputs, "close", fail)
-        assert robot.node.trigger_shutdown() == FAILURE
-    assert robot.state == FINALIZED
-    assert robot.captioner.closed.is_set()
-    assert robot.log.errors == ["shutdown failed: RuntimeError: on purpose"]
+        assert getattr(robot.node, f"trigger_{step}")() == result
+        stands(robot, FINALIZED, Activity.FINALIZED)
+    assert robot.captioner.closed.is_set(), "freed all the same"
+    assert robot.log.errors[0] == f"{step} failed: RuntimeError: on purpose"
 
 
 # ---- taking frames or not while active ----

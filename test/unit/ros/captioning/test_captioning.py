@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from captioning_support import (
     BOWL,
@@ -45,24 +46,40 @@ def test_captions_come_in_the_detections_order_under_the_images_header(harness: 
 def test_filters_and_the_detectors_size_apply_to_the_next_frame(harness: Harness) -> None:
     harness.values |= {
         "detections.min_score": 0.3,
-        "detections.excluded_classes": "dog, cat",
         "detections.image_width": 128,
         "detections.image_height": 96,
     }
     items = [
         detection(16, 16, 48, 48, "track 1", "cup", 0.5),
-        detection(16, 16, 48, 48, "2", "dog", 0.5),
         detection(16, 16, 48, 48, "3", "cup", 0.2),
     ]
     message = harness.finish(SECOND, items).message
     (region,) = message.regions
     assert (region.id, region.index, region.caption) == ("track 1", 0, "box 8 8 24 24")
     assert (region.bbox.size_x, region.bbox.center.position.x) == (16, 16)
-    assert message.dropped == 2 and not harness.lines, "the user wants it so"
-    assert dict(harness.counters.drop_reasons) == {
-        "of classes in detections.excluded_classes": 1,
-        "with a score below 0.3": 1,
-    }
+    assert message.dropped == 1 and not harness.lines, "the user wants it so"
+    assert dict(harness.counters.drop_reasons) == {"with a score below 0.3": 1}
+
+
+def test_an_image_of_the_lowest_bits_is_counted_until_the_parameter_is_set(
+    harness: Harness,
+) -> None:
+    def dark(stamp: int) -> int:
+        """The first pixel that the model sees."""
+        sent = image(stamp)
+        sent.encoding, sent.step = "mono16", 2 * sent.width
+        sent.data = np.full((sent.height, sent.width), 4000, np.uint16).tobytes()
+        ended = harness.ended
+        harness.captioning.mailbox.put(Frame(sent, detections(stamp)))
+        harness.until(lambda: harness.ended > ended, "the frame")
+        return harness.captioner.first_pixels[-1]
+
+    harness.values["reuse.enabled"] = False
+    assert dark(SECOND) == round(4000 / 257)
+    assert (harness.counters.images_of_low_bits, harness.counters.low_bits) == (1, 12)
+    harness.values["image.significant_bits"] = 12
+    assert dark(2 * SECOND) == round(4000 * 255 / 4095)
+    assert harness.counters.images_of_low_bits == 1
 
 
 def test_no_detections_need_no_pass(harness: Harness) -> None:
@@ -221,11 +238,7 @@ def test_reused_captions_are_counted_also_where_a_newer_frame_took_the_pass(
 
 def test_a_frame_that_is_not_published_reuses_nothing(harness: Harness) -> None:
     harness.finish(SECOND, [CUP])
-    harness.captioner.started.clear()
-    harness.captioner.gate.clear()
-    harness.values["reuse.retries"] = 0
-    harness.put(SECOND + TICK, [BOWL])
-    harness.until(harness.captioner.started.is_set, "a pass")
+    harness.hold(SECOND + TICK, [BOWL])
     harness.outputs.activation = 2
     harness.captioner.gate.set()
     harness.until(lambda: harness.counters.frames_discarded == 1, "the end of the frame")

@@ -103,8 +103,11 @@ def masks(*values: tuple[int, tuple[int, int, int, int]], encoding: str = "mono1
     return Image(height=48, width=64, step=64 * ids.itemsize, encoding=encoding, data=ids.tobytes())
 
 
-def test_masks_alone_are_regions() -> None:
+def test_masks_alone_are_regions_and_no_regions_need_no_pass() -> None:
     asked = Asked([])
+    answer = asked.answer()
+    assert answer.success and not answer.descriptions.regions
+    assert not asked.captioner.prompts
     asked.message.masks = masks((3, (8, 8, 24, 24)), (300, (30, 8, 44, 24)))
     answer = asked.answer()
     assert answer.success, answer.message
@@ -124,13 +127,6 @@ def test_masks_beside_detections_are_theirs() -> None:
     asked.message.masks.width = 7
     answer = asked.answer()
     assert not answer.success and "masks" in answer.message
-
-
-def test_no_regions_is_an_answer_without_a_pass() -> None:
-    asked = Asked([])
-    answer = asked.answer()
-    assert answer.success and not answer.descriptions.regions
-    assert not asked.captioner.prompts
 
 
 def test_what_can_not_be_used_is_said() -> None:
@@ -170,22 +166,16 @@ def test_it_is_served_while_the_node_is_active_whether_its_stream_is_enabled_or_
     assert robot.node.trigger_configure() == SUCCESS
     assert not describe(robot).success
     assert robot.node.trigger_activate() == SUCCESS
-    for enabled in (True, False):
-        robot.node.set_parameters([Parameter("enabled", value=enabled)])
+    for enabled, prompt in ((True, "What is it?"), (False, "What colour has it?")):
+        robot.node.set_parameters(
+            [Parameter("enabled", value=enabled), Parameter("prompt", value=prompt)]
+        )
         assert describe(robot).success
+        assert robot.captioner.prompts[-1] == prompt
     assert robot.node.trigger_deactivate() == SUCCESS
     assert not describe(robot).success
     assert robot.node.counters.requests_refused == 3
     assert not robot.received, "a request is no part of the stream"
-
-
-def test_a_request_takes_the_present_prompt(robot: Robot) -> None:
-    assert robot.node.trigger_configure() == SUCCESS
-    assert robot.node.trigger_activate() == SUCCESS
-    for prompt in ("What is it?", "What colour has it?"):
-        robot.node.set_parameters([Parameter("prompt", value=prompt)])
-        assert describe(robot).success
-        assert robot.captioner.prompts[-1] == prompt
 
 
 def test_the_answer_does_not_wait_for_something_else_to_wake_the_executor(robot: Robot) -> None:

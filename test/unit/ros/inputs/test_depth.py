@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sensor_msgs.msg import Image
 
 from perceptiondlm_ros.errors import InputError
-from perceptiondlm_ros.ros.inputs.depth import depth_of, region_depth
+from perceptiondlm_ros.ros.inputs.camera_topics import depth_of, region_depth
 
 
 def message(metres: np.ndarray, encoding: str = "16UC1", big: bool = False, pad: int = 0) -> Image:

@@ -20,8 +20,7 @@ from perceptiondlm_ros.messages.images import image_to_rgb
 from perceptiondlm_ros.msg import RegionDescription
 from perceptiondlm_ros.ros.outputs import annotated_image
 from perceptiondlm_ros.ros.outputs.annotated_image import AnnotatedImage, jpeg, rgb_to_image
-from perceptiondlm_ros.ros.outputs.annotations import annotations_of
-from perceptiondlm_ros.ros.outputs.result import Result
+from perceptiondlm_ros.ros.outputs.result import Result, annotations_of
 
 GREY = np.full((240, 320, 3), 90, np.uint8)
 WORK = ("annotate", "rgb_to_image", "jpeg")

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from sensor_msgs.msg import CameraInfo
 
 from perceptiondlm_ros.errors import InputError
-from perceptiondlm_ros.ros.outputs.calibration import calibrated_camera
-from perceptiondlm_ros.ros.outputs.lens import WIDEST, lens_of
+from perceptiondlm_ros.ros.outputs.calibration import WIDEST, calibrated_camera, lens_of
 
 WIDTH, HEIGHT = 640, 480
 NOWHERE = np.zeros(3)

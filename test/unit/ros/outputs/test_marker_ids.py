@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perceptiondlm_ros.ros.outputs.marker_ids import MarkerIds
+from perceptiondlm_ros.ros.outputs.markers import MarkerIds
 
 
 def test_an_object_keeps_its_number_and_its_end_is_told() -> None:

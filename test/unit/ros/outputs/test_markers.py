@@ -14,12 +14,11 @@ from ros_support import header, taken_reliably, until_true
 from sensor_msgs.msg import CameraInfo, Image
 from visualization_msgs.msg import Marker, MarkerArray
 
+from perceptiondlm_ros.drawing.annotation import lines_of
 from perceptiondlm_ros.msg import RegionDescription
 from perceptiondlm_ros.ros import parameters
 from perceptiondlm_ros.ros.health.monitor import Monitor
-from perceptiondlm_ros.ros.outputs.annotations import lines_of
-from perceptiondlm_ros.ros.outputs.marker_shapes import CAPTIONS, OUTLINES
-from perceptiondlm_ros.ros.outputs.markers import MarkerLifetime, Markers
+from perceptiondlm_ros.ros.outputs.markers import CAPTIONS, OUTLINES, MarkerLifetime, Markers
 
 INFO = CameraInfo(
     header=header(SECOND),
@@ -78,14 +77,14 @@ class Viewer:
         return found
 
 
-def depth_image(frame: str = "camera", stamp: int = SECOND) -> Image:
-    metres = np.full((120, 160), 3500, np.uint16)
+def depth_image(frame: str = "camera", stamp: int = SECOND, width: int = 160) -> Image:
+    metres = np.full((120, width), 3500, np.uint16)
     return Image(
         header=header(stamp, frame),
         height=120,
-        width=160,
+        width=width,
         encoding="16UC1",
-        step=320,
+        step=2 * width,
         data=metres.tobytes(),
     )
 
@@ -181,12 +180,12 @@ def test_depth_of_another_frame_or_shape_is_told_and_not_used(viewer: Viewer) ->
     viewer.camera._on_depth(depth_image("depth_frame"))
     _, text = viewer.show(region())
     assert text.pose.position.z == pytest.approx(2)
-    viewer.camera._on_depth(depth_image())
-    _, text = viewer.show(region(), height=320)
+    viewer.camera._on_depth(depth_image(width=120))
+    _, text = viewer.show(region())
     assert text.pose.position.z == pytest.approx(2)
     frame, shape = viewer.at.warnings
     assert "'depth_frame', expected the image's 'camera'" in frame
-    assert "is 160x120, expected the shape of the 320x320 image" in shape
+    assert "is 120x120, expected the shape of the 320x240 image" in shape
 
 
 def test_ids_are_stable_and_what_is_gone_is_deleted(viewer: Viewer) -> None:

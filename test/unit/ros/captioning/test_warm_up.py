@@ -7,7 +7,7 @@ import logging
 import pytest
 from log_support import Log
 
-from perceptiondlm_ros.ros.health.library_log import library_log
+from perceptiondlm_ros.ros.captioning.warm_up import library_log
 from perceptiondlm_ros.ros.health.monitor import Monitor
 from perceptiondlm_ros.ros.health.status import Activity
 from perceptiondlm_ros.runtime.tensorrt.build_progress import BuildClock
