@@ -10,17 +10,15 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import rclpy
 import rclpy.logging
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-if TYPE_CHECKING:
-    from rclpy.node import Node
-
-Made = TypeVar("Made", bound="Node")
+Made = TypeVar("Made", bound=Node)
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
-
-if TYPE_CHECKING:
-    from rclpy.node import Node
 
 AUTO: Final = "auto"
 SUBSCRIPTION: Final = "subscription"

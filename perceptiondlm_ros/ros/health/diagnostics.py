@@ -6,7 +6,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
@@ -14,12 +13,9 @@ from rclpy.qos import QoSProfile
 
 from perceptiondlm_ros.ros.health.faults import Level
 from perceptiondlm_ros.ros.health.judging import Condition, Health, judge
-from perceptiondlm_ros.ros.health.monitor import Throttle
+from perceptiondlm_ros.ros.health.monitor import Monitor, Throttle
 from perceptiondlm_ros.ros.health.watch import Watch, WatchedTopic
 from perceptiondlm_ros.ros.settings import Settings
-
-if TYPE_CHECKING:
-    from perceptiondlm_ros.ros.health.monitor import Monitor
 
 _PERIOD = 1.0
 """Seconds of real time: simulated time may stand still."""

@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # its home on Humble
+from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image
 
 from perceptiondlm_ros.errors import InputError
@@ -20,9 +21,6 @@ from perceptiondlm_ros.messages.stamps import nanoseconds
 from perceptiondlm_ros.pixel_boxes import Box
 from perceptiondlm_ros.ros.health.monitor import Monitor
 from perceptiondlm_ros.ros.inputs.subscription import AdaptiveSubscription
-
-if TYPE_CHECKING:
-    from rclpy.node import Node
 
 _PATIENCE: Final = 2.0  # seconds in which a camera_info should have come
 _PERIOD: Final = 0.2  # seconds between checks of who wants it

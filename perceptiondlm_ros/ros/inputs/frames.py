@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # its home on Humble
+from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 from vision_msgs.msg import Detection2DArray
 
@@ -22,9 +23,6 @@ from perceptiondlm_ros.ros.health.monitor import Monitor
 from perceptiondlm_ros.ros.inputs.subscription import AdaptiveSubscription
 from perceptiondlm_ros.ros.settings import Settings
 from perceptiondlm_ros.ros.threads import Mailbox
-
-if TYPE_CHECKING:
-    from rclpy.node import Node
 
 _PERIOD = 0.2  # seconds between checks of waiting detections and of the publishers
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from rclpy.node import Node
 from rclpy.qos import (
     DurabilityPolicy,
     QoSCompatibility,
@@ -21,6 +22,8 @@ from rclpy.qos import (
     qos_check_compatible,
     qos_policy_name_from_kind,
 )
+from rclpy.subscription import Subscription
+from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks
@@ -29,11 +32,6 @@ except ImportError:  # Humble
 
 from perceptiondlm_ros.ros.health.faults import Fault, other_qos, other_type
 from perceptiondlm_ros.ros.qos import SUBSCRIPTION, fixed_policies, override_name
-
-if TYPE_CHECKING:
-    from rclpy.node import Node
-    from rclpy.subscription import Subscription
-    from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 _BEST: Final = {
     "reliability": ReliabilityPolicy.RELIABLE,
