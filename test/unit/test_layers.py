@@ -27,7 +27,7 @@ MAY_IMPORT = {
     # health; the outputs also take the topics that place regions in space.
     "ros.captioning": {
         *("ros.inputs", "ros.outputs", "ros.health", *_SHARED_IN_ROS),
-        *("captioner", "messages", "msg", "srv"),
+        *("captioner", "messages", "msg", "srv", "text"),
     },
     "ros.outputs": {
         *("ros.inputs", "ros.health", *_SHARED_IN_ROS),
