@@ -11,7 +11,7 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from hypothesis import strategies as st
 from PIL import Image as Pillow
-from ros_support import detection, header, image
+from ros_support import detection, header, image, image_of
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
@@ -42,10 +42,7 @@ def good_image(kind: type[Any], nanoseconds: int) -> Any:
 def ids(nanoseconds: int) -> Image:
     pixels = np.zeros((48, 64), np.uint8)
     pixels[10:20, 10:15] = 1
-    sent = image(nanoseconds)
-    sent.encoding, sent.step = "mono8", 64
-    sent.data = array.array("B", pixels.tobytes())
-    return sent
+    return image_of(pixels, "mono8", nanoseconds)
 
 
 texts = st.sampled_from(["", "\0", "\x1b[2J", "é" * 50, "a" * 5000]) | st.text(max_size=20)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,7 +27,6 @@ from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithP
 from perceptiondlm_ros.captioner import Box
 from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.msg import RegionDescriptionArray
-from perceptiondlm_ros.ros.outputs.annotated_image import rgb_to_image
 from perceptiondlm_ros.ros.settings import SPECS, Settings, with_values
 
 
@@ -114,7 +114,23 @@ def header(nanoseconds: int, frame_id: str = "camera") -> Header:
 
 
 def image(nanoseconds: int, value: int = 90, width: int = 64, height: int = 48) -> Image:
-    return rgb_to_image(np.full((height, width, 3), value, np.uint8), header(nanoseconds))
+    return image_of(np.full((height, width, 3), value, np.uint8), "rgb8", nanoseconds)
+
+
+def image_of(
+    numbers: np.ndarray, encoding: str, nanoseconds: int = 0, frame_id: str = "camera"
+) -> Image:
+    """An image message of numbers [H, W] or [H, W, C], as they lie in memory."""
+    height, width = numbers.shape[:2]
+    data = array.array("B", numbers.tobytes())
+    return Image(
+        header=header(nanoseconds, frame_id),
+        height=height,
+        width=width,
+        encoding=encoding,
+        step=len(data) // height,
+        data=data,
+    )
 
 
 def detection(

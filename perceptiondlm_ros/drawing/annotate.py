@@ -6,25 +6,22 @@ moves to the nearest free place and a leader line ties the two together.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from perceptiondlm_ros.drawing.annotation import Annotation, object_keys
 from perceptiondlm_ros.drawing.canvas import Canvas, tint
+from perceptiondlm_ros.drawing.colours import Colour
 from perceptiondlm_ros.drawing.label_placement import BESIDE, Rects, gap, leader_lines
 from perceptiondlm_ros.drawing.layout import Label, LastLayout, lay_out, most_labels
 from perceptiondlm_ros.errors import InputError
 
-if TYPE_CHECKING:
-    from perceptiondlm_ros.drawing.annotation import Annotation
-    from perceptiondlm_ros.drawing.colours import Colour
-
-    Masks: TypeAlias = Sequence[NDArray[np.bool_] | None]
-
 _GREY: Final[Colour] = (200, 204, 212)
+
+Masks = Sequence[NDArray[np.bool_] | None]
 
 
 def annotate(
@@ -71,7 +68,10 @@ def _draw_labels(
     if not chosen:
         return
     shown = [annotations[number] for number in chosen]
-    labels = _labels(shown)
+    labels = [
+        Label(item.heading(" · "), item.badge, item.caption, key)
+        for item, key in zip(shown, object_keys(shown), strict=True)
+    ]
     objects, colours = boxes[chosen], [item.colour for item in shown]
     if len(chosen) < len(wanted):  # told in a corner of the picture
         labels.append(Label(f"and {len(wanted) - len(chosen)} more", "", ""))
@@ -86,18 +86,6 @@ def _draw_labels(
     drafts = [*(item.draft for item in shown), False]
     for label, place, colour, draft in zip(found, places, colours, drafts, strict=False):
         canvas.label(label, (round(float(place[0])), round(float(place[1]))), colour, draft)
-
-
-def _labels(annotations: Sequence[Annotation]) -> list[Label]:
-    """Their keys name the objects; a name that comes again is counted."""
-    counts: Counter[tuple[str, str]] = Counter()
-    labels = []
-    for item in annotations:
-        name = (item.track or item.id or str(item.index), item.label)
-        counts[name] += 1
-        key = f"{name[0]}\n{name[1]}\n{counts[name]}"
-        labels.append(Label(item.heading(" · "), item.badge, item.caption, key))
-    return labels
 
 
 def _target(

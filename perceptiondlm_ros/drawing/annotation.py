@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +60,20 @@ class Annotation:
         percent = "" if self.confidence is None else f"{100 * self.confidence:.0f} %"
         parts = (one_line(self.id), one_line(self.label), percent, *more)
         return separator.join(part for part in parts if part)
+
+
+def object_keys(annotations: Sequence[Annotation]) -> list[tuple[str, str, int]]:
+    """What tells the objects apart, the same from picture to picture.
+
+    That is the track with its class; one that comes again is another object, and counted.
+    """
+    counts: Counter[tuple[str, str]] = Counter()
+    keys = []
+    for item in annotations:
+        name = (item.track or item.id or str(item.index), item.label)
+        counts[name] += 1
+        keys.append((*name, counts[name]))
+    return keys
 
 
 def age_text(seconds: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -45,7 +45,7 @@ class Label:
     heading: str
     badge: str
     caption: str
-    key: str = ""
+    key: Hashable = ""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class LastLayout:
     first.
     """
 
-    positions: dict[str, Position] = field(default_factory=dict)
+    positions: dict[Hashable, Position] = field(default_factory=dict)
     attempt: int | None = None
 
 

@@ -22,7 +22,7 @@ from rcl_interfaces.srv import SetParameters
 from rclpy.client import Client
 from rclpy.parameter import Parameter
 from ros_domains import own_domain
-from ros_support import Peer, Spinner, ros_context
+from ros_support import Peer, Spinner, ros_context, until_true
 from surroundings import of_a_user
 
 SHARED = Path(__file__).parents[3] / "shared" / "golden"
@@ -51,14 +51,14 @@ def tiny_checkpoint() -> Path:
 
 
 class NodeProcess:
-    """The node in a process of its own, its log read line by line as it comes."""
+    """A node in a process of its own, its log read line by line as it comes.
 
-    def __init__(self, domain: int, parameters: dict[str, object], arguments: list[str]) -> None:
-        given = [f"{name}:={_yaml(value)}" for name, value in parameters.items()]
-        overrides = [part for item in given for part in ("-p", item)]
+    command: arguments of Python.
+    """
+
+    def __init__(self, domain: int, command: list[str]) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "perceptiondlm_ros.ros.region_captioner", "--ros-args"]
-            + [*overrides, *arguments],
+            [sys.executable, *command],
             env=of_a_user(ROS_DOMAIN_ID=str(domain), PYTHONUNBUFFERED="1"),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -77,15 +77,27 @@ class NodeProcess:
     def alive(self) -> bool:
         return self.process.poll() is None
 
+    @property
+    def output(self) -> str:
+        return "\n".join(self.lines)
+
     def said(self, text: str) -> list[str]:
         return [line for line in list(self.lines) if text in line]
 
-    def end(self, sign: signal.Signals = signal.SIGINT, timeout: float = PATIENCE) -> int:
+    def wait_for(self, text: str) -> None:
+        until_true(lambda: bool(self.said(text)) or not self.alive, text)
+        assert self.said(text), self.output
+
+    def end(self, sign: signal.Signals = signal.SIGINT) -> int:
         """Ask the process to end; its exit status."""
         if self.alive:
             self.process.send_signal(sign)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait until the process has ended; its exit status."""
         try:
-            return self.process.wait(timeout)
+            return self.process.wait(PATIENCE)
         finally:
             self.process.kill()
             self._reader.join(PATIENCE)
@@ -115,11 +127,13 @@ class Robot(Peer):
     def _client(self, kind: Any, name: str) -> Client:
         return self.peer.create_client(kind, f"region_captioner/{name}")
 
-    def start(self, arguments: list[str] | None = None, **parameters: object) -> NodeProcess:
+    def start(self, **parameters: object) -> NodeProcess:
         """Start the node; a double underscore in a parameter's name stands for a dot."""
         given = {name.replace("__", "."): value for name, value in parameters.items()}
-        options = ["-r", f"__ns:=/{self.namespace}"] if self.namespace else []
-        process = NodeProcess(self.domain, given, options + (arguments or []))
+        command = ["-m", "perceptiondlm_ros.ros.region_captioner", "--ros-args"]
+        command += [part for name, value in given.items() for part in ("-p", _as_yaml(name, value))]
+        command += ["-r", f"__ns:=/{self.namespace}"] if self.namespace else []
+        process = NodeProcess(self.domain, command)
         self.processes.append(process)
         return process
 
@@ -191,6 +205,26 @@ class Robot(Peer):
 
 
 @pytest.fixture
+def domain() -> Iterator[int]:
+    with own_domain() as domain:
+        yield domain
+
+
+@pytest.fixture
+def start_process(domain: int) -> Iterator[Callable[[list[str]], NodeProcess]]:
+    """Starts Python with some arguments; its process does not outlive the test."""
+    started: list[NodeProcess] = []
+
+    def start(command: list[str]) -> NodeProcess:
+        started.append(NodeProcess(domain, command))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.end(signal.SIGKILL)
+
+
+@pytest.fixture
 def robot() -> Iterator[Robot]:
     with _robot() as robot:
         yield robot
@@ -221,5 +255,5 @@ def _robot() -> Iterator[Robot]:
                 peer.destroy_node()
 
 
-def _yaml(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _as_yaml(name: str, value: object) -> str:
+    return f"{name}:={str(value).lower() if isinstance(value, bool) else value}"

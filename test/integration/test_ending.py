@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import random
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from patience import PATIENCE
-from ros_domains import own_domain
 from ros_support import detection, detections, image, ros_context
-from surroundings import of_a_user
+
+if TYPE_CHECKING:
+    from conftest import NodeProcess
 
 TESTS = Path(__file__).parents[1]
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -76,58 +75,12 @@ sys.exit(run_node(make, []))
 """
 
 
-class Process:
-    """Python code in a process of its own, its output line by line."""
-
-    def __init__(self, domain: int, code: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", code],
-            env=of_a_user(ROS_DOMAIN_ID=str(domain), PYTHONUNBUFFERED="1"),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self.said: list[str] = []
-
-    def wait_for(self, word: str) -> None:
-        assert self.process.stdout
-        for line in self.process.stdout:
-            self.said.append(line)
-            if word in line:
-                return
-        raise AssertionError(f"it never said {word!r}:\n{''.join(self.said)}")
-
-    def end(self, *signs: signal.Signals) -> int:
-        """Its status after these signals, and the rest of what it said."""
-        for sign in signs:
-            self.process.send_signal(sign)
-        rest, _ = self.process.communicate(timeout=PATIENCE)
-        self.said.append(rest)
-        return self.process.returncode
-
-    @property
-    def output(self) -> str:
-        return "".join(self.said)
+Start = Callable[[str], "NodeProcess"]
 
 
 @pytest.fixture
-def domain() -> Iterator[int]:
-    with own_domain() as domain:
-        yield domain
-
-
-@pytest.fixture
-def start(domain: int) -> Iterator[Callable[[str], Process]]:
-    started: list[Process] = []
-
-    def begin(code: str) -> Process:
-        started.append(Process(domain, code))
-        return started[-1]
-
-    yield begin
-    for each in started:
-        each.process.kill()
-        each.process.communicate()
+def start(start_process: Callable[[list[str]], NodeProcess]) -> Start:
+    return lambda code: start_process(["-c", code])
 
 
 @pytest.fixture
@@ -163,7 +116,7 @@ def traffic(domain: int) -> Iterator[None]:
 
 @pytest.mark.usefixtures("traffic")
 @pytest.mark.parametrize("longest", [0.3, 1.5])
-def test_it_ends_well_at_any_moment(start: Callable[[str], Process], longest: float) -> None:
+def test_it_ends_well_at_any_moment(start: Start, longest: float) -> None:
     """Within the shorter time the node and its topics are made, within the longer one it works."""
     chance = random.Random()  # other moments each time: they depend on the machine anyway
 
@@ -182,9 +135,7 @@ def test_it_ends_well_at_any_moment(start: Callable[[str], Process], longest: fl
 
 
 @pytest.mark.parametrize("sign", SIGNALS)
-def test_a_load_that_takes_long_is_broken_off(
-    start: Callable[[str], Process], sign: signal.Signals
-) -> None:
+def test_a_load_that_takes_long_is_broken_off(start: Start, sign: signal.Signals) -> None:
     node = start(CAPTIONER + LOADING_FOR_EVER + MAIN)
     node.wait_for("long")
     assert node.end(sign) == 0
@@ -192,37 +143,37 @@ def test_a_load_that_takes_long_is_broken_off(
 
 
 @pytest.mark.usefixtures("traffic")
-def test_a_second_signal_does_not_wait_for_a_pass(start: Callable[[str], Process]) -> None:
+def test_a_second_signal_does_not_wait_for_a_pass(start: Start) -> None:
     node = start(CAPTIONER + "region_captioner._STOP_TIMEOUT = 10_000\n" + PASSING_FOR_EVER + MAIN)
     node.wait_for("long")
     node.process.send_signal(signal.SIGINT)
     while node.process.poll() is None:  # the first one may still be on its way
         node.process.send_signal(signal.SIGTERM)
         threading.Event().wait(0.1)
-    assert node.end() == 0
+    assert node.wait() == 0
     assert "Traceback" not in node.output
 
 
-def test_an_error_of_a_callback_is_loud(start: Callable[[str], Process]) -> None:
+def test_an_error_of_a_callback_is_loud(start: Start) -> None:
     node = start(TIMER + FAILING)
-    assert node.end() == 1
+    assert node.wait() == 1
     assert "RuntimeError: on purpose" in node.output
 
 
 def test_what_fails_because_the_context_was_shut_down_is_the_end(
-    start: Callable[[str], Process],
+    start: Start,
 ) -> None:
     node = start(TIMER + SHUT_DOWN)
-    assert node.end() == 0
+    assert node.wait() == 0
     assert "Traceback" not in node.output
 
 
 @pytest.mark.parametrize("arguments", [["-p", "prompt:="], ["-p", "prompt:={a: 1}"], ["--nothing"]])
 def test_arguments_that_ros_cannot_read_are_one_line_with_what_to_write(
-    start: Callable[[str], Process], arguments: list[str]
+    start: Start, arguments: list[str]
 ) -> None:
     node = start(TIMER + f"sys.exit(run_node(make, ['timer', '--ros-args', *{arguments!r}]))")
-    assert node.end() == 1
+    assert node.wait() == 1
     assert "Traceback" not in node.output
     *_, line = node.output.splitlines()  # ROS has a line of its own first
     assert "can't start: " in line and arguments[-1].split()[0] in line

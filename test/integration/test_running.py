@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from PIL import Image as Picture
-from ros_support import detection, detections, header, image
+from ros_support import detection, detections, header, image, image_of
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_srvs.srv import SetBool
 from vision_msgs.msg import Detection2D
@@ -173,8 +173,8 @@ def test_describe_works_while_the_stream_is_off_and_the_stream_comes_back(
     robot.until(lambda: robot.images.get_subscription_count() == 0, "no more subscription")
     ids = np.zeros((HEIGHT, WIDTH), np.uint8)
     ids[10:60, 10:60], ids[20:110, 80:150] = 1, 5
-    masks = Image(height=HEIGHT, width=WIDTH, step=WIDTH, encoding="mono8", data=ids.tobytes())
-    asked = DescribeRegions.Request(image=image(begin, width=WIDTH, height=HEIGHT), masks=masks)
+    sent = image(begin, width=WIDTH, height=HEIGHT)
+    asked = DescribeRegions.Request(image=sent, masks=image_of(ids, "mono8"))
     answer = call(robot, DescribeRegions, "describe", asked)
     assert answer.success, answer.message
     assert [region.index for region in answer.descriptions.regions] == [0, 4]

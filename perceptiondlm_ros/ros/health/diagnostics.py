@@ -74,16 +74,13 @@ class Diagnostics:
         due = time.monotonic()
         while not self._ending.wait(max(0.0, due - time.monotonic())):
             due = max(due + _PERIOD, time.monotonic())  # what was missed is not caught up with
-            self._attempt()
-
-    def _attempt(self) -> None:
-        try:
-            self._publish()
-        except Exception as error:  # noqa: BLE001  (the next second may be better)
-            if self._node.context.ok() and not self._ending.is_set():
-                line = f"diagnostics failed: {type(error).__name__}: {error}"
-                if told := self._throttle("failed", line):
-                    self._monitor.tell(Level.ERROR, told)
+            try:
+                self._publish()
+            except Exception as error:  # noqa: BLE001  (the next second may be better)
+                if self._node.context.ok() and not self._ending.is_set():
+                    line = f"diagnostics failed: {type(error).__name__}: {error}"
+                    if told := self._throttle("failed", line):
+                        self._monitor.tell(Level.ERROR, told)
 
     def _publish(self) -> None:
         seen, values = self._watch.look()

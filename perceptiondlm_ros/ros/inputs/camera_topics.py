@@ -44,16 +44,16 @@ class CameraTopics:
         self._since: float | None = None  # when the topics were opened, by the steady clock
         # Wanting is checked in real time: simulated time may stand still.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._timer = node.create_timer(_PERIOD, self._adapt, clock=steady)
+        self._timer = node.create_timer(_PERIOD, lambda: self._take(self._wanted()), clock=steady)
         self._timer.cancel()
 
     def open(self) -> None:
-        self._adapt()
+        self._take(self._wanted())
         self._timer.reset()
 
     def close(self) -> None:
         self._timer.cancel()
-        self._stop()
+        self._take(False)
 
     def camera_info(self) -> CameraInfo | None:
         """The last one. That none came is told, once there was time for one."""
@@ -82,17 +82,12 @@ class CameraTopics:
             return None
         return depth
 
-    def _adapt(self) -> None:
-        if not self._wanted():
-            self._stop()
+    def _take(self, wanted: bool) -> None:
+        self._info_topic.take(wanted)
+        self._depth_topic.take(wanted)
+        if wanted:
+            self._since = self._since or time.monotonic()
             return
-        self._info_topic.take()
-        self._depth_topic.take()
-        self._since = self._since or time.monotonic()
-
-    def _stop(self) -> None:
-        self._info_topic.close()
-        self._depth_topic.close()
         self._since = self.info = None
         with self._lock:
             self._depths.clear()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from itertools import count
 from typing import Final
 
 import numpy as np
@@ -17,7 +18,7 @@ from rclpy.qos import QoSProfile
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
-from perceptiondlm_ros.drawing.annotation import Annotation, lines_of
+from perceptiondlm_ros.drawing.annotation import Annotation, lines_of, object_keys
 from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.messages.stamps import nanoseconds
 from perceptiondlm_ros.ros.health.faults import unplaced_regions
@@ -73,7 +74,7 @@ class Markers(Output):
         placed, unplaced = self._placed(result, *result.pixels.shape[:2])
         if unplaced:
             yield unplaced_regions(unplaced, unplaced + len(placed), WIDEST)
-        numbers, gone = self._ids.update([_key(item) for item, _ in placed])
+        numbers, gone = self._ids.update(object_keys([item for item, _ in placed]))
         size = result.settings.markers.text_height
         header = result.message.header
         markers = [marker for number in gone for marker in deletions(header, number)]
@@ -155,11 +156,6 @@ class MarkerLifetime:
     @property
     def seconds(self) -> float:
         return max([_LEAST_LIFETIME, *(3 * period for period in self._periods)])
-
-
-def _key(item: Annotation) -> tuple[str, str]:
-    """What tells objects apart: the track and its class, or the place in the detector's array."""
-    return (item.track, item.label) if item.track else ("", str(item.index))
 
 
 def _rectified_topic(node: LifecycleNode) -> str:
@@ -252,26 +248,14 @@ class MarkerIds:
 
     def __init__(self) -> None:
         self._ids: dict[Hashable, int] = {}
-        self._next = 0
+        self._numbers = count()
 
     def update(self, keys: Sequence[Hashable]) -> tuple[list[int], list[int]]:
-        """The numbers of the objects that are there now, and those of objects that are gone.
-
-        A key that comes twice stands for one object each time.
-        """
-        present: dict[Hashable, int] = {}
-        times: Counter[Hashable] = Counter()
+        """The numbers of the objects that are there now, and those of objects that are gone."""
+        before, self._ids = self._ids, {}
         for key in keys:
-            times[key] += 1
-            found = self._ids.get((key, times[key]))
-            present[key, times[key]] = self._new() if found is None else found
-        gone = [number for key, number in self._ids.items() if key not in present]
-        self._ids = present
-        return list(present.values()), gone
+            self._ids[key] = before[key] if key in before else next(self._numbers) % _MOST
+        return list(self._ids.values()), [before[key] for key in before if key not in self._ids]
 
     def clear(self) -> None:
         self._ids = {}
-
-    def _new(self) -> int:
-        number, self._next = self._next, (self._next + 1) % _MOST
-        return number

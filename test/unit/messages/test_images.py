@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from malformed_messages import compressed_images, images
+from ros_support import image_of
 from sensor_msgs.msg import CompressedImage, Image
 
 from perceptiondlm_ros.errors import InputError
@@ -59,14 +60,9 @@ BRIDGED = [name for name in ENCODED if not name.startswith(("8U", "16U", "nv", "
 def message(pixels: np.ndarray, encoding: str, padding: int = 0, big: bool = False) -> Image:
     rows = np.ascontiguousarray(pixels.astype(pixels.dtype.newbyteorder(">" if big else "<")))
     rows = np.pad(rows.view(np.uint8).reshape(len(rows), -1), ((0, 0), (0, padding)))
-    return Image(
-        height=HEIGHT,
-        width=WIDTH,
-        encoding=encoding,
-        step=rows.shape[1],
-        is_bigendian=big,
-        data=array.array("B", rows.tobytes()),
-    )
+    sent = image_of(rows, encoding)
+    sent.height, sent.width, sent.is_bigendian = HEIGHT, WIDTH, big
+    return sent
 
 
 @pytest.mark.parametrize("big", [False, True], ids=["little", "big"])

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import array
-
 import numpy as np
 import pytest
+from ros_support import image_of
 from sensor_msgs.msg import Image
 
 from perceptiondlm_ros.errors import InputError
@@ -20,11 +19,7 @@ IDS[3, 0] = 200
 
 def message(ids: np.ndarray, encoding: str) -> Image:
     kind = {"mono8": "u1", "8UC1": "u1", "mono16": "<u2", "16UC1": "<u2", "32SC1": "<i4"}[encoding]
-    rows = np.ascontiguousarray(ids.astype(kind))
-    height, width = rows.shape
-    step = width * rows.itemsize
-    data = array.array("B", rows.tobytes())
-    return Image(height=height, width=width, encoding=encoding, step=step, data=data)
+    return image_of(ids.astype(kind), encoding)
 
 
 @pytest.mark.parametrize("encoding", ["mono8", "8UC1", "mono16", "16UC1", "32SC1"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import array
 import math
 import time
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from malformed_messages import any_detection
-from ros_support import detection, image
+from ros_support import detection, image_of
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2D, ObjectHypothesisWithPose
 
@@ -43,10 +42,7 @@ def selected(
 
 
 def id_image(ids: np.ndarray) -> Image:
-    sent = image(0, width=ids.shape[1], height=ids.shape[0])
-    sent.encoding, sent.step = "mono8", ids.shape[1]
-    sent.data = array.array("B", ids.astype(np.uint8).tobytes())
-    return sent
+    return image_of(ids.astype(np.uint8), "mono8")
 
 
 @st.composite
@@ -174,19 +170,6 @@ def test_the_settings_are_the_nodes_parameters() -> None:
         *(3, 0.25, frozenset({"traffic light", "cup"}), frozenset({"mug"})),
         *("letterbox", 640, 320),
     )
-
-
-def test_boxes_on_the_detectors_image_are_told_on_the_cameras() -> None:
-    found = selected(
-        [detection(10, 10, 20, 20), detection(60, 5, 70, 9)],
-        size=(200, 100),
-        seen_width=50,
-        seen_height=50,
-    )
-    (region,) = found.kept
-    assert region.box == (40, 20, 80, 40)
-    assert (region.bbox.center.position.x, region.bbox.size_x) == (60, 40)
-    assert dict(found.dropped) == {"outside the 200x100 image": 1}
 
 
 def test_a_rotated_box_is_captioned_by_its_own_pixels() -> None:

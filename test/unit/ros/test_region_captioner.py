@@ -32,6 +32,9 @@ def test_a_frame_is_captioned_under_its_own_header(robot: Robot) -> None:
     assert message.regions[0].caption_stamp == message.header.stamp
     assert message.latency.sec > 1_000_000  # from 1970 to now
     assert robot.node.counters.frames_captioned == 1
+    published = dict(robot.peer.get_publisher_names_and_types_by_node("region_captioner", "/"))
+    for topic in ("detections", "descriptions/json"):
+        assert f"/region_captioner/{topic}" not in published, "it has to be asked for"
 
 
 def test_the_newest_frame_wins_while_a_pass_runs(robot: Robot) -> None:
@@ -51,17 +54,6 @@ def test_the_newest_frame_wins_while_a_pass_runs(robot: Robot) -> None:
     assert robot.captioner.first_pixels[-2:] == [1, 5]
     robot.until(lambda: bool(robot.losses), "a line while active")
     assert "replaced by newer" in robot.losses[0]
-
-
-def test_callbacks_go_on_while_a_pass_runs(robot: Robot) -> None:
-    robot.start()
-    robot.hold(1_000_000_000)
-    (result,) = robot.node.set_parameters([Parameter("prompt", value="What?")])
-    assert result.successful
-    robot.captioner.gate.set()
-    robot.frame(2_000_000_000)
-    robot.until(lambda: len(robot.received) == 2, "both results")
-    assert robot.captioner.prompts[-2:] == [None, "What?"]
 
 
 def test_a_pass_that_ends_after_its_activation_is_not_published_and_every_loss_is_told(

@@ -19,7 +19,7 @@ from captioning_support import (
     sources,
     waiting,
 )
-from ros_support import detection, detections, header, image
+from ros_support import detection, detections, header, image, image_of
 
 from perceptiondlm_ros.errors import BackendError
 from perceptiondlm_ros.ros.captioning import prepared_frame
@@ -66,9 +66,7 @@ def test_an_image_of_the_lowest_bits_is_counted_until_the_parameter_is_set(
 ) -> None:
     def dark(stamp: int) -> int:
         """The first pixel that the model sees."""
-        sent = image(stamp)
-        sent.encoding, sent.step = "mono16", 2 * sent.width
-        sent.data = np.full((sent.height, sent.width), 4000, np.uint16).tobytes()
+        sent = image_of(np.full((48, 64), 4000, np.uint16), "mono16", stamp)
         ended = harness.ended
         harness.captioning.mailbox.put(Frame(sent, detections(stamp)))
         harness.until(lambda: harness.ended > ended, "the frame")

@@ -12,7 +12,7 @@ from log_support import Log
 from patience import PATIENCE
 from rclpy.parameter import Parameter
 from ros_robot import SUCCESS, Robot, running_robot
-from ros_support import FakeCaptioner, detection, detections, header, image, settings
+from ros_support import FakeCaptioner, detection, detections, header, image, image_of, settings
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2D
 
@@ -88,19 +88,18 @@ def test_normalised_boxes_are_refused_with_the_parameter_that_makes_them_right()
 
 def test_a_nearly_black_image_is_captioned_with_a_doubt() -> None:
     asked = Asked()
-    asked.message.image.encoding, asked.message.image.step = "mono16", 2 * 64
-    asked.message.image.data = np.full((48, 64), 1000, np.uint16).tobytes()
+    asked.message.image = image_of(np.full((48, 64), 1000, np.uint16), "mono16")
     answer = asked.answer()
     assert answer.success and len(answer.descriptions.regions) == 1
     assert "set image.significant_bits:=10" in answer.message
 
 
-def masks(*values: tuple[int, tuple[int, int, int, int]], encoding: str = "mono16") -> Image:
+def masks(*values: tuple[int, tuple[int, int, int, int]], kind: type = np.uint16) -> Image:
     """An instance-id image with a rectangle (x0, y0, x1, y1) for each value."""
-    ids = np.zeros((48, 64), np.uint8 if encoding == "mono8" else np.uint16)
+    ids = np.zeros((48, 64), kind)
     for value, (x0, y0, x1, y1) in values:
         ids[y0:y1, x0:x1] = value
-    return Image(height=48, width=64, step=64 * ids.itemsize, encoding=encoding, data=ids.tobytes())
+    return image_of(ids, f"mono{8 * ids.itemsize}")
 
 
 def test_masks_alone_are_regions_and_no_regions_need_no_pass() -> None:
@@ -119,7 +118,7 @@ def test_masks_alone_are_regions_and_no_regions_need_no_pass() -> None:
 
 def test_masks_beside_detections_are_theirs() -> None:
     asked = Asked([detection(8, 8, 24, 24, "a"), detection(30, 8, 44, 24, "b")])
-    asked.message.masks = masks((2, (32, 10, 40, 20)), encoding="mono8")
+    asked.message.masks = masks((2, (32, 10, 40, 20)), kind=np.uint8)
     assert [(r.id, r.caption) for r in asked.answer().descriptions.regions] == [
         ("a", "box 8 8 24 24"),
         ("b", "mask 32 10 40 20"),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ros_support import image_of
 from sensor_msgs.msg import Image
 
 from perceptiondlm_ros.errors import InputError
@@ -21,15 +22,9 @@ def message(metres: np.ndarray, encoding: str = "16UC1", big: bool = False, pad:
     )
     values = metres if encoding == "32FC1" else np.round(metres * 1000)
     rows = values.astype(kind).view(np.uint8).reshape(len(metres), -1)
-    padded = np.pad(rows, ((0, 0), (0, pad)), constant_values=255)
-    return Image(
-        height=metres.shape[0],
-        width=metres.shape[1],
-        encoding=encoding,
-        is_bigendian=big,
-        step=padded.shape[1],
-        data=array.array("B", padded.tobytes()),
-    )
+    sent = image_of(np.pad(rows, ((0, 0), (0, pad)), constant_values=255), encoding)
+    sent.width, sent.is_bigendian = metres.shape[1], big
+    return sent
 
 
 def scene() -> np.ndarray:

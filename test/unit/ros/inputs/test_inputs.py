@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import array
-import io
 import itertools
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from PIL import Image as Pillow
+from malformed_messages import compressed, file_of
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from ros_robot import SUCCESS, Robot, running_robot
-from ros_support import detections, header, image, taken_reliably
+from ros_support import detections, image, image_of, taken_reliably
 from sensor_msgs.msg import CompressedImage, Image
 from vision_msgs.msg import Detection2DArray
 
@@ -21,21 +19,11 @@ SECOND = 1_000_000_000
 COMPRESSED = Parameter("image_transport", value="compressed")
 
 
-def jpeg(nanoseconds: int, value: int) -> CompressedImage:
-    file = io.BytesIO()
-    Pillow.fromarray(np.full((48, 64, 3), value, np.uint8)).save(file, "JPEG")
-    data = array.array("B", file.getvalue())
-    return CompressedImage(header=header(nanoseconds), format="jpeg", data=data)
-
-
 def masks(nanoseconds: int, *boxes: tuple[int, int, int, int]) -> Image:
     ids = np.zeros((48, 64), np.uint8)
     for index, (x0, y0, x1, y1) in enumerate(boxes):
         ids[y0:y1, x0:x1] = index + 1
-    data = array.array("B", ids.tobytes())
-    return Image(
-        header=header(nanoseconds), height=48, width=64, encoding="mono8", step=64, data=data
-    )
+    return image_of(ids, "mono8", nanoseconds)
 
 
 @pytest.fixture
@@ -71,11 +59,12 @@ def test_compressed_images_follow_the_remapping_of_the_image(remapping: str, top
             "subscribed",
         )
 
+        jpeg = file_of(np.full((48, 64, 3), 150, np.uint8), "JPEG")
         stamps = itertools.count(SECOND, SECOND)
 
         def publish() -> None:
             stamp = next(stamps)
-            camera.publish(jpeg(stamp, 150))
+            camera.publish(compressed(stamp, jpeg, "jpeg"))
             robot.found.publish(detections(stamp))
 
         robot.until(lambda: bool(robot.received), "descriptions", again=publish)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -96,27 +95,6 @@ def test_a_pixel_at_a_right_angle_to_the_axis_shows_nothing_in_front() -> None:
 def test_no_pixels_no_places() -> None:
     camera = calibrated_camera(info(d=[0.1] * 5), 640, 480, False)
     assert camera.points(np.zeros((0, 2)), np.zeros(0)).shape == (0, 3)
-
-
-@pytest.mark.parametrize(
-    ("model", "coefficients"),
-    [
-        ("plumb_bob", [-0.28, 0.07, 0.0003, 0.0002, 0.0]),
-        ("rational_polynomial", [0.4, -0.2, 0.001, -0.001, 0.01, 0.7, -0.1, 0.05]),
-        ("equidistant", [0.05, -0.01, 0.003, -0.001]),
-    ],
-)
-def test_distortion_is_taken_out(model: str, coefficients: list[float]) -> None:
-    camera = info(distortion_model=model, d=coefficients)
-    there = np.array([[0.3, -0.4, 2.0], [-0.7, 0.5, 2.0], [0.0, 0.0, 2.0]])
-    matrix = np.array(MATRIX).reshape(3, 3)
-    nothing = np.zeros(3)
-    project = cv2.fisheye.projectPoints if model == "equidistant" else cv2.projectPoints
-    pixels, _ = project(there[:, None], nothing, nothing, matrix, np.array(coefficients))
-    found = calibrated_camera(camera, 640, 480, False).points(pixels[:, 0], there[:, 2])
-    assert np.abs(found - there).max() < 0.005
-    plain = calibrated_camera(info(), 640, 480, False).points(pixels[:, 0], there[:, 2])
-    assert np.abs(found - there).max() < np.abs(plain - there).max() / 4
 
 
 @pytest.mark.parametrize(

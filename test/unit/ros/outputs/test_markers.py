@@ -10,7 +10,7 @@ import pytest
 from output_support import CAPTION, SECOND, Stage, region, result, stage
 from rclpy.lifecycle import LifecycleNode
 from rclpy.parameter import Parameter
-from ros_support import header, taken_reliably, until_true
+from ros_support import header, image_of, taken_reliably, until_true
 from sensor_msgs.msg import CameraInfo, Image
 from visualization_msgs.msg import Marker, MarkerArray
 
@@ -78,15 +78,7 @@ class Viewer:
 
 
 def depth_image(frame: str = "camera", stamp: int = SECOND, width: int = 160) -> Image:
-    metres = np.full((120, width), 3500, np.uint16)
-    return Image(
-        header=header(stamp, frame),
-        height=120,
-        width=width,
-        encoding="16UC1",
-        step=2 * width,
-        data=metres.tobytes(),
-    )
+    return image_of(np.full((120, width), 3500, np.uint16), "16UC1", stamp, frame)
 
 
 def markers_of(node: LifecycleNode, monitor: Monitor) -> Markers:
