@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from lifecycle_msgs.msg import State
 from rclpy.parameter import Parameter
-from ros_robot import ERROR, FAILURE, SUCCESS, Robot, running_robot
+from ros_robot import ERROR, FAILURE, SUCCESS, Robot
 from ros_support import FakeCaptioner
 from std_srvs.srv import SetBool
 
@@ -20,12 +19,6 @@ UNCONFIGURED = State.PRIMARY_STATE_UNCONFIGURED
 INACTIVE = State.PRIMARY_STATE_INACTIVE
 ACTIVE = State.PRIMARY_STATE_ACTIVE
 FINALIZED = State.PRIMARY_STATE_FINALIZED
-
-
-@pytest.fixture
-def robot() -> Iterator[Robot]:
-    with running_robot() as robot:
-        yield robot
 
 
 def reason(robot: Robot) -> str:
@@ -87,26 +80,6 @@ def test_shutdown_from_every_state_frees_the_model_and_is_final(
     assert robot.captioner.closed.is_set() == bool(steps)
     robot.until_unsubscribed()
     assert robot.node.trigger_configure() == ERROR, "there is no way back"
-
-
-@pytest.mark.parametrize(
-    ("steps", "refused"),
-    [
-        ([], ["activate", "deactivate", "cleanup"]),
-        (["configure"], ["configure", "deactivate"]),
-        (["configure", "activate"], ["configure", "activate", "cleanup"]),
-    ],
-)
-def test_what_a_state_does_not_offer_is_refused_and_changes_nothing(
-    robot: Robot, steps: list[str], refused: list[str]
-) -> None:
-    for step in steps:
-        assert getattr(robot.node, f"trigger_{step}")() == SUCCESS
-    before = robot.state, robot.node.status.snapshot().activity
-    for step in refused:
-        assert getattr(robot.node, f"trigger_{step}")() == ERROR
-        assert (robot.state, robot.node.status.snapshot().activity) == before
-    assert len(robot.settings) == bool(steps) and not robot.captioner.closed.is_set()
 
 
 @pytest.mark.parametrize("error", [CheckpointError("no config.json in /nowhere"), MemoryError()])

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 
 import pytest
 from patience import PATIENCE
 from rclpy.parameter import Parameter
-from ros_robot import SUCCESS, Robot, running_robot
+from ros_robot import SUCCESS, Robot
 from ros_support import FakeCaptioner, header
 
 from perceptiondlm_ros.errors import BackendError
 from perceptiondlm_ros.ros.captioning.warm_up import load_captioner
 from perceptiondlm_ros.ros.settings import Settings
-
-
-@pytest.fixture
-def robot() -> Iterator[Robot]:
-    with running_robot() as robot:
-        yield robot
 
 
 def test_a_frame_is_captioned_under_its_own_header(robot: Robot) -> None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import pytest
 from log_support import Log
 from patience import PATIENCE
 from rclpy.parameter import Parameter
-from ros_robot import SUCCESS, Robot, running_robot
+from ros_robot import SUCCESS, Robot
 from ros_support import FakeCaptioner, detection, detections, header, image, image_of, settings
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2D
@@ -144,12 +142,6 @@ def test_what_can_not_be_used_is_said() -> None:
 
 
 # ---- the service ----
-
-
-@pytest.fixture
-def robot() -> Iterator[Robot]:
-    with running_robot() as robot:
-        yield robot
 
 
 def describe(robot: Robot) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -24,12 +23,6 @@ def masks(nanoseconds: int, *boxes: tuple[int, int, int, int]) -> Image:
     for index, (x0, y0, x1, y1) in enumerate(boxes):
         ids[y0:y1, x0:x1] = index + 1
     return image_of(ids, "mono8", nanoseconds)
-
-
-@pytest.fixture
-def robot() -> Iterator[Robot]:
-    with running_robot() as robot:
-        yield robot
 
 
 @pytest.mark.parametrize(
