@@ -115,7 +115,7 @@ class Captioning:
             self._outputs.clear(self._preparer.sequence)
         frame = self._preparer.prepare(taken, self._settings())
         plan = self._reuse.plan(frame.tracked)
-        known = self._result(frame, plan, {})
+        known = frame.result(self._captioner.name, plan.kept, {})
         if frame.error or not plan.wanted:
             self._publish_last(known, "frames_reused")
             return
@@ -148,7 +148,8 @@ class Captioning:
         self._reuse.keep(frame.tracked, captions.items())
         self._monitor.count(regions_captioned=len(captions))
         counter = "frames_captioned" if captions else job.counter or "frames_reused"
-        result = self._result(frame, self._reuse.plan(frame.tracked), captions, error)
+        kept = self._reuse.plan(frame.tracked).kept
+        result = frame.result(self._captioner.name, kept, captions, error=error)
         again = CaptionJob(frame, counter, _reused(result))
         if plan.waiting and captions and self.queue.put_back(again):
             self._outputs.publish(result)
@@ -184,20 +185,10 @@ class Captioning:
         """Publish what regions without a caption are likely to get, while the pass goes on."""
         self._monitor.status.drafted()
         self._reuse.keep_drafts(frame.tracked, drafts.items())
-        plan = self._reuse.plan(frame.tracked)
-        self._outputs.publish(self._result(frame, plan, drafts, draft=True))
+        kept = self._reuse.plan(frame.tracked).kept
+        self._outputs.publish(frame.result(self._captioner.name, kept, drafts, draft=True))
 
     # ---- both ----
-
-    def _result(
-        self,
-        frame: PreparedFrame,
-        plan: Plan,
-        fresh: Mapping[int, Caption],
-        error: str = "",
-        draft: bool = False,
-    ) -> Result:
-        return frame.result(self._captioner.name, plan.kept, fresh, error=error, draft=draft)
 
     def _publish_last(self, result: Result, counter: str) -> None:
         """Publish a frame for the last time, and count what became of it."""

@@ -68,7 +68,11 @@ class DescribeService:
     async def _on_request(self, request: Any, response: Any) -> Any:
         answer: Future[Any] = Future()
         asked = DescribeRequest(
-            request, self._settings(), self._monitor, self._now_ns, partial(self._finish, answer)
+            request,
+            self._settings(),
+            self._monitor,
+            now_ns=lambda: int(self._node.get_clock().now().nanoseconds),
+            finish=partial(self._finish, answer),
         )
         if self._captioning is None:
             asked.refuse(
@@ -84,9 +88,6 @@ class DescribeService:
         executor = self._node.executor
         if executor is not None:
             executor.wake()
-
-    def _now_ns(self) -> int:
-        return int(self._node.get_clock().now().nanoseconds)
 
 
 @dataclass

@@ -32,8 +32,5 @@ def make_outputs(
     if messages := foxglove_messages():
         outputs.append(ImageAnnotations(node, messages))
     outputs.append(AnnotatedImage(node))
-
-    def now_ns() -> int:
-        return int(node.get_clock().now().nanoseconds)
-
-    return Outputs(outputs, monitor, now_ns, alive=node.context.ok)
+    clock = node.get_clock()
+    return Outputs(outputs, monitor, lambda: int(clock.now().nanoseconds), alive=node.context.ok)

@@ -30,9 +30,7 @@ class AnnotatedImage(Output):
         topic, once = "~/annotated_image", QoSProfile(depth=1)
         self.raw = publisher(node, Image, topic, once)
         self.compressed = publisher(node, CompressedImage, f"{topic}/compressed", once)
-
-    def wanted(self) -> bool:
-        return any(topic.get_subscription_count() for topic in (self.raw, self.compressed))
+        self.publishers = (self.raw, self.compressed)
 
     def render(self, result: Result) -> Iterable[Outgoing]:
         if result.pixels is None:

@@ -49,17 +49,13 @@ class ImageAnnotations(Output):
 
     def __init__(self, node: LifecycleNode, messages: ModuleType) -> None:
         self._messages = messages
-        self.publisher = publisher(
-            node, messages.ImageAnnotations, "~/image_annotations", QoSProfile(depth=1)
-        )
-
-    def wanted(self) -> bool:
-        return bool(self.publisher.get_subscription_count())
+        topic, kind = "~/image_annotations", messages.ImageAnnotations
+        self.publishers = (publisher(node, kind, topic, QoSProfile(depth=1)),)
 
     def render(self, result: Result) -> Iterable[Outgoing]:
         if result.pixels is not None:
             height, width = result.pixels.shape[:2]
-            yield self.publisher, image_annotations(self._messages, result, width, height)
+            yield self.publishers[0], image_annotations(self._messages, result, width, height)
 
 
 def image_annotations(messages: ModuleType, result: Result, width: int, height: int) -> Any:

@@ -53,7 +53,7 @@ class Markers(Output):
         self._node = node
         self._monitor = monitor
         # More than the last, so that a viewer that is busy misses no DELETE.
-        self.publisher = publisher(node, MarkerArray, "~/markers", QoSProfile(depth=10))
+        self.publishers = (publisher(node, MarkerArray, "~/markers", QoSProfile(depth=10)),)
         self._camera_topics = CameraTopics(node, lambda: self.wanted() or always(), monitor)
         self._ids = MarkerIds()
         self._lifetime = MarkerLifetime()
@@ -63,9 +63,6 @@ class Markers(Output):
 
     def close(self) -> None:
         self._camera_topics.close()
-
-    def wanted(self) -> bool:
-        return bool(self.publisher.get_subscription_count())
 
     def render(self, result: Result) -> Iterable[Outgoing]:
         self._lifetime.shown(result.sequence)
@@ -80,14 +77,14 @@ class Markers(Output):
         markers = [marker for number in gone for marker in deletions(header, number)]
         for (item, corners), number in zip(placed, numbers, strict=True):
             markers += region_markers(item, corners, number, header, size, self._lifetime.seconds)
-        yield self.publisher, MarkerArray(markers=markers)
+        yield self.publishers[0], MarkerArray(markers=markers)
 
     def clear(self) -> Iterable[Outgoing]:
         self._ids.clear()
         self._lifetime = MarkerLifetime()
         # A process that was told to end can no longer publish; markers end with their lifetime.
         if self._node.context.ok() and self.wanted():
-            yield self.publisher, MarkerArray(markers=[Marker(action=Marker.DELETEALL)])
+            yield self.publishers[0], MarkerArray(markers=[Marker(action=Marker.DELETEALL)])
 
     def _placed(
         self, result: Result, height: int, width: int

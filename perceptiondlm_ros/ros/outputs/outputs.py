@@ -31,17 +31,19 @@ class Output:
 
     `wanted` and `render` run in one of the worker threads, `clear` in any thread, but never two of
     them at once for one output; `open` and `close` in the executor's.
-    drawn: whether it is for people and takes longer than a prompt one.
+    drawn: whether it is for people and takes longer than a prompt one; rendered for nobody it is
+        not. publishers: those that it publishes with.
     """
 
     drawn: ClassVar[bool] = False
+    publishers: Sequence[Any] = ()
 
     def open(self) -> None:
         """The node was activated: subscribe to what else is needed."""
 
     def wanted(self) -> bool:
-        """Whether anybody listens; nothing is rendered for nobody."""
-        return True
+        """Whether it is to be rendered."""
+        return not self.drawn or any(p.get_subscription_count() for p in self.publishers)
 
     def render(self, result: Result) -> Iterable[Outgoing]:
         """The messages of this result."""

@@ -2,25 +2,9 @@
 
 import threading
 
-import pytest
 from patience import PATIENCE
 
 from perceptiondlm_ros.ros.threads import Mailbox, WorkerThread
-
-
-def test_newest_wins_and_the_replaced_is_told() -> None:
-    box: Mailbox[int] = Mailbox()
-    assert [box.put(1), box.put(2), box.put(3)] == [None, 1, 2]
-    assert box.take(0) == 3
-    assert box.take(0) is None
-
-
-@pytest.mark.parametrize("leave", ["put", "ask"])
-def test_take_waits_for_what_comes_from_another_thread(leave: str) -> None:
-    box: Mailbox[int] = Mailbox(most_requests=1)
-    thread = threading.Timer(0.02, getattr(box, leave), [5])
-    thread.start()
-    assert box.take(PATIENCE) == 5
 
 
 def test_wake_ends_one_take_and_leaves_the_box_usable() -> None:
@@ -56,17 +40,6 @@ def test_an_exception_ends_one_item_only_and_the_end_comes_after_the_item_in_wor
     gate.set()
     assert worker.stop(PATIENCE)
     assert told == ["bad frame 1", "bad frame 2", "finished", "bad end"]
-
-
-def test_items_and_requests_are_taken_in_turn() -> None:
-    box: Mailbox[str] = Mailbox(most_requests=3)
-    assert [box.ask(n) for n in range(4)] == [True, True, True, False]
-    taken = []
-    for n in range(6):
-        box.put(f"item {n}")
-        taken.append(box.take(0))
-    assert taken == [0, "item 1", 1, "item 3", 2, "item 5"]
-    assert box.take(0) is None
 
 
 def test_a_closed_box_takes_no_more_requests_and_gives_back_those_that_wait() -> None:

@@ -39,12 +39,15 @@ class Stream:
         self.seconds += after
         return self.reuse.track(round(self.seconds * SECOND), measurements, self.settings)
 
-    def caption(self, frame: TrackedFrame, plan: Plan | None = None) -> None:
+    def caption(
+        self, frame: TrackedFrame, plan: Plan | None = None, **sure: float
+    ) -> tuple[str, ...]:
+        """Caption what is wanted of a frame, with confidences by name; who was captioned."""
         wanted = (plan or self.reuse.plan(frame)).wanted
-        stamp = frame.stamp_ns / SECOND
-        self.reuse.keep(
-            frame, [(n, Caption(f"{frame.names[n]} at {stamp:.1f}", 1, [], False)) for n in wanted]
-        )
+        names = tuple(frame.names[place] for place in wanted)
+        captions = [Caption(f"a {name}", sure.get(name, 1), [], False) for name in names]
+        self.reuse.keep(frame, zip(wanted, captions, strict=True))
+        return names
 
     def plan(self, *measurements: Measurement, after: float = 0.1) -> Plan:
         """Of the next frame, which is then captioned."""
@@ -182,32 +185,18 @@ def test_captions_of_before_an_end_are_gone_also_those_on_the_way(end: object) -
     assert not stream.reuse.plan(stream.see(at(10, 10, "a"), at(50, 10, "b"))).kept
 
 
-def confident(stream: Stream, frame: TrackedFrame, values: dict[str, float]) -> tuple[str, ...]:
-    """Caption what is wanted of a frame with these confidences; who was captioned."""
-    wanted = stream.reuse.plan(frame).wanted
-    names = tuple(frame.names[place] for place in wanted)
-    stream.reuse.keep(
-        frame,
-        [
-            (place, Caption(f"{name} {values[name]}", values[name], [], False))
-            for place, name in zip(wanted, names, strict=True)
-        ],
-    )
-    return names
-
-
 def test_an_uncertain_caption_is_made_again_soon_but_not_for_ever_and_the_best_one_stays() -> None:
     stream = Stream(replace(DEFAULTS, max_age=1000.0))
     crowd = [at(100 * n, 10, str(n)) for n in range(9)]
     sure = {str(n): 0.9 for n in range(9)}
-    assert len(confident(stream, stream.see(*crowd), sure | {"4": 0.5})) == 9
+    assert len(stream.caption(stream.see(*crowd), **sure | {"4": 0.5})) == 9
     tries = iter([0.7, 0.6])
     asked = []
     for _ in range(50):
         frame = stream.see(*crowd)
         if stream.reuse.plan(frame).wanted:
             asked.append(round(stream.seconds - 100.1, 1))
-            assert confident(stream, frame, {"4": next(tries)}) == ("4",)
+            assert stream.caption(frame, **{"4": next(tries)}) == ("4",)
     assert asked == [0.3, 0.9]
     held = stream.reuse.plan(stream.see(*crowd)).kept[4]
     assert held.caption.confidence == 0.7
@@ -221,7 +210,7 @@ def test_a_slow_model_is_not_asked_twice_before_four_times_its_time() -> None:
     began = stream.seconds
     for _ in range(10):
         stream.see(*crowd)
-    confident(stream, first, {str(n): 0.9 for n in range(9)} | {"4": 0.5})
+    stream.caption(first, **{str(n): 0.9 for n in range(9)} | {"4": 0.5})
     while not stream.reuse.plan(stream.see(*crowd)).wanted:
         assert stream.seconds < began + 10
     assert stream.seconds - began == pytest.approx(4.0, abs=0.11)
@@ -230,7 +219,7 @@ def test_a_slow_model_is_not_asked_twice_before_four_times_its_time() -> None:
 def test_captions_that_are_all_alike_are_not_made_again() -> None:
     stream = Stream()
     crowd = [at(100 * n, 10, str(n)) for n in range(9)]
-    assert len(confident(stream, stream.see(*crowd), {str(n): 0.4 for n in range(9)})) == 9
+    assert len(stream.caption(stream.see(*crowd), **{str(n): 0.4 for n in range(9)})) == 9
     assert not any(stream.reuse.plan(stream.see(*crowd)).wanted for _ in range(60))
 
 
@@ -240,7 +229,7 @@ def test_an_old_caption_is_replaced_also_by_one_of_less_confidence() -> None:
     frame = stream.see(at(10, 10, "a"), after=1.9)
     for _ in range(4):
         frame = stream.see(at(10, 10, "a"), after=1.9)
-    assert confident(stream, frame, {"a": 0.1}) == ("a",)
+    assert stream.caption(frame, a=0.1) == ("a",)
     assert stream.reuse.plan(stream.see(at(10, 10, "a"))).kept[0].caption.confidence == 0.1
 
 

@@ -47,7 +47,7 @@ class Viewer:
         self.at = at
         self.camera = at.output._camera_topics
         self.camera.info = INFO
-        self.publisher, at.output.publisher = at.output.publisher, self
+        at.output.publishers = [self]
         self.arrays: list[MarkerArray] = []
         self._number = 0
 

@@ -22,6 +22,9 @@ class Drawn(Output):
     def __init__(self, drawn: bool = False) -> None:
         self.drawn = drawn  # type: ignore[misc]
 
+    def wanted(self) -> bool:
+        return True
+
 
 class Good(Drawn):
     rendered = 0
