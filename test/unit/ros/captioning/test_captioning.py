@@ -117,15 +117,6 @@ def test_what_was_known_stays_when_a_pass_fails(harness: Harness) -> None:
     assert harness.counters.frames_failed == 1
 
 
-def test_ten_thousand_detections_are_one_line_in_the_log(harness: Harness) -> None:
-    harness.values["reuse.enabled"] = False
-    items = [detection(0, 0, 9, 9, str(n), score=n / 10_000) for n in range(10_000)]
-    message = harness.finish(5, items).message
-    assert (len(message.regions), message.dropped) == (24, 9976)
-    assert message.regions[0].id == "9976"
-    assert harness.lines == ["9976 of 10000 detections dropped: 9976 above the limit of 24 regions"]
-
-
 def test_a_known_region_is_published_with_every_frame_and_the_age_of_its_caption(
     harness: Harness,
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 from output_support import CAPTION, SECOND, Stage, region, result, stage
 from rclpy.lifecycle import LifecycleNode
 from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from ros_support import header, image_of, taken_reliably, until_true
 from sensor_msgs.msg import CameraInfo, Image
 from visualization_msgs.msg import Marker, MarkerArray
@@ -28,6 +29,7 @@ INFO = CameraInfo(
     distortion_model="plumb_bob",
     d=[0.0] * 5,
 )
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 RECTIFIED = [200.0, 0, 159.5, 0, 0, 200, 119.5, 0, 0, 0, 1, 0]
 FOCAL = 160 / np.radians(95)
 WIDE = CameraInfo(
@@ -99,7 +101,8 @@ def viewer(at: Stage) -> Viewer:
 def test_markers_camera_info_and_depth_are_made_and_taken_only_while_somebody_looks(
     at: Stage,
 ) -> None:
-    infos = at.peer.create_publisher(CameraInfo, "camera_info", 1)
+    infos = at.peer.create_publisher(CameraInfo, "camera_info", LATCHED)
+    infos.publish(INFO)  # once, before anybody listens
     depths = at.peer.create_publisher(Image, "depth", 1)
 
     def nothing_is_taken() -> bool:
@@ -116,7 +119,7 @@ def test_markers_camera_info_and_depth_are_made_and_taken_only_while_somebody_lo
     camera = at.output._camera_topics
     depths.publish(depth_image())
     at.until(lambda: camera._depths.find(SECOND, SECOND) is not None, "depth")
-    at.until(lambda: camera.info is not None, "camera_info", again=lambda: infos.publish(INFO))
+    at.until(lambda: camera.info is not None, "camera_info")
     at.publish(result([region()], sequence=2))
     at.until(lambda: bool(heard), "markers of the second result alone")
     assert heard[0].markers[1].pose.position.z == pytest.approx(3.5)
