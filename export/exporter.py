@@ -116,6 +116,8 @@ def export(
             opset=onnx_files.OPSET,
             steps=config.denoising_steps,
             schedule="linear",
+            decoding=config.decoding,
+            decoding_threshold=config.decoding_threshold,
             caption_tokens=config.caption_tokens,
             slots=config.slots,
             tile_buckets=buckets.tiles,

@@ -27,7 +27,14 @@ from perceptiondlm_ros.processing.sequence import DEFAULT_PROMPT
 from perceptiondlm_ros.processing.tokenizer import CaptionTokenizer
 from perceptiondlm_ros.runtime.backend import Backend, DenoisingState, Session
 from perceptiondlm_ros.runtime.denoising import denoise
-from perceptiondlm_ros.runtime.loading import check_cache, choose_cache, load_backend, own_prompt
+from perceptiondlm_ros.runtime.loading import (
+    check_cache,
+    check_decoding,
+    choose_cache,
+    choose_threshold,
+    load_backend,
+    own_prompt,
+)
 from perceptiondlm_ros.runtime.locate import checkpoint_name, locate_checkpoint
 
 RegionShape = Box | Sequence[float] | NDArray[np.bool_] | NDArray[np.float32]
@@ -47,12 +54,14 @@ class Caption:
             being right.
         token_ids: all M raw tokens of the region's block, its end and padding included.
         truncated: whether the caption was cut off by the number of caption tokens.
+        steps: denoising steps that it took, with the others of its group; 0 is unknown.
     """
 
     text: str
     confidence: float
     token_ids: list[int]
     truncated: bool
+    steps: int = 0
 
 
 class Captioner:
@@ -74,6 +83,8 @@ class Captioner:
         steps: int | None = None,
         caption_tokens: int | None = None,
         cache: str = "auto",
+        decoding: str = "auto",
+        decoding_threshold: float | None = None,
         prompt: str | None = None,
     ) -> None:
         config = backend.config
@@ -87,6 +98,7 @@ class Captioner:
         tokens = config.caption_tokens if caption_tokens is None else caption_tokens
         self._caption_tokens = int(tokens)
         self._cache = choose_cache(cache, config)
+        self._threshold = choose_threshold(decoding, decoding_threshold, config)
         self._prompt = DEFAULT_PROMPT if prompt is None else prompt
 
     @classmethod
@@ -98,6 +110,8 @@ class Captioner:
         steps: int | None = None,
         caption_tokens: int | None = None,
         cache: str = "auto",
+        decoding: str = "auto",
+        decoding_threshold: float | None = None,
     ) -> Captioner:
         """Load a checkpoint or an exported model.
 
@@ -108,10 +122,15 @@ class Captioner:
             backend: `torch` for a checkpoint, `onnx` or `tensorrt` for an exported model; `auto` is
                 the fastest that is here.
             device: `auto`, `cpu`, `cuda` or `cuda:N`.
-            steps: denoising steps, 1 to 1024; None is what the checkpoint is meant for.
+            steps: denoising steps, at most, 1 to 1024; None is what the checkpoint is meant for.
             caption_tokens: tokens of a caption, 1 to 512; None as above.
             cache: `exact` recomputes everything at every step; `prefix` keeps keys and values of
                 the prefix; `auto` is `prefix` where that changes nothing.
+            decoding: `schedule` takes all steps, and masks again after each as many tokens as the
+                published code does; `confidence` keeps each token that has a probability of
+                `decoding_threshold`, at least one a step, and ends when all are kept; `auto` is
+                what the checkpoint is meant for.
+            decoding_threshold: above 0 and up to 1; None is the checkpoint's own.
 
         Raises:
             CheckpointError: files are missing, damaged, or don't fit each other.
@@ -120,6 +139,7 @@ class Captioner:
         """
         check_options(steps, caption_tokens)
         check_cache(cache)
+        check_decoding(decoding, decoding_threshold)
         folder = locate_checkpoint(path)
         loaded = load_backend(folder, backend, device)
         return cls(
@@ -129,6 +149,8 @@ class Captioner:
             steps=steps,
             caption_tokens=caption_tokens,
             cache=cache,
+            decoding=decoding,
+            decoding_threshold=decoding_threshold,
             prompt=own_prompt(folder),
         )
 
@@ -178,7 +200,7 @@ class Captioner:
             batch = groups[first : first + MOST_GROUPS]
             session = self._start(pixels, [[masks[i] for i in group] for group in batch], prompt)
             watchers = {}
-            if draft_steps is not None and on_draft is not None and draft_steps < session.steps:
+            if draft_steps is not None and on_draft is not None:
                 watchers[draft_steps] = partial(self._draft, batch, on_draft)
             captions.update(self._captions(batch, denoise(session, watchers)))
         return [captions[index] for index in range(len(masks))]
@@ -211,7 +233,7 @@ class Captioner:
             caption_tokens=self._caption_tokens,
             buckets=self._backend.buckets,
         )
-        return self._backend.start(inputs, self._cache, self._steps)
+        return self._backend.start(inputs, self._cache, self._steps, self._threshold)
 
     def _draft(
         self,
@@ -219,16 +241,17 @@ class Captioner:
         on_draft: Callable[[dict[int, Caption]], None],
         state: DenoisingState,
     ) -> None:
-        on_draft(dict(self._captions(groups, state.filled())))
+        if state.masked.any():
+            on_draft(dict(self._captions(groups, state.filled())))
 
     def _captions(
         self, groups: list[list[int]], denoised: DenoisingState
     ) -> Iterator[tuple[int, Caption]]:
         """The caller's index of each region, and its caption."""
-        for group, tokens, probabilities in zip(
-            groups, denoised.token_ids, denoised.confidence, strict=True
+        for group, tokens, probabilities, steps in zip(
+            groups, denoised.token_ids, denoised.confidence, denoised.steps.tolist(), strict=True
         ):
             for index, ids, of_ids in zip(group, tokens, probabilities, strict=False):
                 text, length, truncated = self._tokenizer.decode_caption(ids.tolist())
                 confidence = float(of_ids[: max(length, 1)].mean())
-                yield index, Caption(text, min(confidence, 1.0), ids.tolist(), truncated)
+                yield index, Caption(text, min(confidence, 1.0), ids.tolist(), truncated, steps)

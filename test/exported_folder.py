@@ -65,6 +65,8 @@ def save_exported(folder: Path, **changes: Any) -> Manifest:
         opset=20,
         steps=config.denoising_steps,
         schedule="linear",
+        decoding=config.decoding,
+        decoding_threshold=config.decoding_threshold,
         caption_tokens=config.caption_tokens,
         slots=config.slots,
         tile_buckets=(1, 3, 7),

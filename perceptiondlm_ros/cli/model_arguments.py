@@ -28,7 +28,10 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         "--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)"
     )
     model.add_argument(
-        "--steps", type=count, metavar="N", help="denoising steps (default: the checkpoint's)"
+        "--steps",
+        type=count,
+        metavar="N",
+        help="denoising steps, at most (default: the checkpoint's)",
     )
     model.add_argument(
         "--caption-tokens",
@@ -41,6 +44,18 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="exact, prefix or auto: keep keys and values of the prefix between steps, in auto "
         "only where that changes nothing (default: %(default)s)",
+    )
+    model.add_argument(
+        "--decoding",
+        default="auto",
+        help="schedule, confidence or auto: take all steps, as published, or keep each token as "
+        "soon as it has the probability of --decoding-threshold (default: the checkpoint's)",
+    )
+    model.add_argument(
+        "--decoding-threshold",
+        type=float,
+        metavar="P",
+        help="above 0 and up to 1 (default: the checkpoint's)",
     )
     model.add_argument(
         "--prompt", type=text_in_utf8, help="what to ask (default: the checkpoint's usual prompt)"
@@ -75,6 +90,8 @@ def load_captioner(arguments: argparse.Namespace) -> Captioner:
         steps=arguments.steps,
         caption_tokens=arguments.caption_tokens,
         cache=arguments.cache,
+        decoding=arguments.decoding,
+        decoding_threshold=arguments.decoding_threshold,
     )
 
 

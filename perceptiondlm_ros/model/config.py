@@ -1,6 +1,6 @@
 """What a checkpoint's `config.json` says, read once into frozen dataclasses.
 
-Keys and their defaults are those of the published PerceptionDLM. Four keys are our own and describe
+Keys and their defaults are those of the published PerceptionDLM. Six keys are our own and describe
 checkpoints that were trained differently; absent, they mean the published behaviour.
 """
 
@@ -19,6 +19,7 @@ from perceptiondlm_ros.model.json_values import (
     Count,
     Flag,
     Positive,
+    Probability,
     TokenId,
     decode,
     read_json,
@@ -30,6 +31,9 @@ from perceptiondlm_ros.model.supported import LANGUAGE, VISION, faults
 
 Layer = Annotated[
     int, Meta(ge=-MOST, le=MOST, description=f"a whole number from {-MOST} to {MOST}")
+]
+Decoding = Annotated[
+    str, Meta(pattern=r"\A(schedule|confidence)\Z", description="schedule or confidence")
 ]
 ImageToken = Annotated[TokenId | None, Meta(description=f"a whole number from 0 to {MOST}")]
 
@@ -84,7 +88,10 @@ class ModelConfig:
             thumbnail, box scaled once.
         prefix_sees_captions: own key. Whether rows before the captions attend to the captions.
         caption_tokens: own key. Tokens of a caption that the checkpoint was trained for.
-        denoising_steps: own key. Steps that the checkpoint is meant to run.
+        denoising_steps: own key. Steps that the checkpoint is meant to run, at most.
+        decoding: own key. What is masked again after a step: `schedule` is the published schedule,
+            `confidence` what has less than a threshold of probability, see `model.denoiser`.
+        decoding_threshold: own key. The threshold of `confidence`.
         image_token_id: the token whose places visual tokens take; None where only the tokenizer
             says it.
     """
@@ -101,6 +108,8 @@ class ModelConfig:
     prefix_sees_captions: Flag = True
     caption_tokens: Count = 32
     denoising_steps: Count = 32
+    decoding: Decoding = "schedule"
+    decoding_threshold: Probability = 0.9
     image_token_id: ImageToken = None
 
     @property

@@ -204,7 +204,8 @@ DENOISER = GraphSpec(
         state   confidence     float32  groups, captions
         pass    active         bool     groups, captions
         pass    schedule       int64    groups, steps
-        state   step           int64    1
+        pass    threshold      float32  1
+        state   step           int64    groups
     """),
     results=tensor_specs("""
         keys_values  keys             weights  groups, kv_heads, rows, head_width
@@ -215,5 +216,8 @@ DENOISER = GraphSpec(
 )
 GRAPHS = (VISION_ENCODER, DENOISER)
 
-SEEN = ("new_caption_ids", "new_masked", "new_confidence", "best_ids", "best_confidence")
-"""Outputs of a step that its user sees, [B, J] each."""
+SEEN = (
+    *("new_caption_ids", "new_masked", "new_confidence"),
+    *("best_ids", "best_confidence", "new_step"),
+)
+"""Outputs of a step that its user sees: [B, J] each, and [B]."""

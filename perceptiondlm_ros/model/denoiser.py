@@ -3,7 +3,7 @@
 The step embeds the query rows, runs the language model, picks the most probable token at each
 caption position, keeps what it is sure of and masks the rest again. It has no state: what a step
 gives is what the next one takes. Nothing in it depends on the host, so steps can be launched one
-after the other without waiting.
+after the other without waiting; a group of which nothing is masked changes no more.
 
 Tensors are called as in `contract.DENOISER`, letters for shapes are those of `contract`.
 """
@@ -34,7 +34,7 @@ class CaptionState(NamedTuple):
             predict that token: then the position is unmasked with it.
         masked: bool [B, J], the positions that the step before masked again; all before the first.
         confidence: float32 [B, J], probability of each token at the step that set it.
-        step: int64 [1], the number of the step.
+        step: int64 [B], the steps of each group that began with something masked.
     """
 
     caption_ids: Tensor
@@ -90,6 +90,7 @@ class Denoiser(nn.Module):
             prediction,
             inputs["active"],
             inputs["schedule"],
+            inputs["threshold"],
             inputs["caption_rows"],
             self.mask_id,
         )
@@ -133,21 +134,33 @@ def unmask(
     prediction: Prediction,
     active: Tensor,
     schedule: Tensor,
+    threshold: Tensor,
     order: Tensor,
     mask_id: int,
 ) -> CaptionState:
     """Unmask every position with its prediction, then mask again what this step was least sure of.
 
+    Under the published schedule these are so many of all positions, also of those that were
+    unmasked before. Under a threshold they are of those that were masked: the ones whose
+    probability is below it, but never the surest, and none after the last step.
+
     Args:
         active: bool [B, J], False on slots without a region.
-        schedule: int64 [B, S], positions of each group that are masked again after each step.
+        schedule: int64 [B, S], the most positions of each group that are masked again after each
+            step.
+        threshold: float32 [1], above 1 for the schedule alone.
         order: int64 [J], ascending; of equally sure positions the first is masked first.
     """
     caption_ids = torch.where(state.masked, prediction.best_ids, state.caption_ids)
     confidence = torch.where(state.masked, prediction.best_confidence, state.confidence)
-    count = schedule.index_select(1, state.step)
-    again = rank(prediction.odds_against, active, order) < count
-    return CaptionState(caption_ids.masked_fill(again, mask_id), again, confidence, state.step + 1)
+    competing = active & (state.masked | (threshold > 1))
+    ranks = rank(prediction.odds_against, competing, order)
+    surest = competing.to(torch.int64).sum(dim=-1, keepdim=True) - 1
+    count = schedule.gather(1, state.step.unsqueeze(1))
+    # Under the schedule the other conditions hold wherever the first one does.
+    again = (ranks < count) & (ranks < surest) & ~(prediction.best_confidence >= threshold)
+    step = state.step + (active & state.masked).any(dim=-1).to(torch.int64)
+    return CaptionState(caption_ids.masked_fill(again, mask_id), again, confidence, step)
 
 
 def rank(odds_against: Tensor, active: Tensor, order: Tensor) -> Tensor:

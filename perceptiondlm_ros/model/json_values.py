@@ -18,6 +18,7 @@ MOST = 2**20
 Count = Annotated[int, Meta(ge=1, le=MOST, description=f"a whole number from 1 to {MOST}")]
 TokenId = Annotated[int, Meta(ge=0, le=MOST, description=f"a whole number from 0 to {MOST}")]
 Positive = Annotated[float, Meta(gt=0, lt=1e30, description="a number above 0")]
+Probability = Annotated[float, Meta(gt=0, le=1, description="a number above 0 and up to 1")]
 Flag = Annotated[bool, Meta(description="true or false")]
 Text = Annotated[str, Meta(description="text")]
 

@@ -19,14 +19,22 @@ import msgspec
 from msgspec import Meta
 
 from perceptiondlm_ros.errors import CheckpointError
-from perceptiondlm_ros.model.config import ModelConfig
+from perceptiondlm_ros.model.config import Decoding, ModelConfig
 from perceptiondlm_ros.model.contract import GRAPHS, Buckets
-from perceptiondlm_ros.model.json_values import Count, Text, TokenId, decode, read_json
+from perceptiondlm_ros.model.json_values import (
+    Count,
+    Probability,
+    Text,
+    TokenId,
+    decode,
+    read_json,
+)
 
 MANIFEST = "manifest.json"
 FORMAT = "perceptiondlm_ros exported model"
-FORMAT_VERSION = 2
-"""2: the denoiser takes and gives the masked positions. Graphs of other versions can't be run."""
+FORMAT_VERSION = 3
+"""3: the denoiser takes a threshold, and counts the steps of each group. Graphs of other versions
+can't be run."""
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 SCHEDULES = ("linear",)
 TOKENS = ("mask", "image", "end_of_turn")
@@ -108,6 +116,7 @@ class Manifest:
         opset: of the standard operators.
         steps: denoising steps.
         schedule: how many positions are masked again after each step, see `runtime.denoising`.
+        decoding, decoding_threshold: see `ModelConfig`.
         caption_tokens: tokens of a caption.
         slots: regions of a group.
         tile_buckets, slot_buckets: sizes that engines are built for, see `Buckets`.
@@ -123,6 +132,8 @@ class Manifest:
     opset: Count
     steps: Count
     schedule: _Schedule
+    decoding: Decoding
+    decoding_threshold: Probability
     caption_tokens: Count
     slots: Count
     tile_buckets: _Sizes
@@ -195,7 +206,13 @@ class Manifest:
 
     def applied_to(self, config: ModelConfig) -> ModelConfig:
         """The checkpoint's config with what the export decided."""
-        return replace(config, denoising_steps=self.steps, caption_tokens=self.caption_tokens)
+        return replace(
+            config,
+            denoising_steps=self.steps,
+            caption_tokens=self.caption_tokens,
+            decoding=self.decoding,
+            decoding_threshold=self.decoding_threshold,
+        )
 
     def refuse_foreign(self, folder: Path) -> None:
         """Hold against the manifest what is read where it is there, and isn't missed where not.

@@ -210,10 +210,13 @@ class Settings:
     backend: What computes the model: torch for a checkpoint, onnx or tensorrt for an exported
         model; auto takes the fastest that is there.
     device: Where the model runs: auto, cpu, cuda, or one of several such as cuda:1.
-    steps: Denoising steps of a pass; 0 is the checkpoint's own number.
+    steps: Denoising steps of a pass, at most; 0 is the checkpoint's own number.
     caption_tokens: Tokens of a caption; 0 is the checkpoint's own number.
     cache: exact recomputes everything at every step, prefix keeps keys and values of the prefix,
         auto takes prefix where the checkpoint allows it.
+    decoding: schedule takes all steps; confidence keeps each token as soon as it has the
+        probability of decoding_threshold, and ends when all are kept; auto is the checkpoint's own.
+    decoding_threshold: Probability from which on a token is kept; 0 is the checkpoint's own.
     enabled: Take frames while the node is active; the service ~/enable sets it. ~/describe works
         either way.
     prompt: What the model is asked about the regions; empty is the checkpoint's own prompt.
@@ -231,6 +234,8 @@ class Settings:
     steps: int = at_configure(0, bounds=(0, MOST_STEPS))
     caption_tokens: int = at_configure(0, bounds=(0, MOST_CAPTION_TOKENS))
     cache: str = at_configure("auto", choices=("auto", "exact", "prefix"))
+    decoding: str = at_configure("auto", choices=("auto", "schedule", "confidence"))
+    decoding_threshold: float = at_configure(0.0, bounds=(0.0, 1.0))
     enabled: bool = live(True)
     prompt: str = live("")
     draft_steps: int = live(0, bounds=(0, MOST_STEPS))

@@ -16,6 +16,7 @@ from perceptiondlm_ros.model.contract import (
     FloatArray,
     IntArray,
     ModelInputs,
+    SequenceLayout,
 )
 
 CacheMode = Literal["exact", "prefix"]
@@ -34,6 +35,7 @@ class DenoisingState:
         confidence: float32 [B, N, M], the probability of each token at the step that set it.
         best_ids: int64 [B, N, M], the most probable token at each position at this step.
         best_confidence: float32 [B, N, M], its probability, in [0, 1].
+        steps: int64 [B], the steps that each group has taken; those after it was whole don't count.
     """
 
     token_ids: IntArray
@@ -41,11 +43,14 @@ class DenoisingState:
     confidence: FloatArray
     best_ids: IntArray
     best_confidence: FloatArray
+    steps: IntArray
 
     @classmethod
-    def of(cls, outputs: Mapping[str, np.ndarray]) -> DenoisingState:
-        """From the outputs of a step that `contract.SEEN` names, [B, N, M] each."""
-        return cls(*(outputs[name] for name in SEEN))
+    def of(cls, outputs: Mapping[str, np.ndarray], layout: SequenceLayout) -> DenoisingState:
+        """From the outputs of a step that `contract.SEEN` names."""
+        shape = (-1, layout.slots, layout.caption_tokens)
+        arrays = (outputs[name] for name in SEEN)
+        return cls(*(array.reshape(shape) if array.ndim > 1 else array for array in arrays))
 
     def filled(self) -> DenoisingState:
         """What is masked takes its most probable token of this step, also where it was unmasked
@@ -63,10 +68,13 @@ class Session(Protocol):
     """One image with its groups of regions, encoded, on its way from masks to captions.
 
     Attributes:
-        steps: denoising steps of the pass.
+        steps: the most denoising steps of the pass.
+        look_every: after how many steps each it pays to look whether anything is masked; 0 where
+            the schedule says when nothing is.
     """
 
     steps: int
+    look_every: int
 
     def step(self) -> None:
         """Launch the next denoising step; a device may still work on it when this returns.
@@ -96,8 +104,14 @@ class Backend(Protocol):
     description: str
     buckets: Buckets | None
 
-    def start(self, inputs: ModelInputs, cache: CacheMode, steps: int) -> Session:
+    def start(
+        self, inputs: ModelInputs, cache: CacheMode, steps: int, threshold: float | None = None
+    ) -> Session:
         """Encode the image and its regions for a pass of at most `steps` denoising steps.
+
+        Args:
+            threshold: the probability from which on a token is kept, above 0 and up to 1; None is
+                the published schedule.
 
         Raises:
             BackendError: the device failed, for example for lack of memory, or `close` was called.

@@ -50,23 +50,30 @@ def caption_rows_alone(inputs: ModelInputs, config: ModelConfig, past: int) -> F
     return _rows(inputs, start, kinds, np.concatenate(parts, axis=2))
 
 
-def first_state(inputs: ModelInputs, steps: int) -> Feed:
+def first_state(inputs: ModelInputs, steps: int, threshold: float | None) -> Feed:
     """The state and the pass: all caption positions masked, and the schedule of up to `steps`
     denoising steps.
 
-    A schedule is cut after the step that leaves nothing to mask.
+    The published schedule is cut after the step that leaves nothing to mask. Under a threshold all
+    may be masked again but after the last step.
     """
-    shape = (len(inputs.regions), inputs.layout.slots * inputs.layout.caption_tokens)
-    tokens = inputs.layout.caption_tokens
+    groups, tokens = len(inputs.regions), inputs.layout.caption_tokens
+    shape = (groups, inputs.layout.slots * tokens)
+    if threshold is None:
+        schedule = remasking_schedule(inputs.regions, tokens, steps)
+    else:
+        schedule = np.full((groups, steps), shape[1])
+        schedule[:, -1] = 0
     state = {
         "caption_ids": np.full(shape, inputs.mask_id),
         "masked": np.ones(shape),
         "confidence": np.zeros(shape),
-        "step": np.zeros(1),
+        "step": np.zeros(groups),
     }
     of_pass = {
         "active": np.repeat(inputs.active, tokens, axis=1),
-        "schedule": remasking_schedule(inputs.regions, tokens, steps),
+        "schedule": schedule,
+        "threshold": np.array([np.inf if threshold is None else threshold]),
     }
     return {**DENOISER.feed("state", state), **DENOISER.feed("pass", of_pass)}
 

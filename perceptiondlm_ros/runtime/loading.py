@@ -6,6 +6,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
+
 from perceptiondlm_ros.errors import BackendError, InputError
 from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.model.manifest import Manifest, is_exported
@@ -13,6 +15,7 @@ from perceptiondlm_ros.runtime.backend import Backend, CacheMode
 
 BACKENDS = ("auto", "torch", "onnx", "tensorrt")
 CACHE_MODES = ("auto", "exact", "prefix")
+DECODINGS = ("auto", "schedule", "confidence")
 
 
 def load_backend(folder: Path, backend: str, device: str) -> Backend:
@@ -121,3 +124,39 @@ def check_cache(cache: str) -> None:
     """
     if cache not in CACHE_MODES:
         raise InputError(f"cache is {cache!r}, expected one of {', '.join(CACHE_MODES)}")
+
+
+def choose_threshold(decoding: str, threshold: float | None, config: ModelConfig) -> float | None:
+    """The probability from which on a token is kept; None for the published schedule.
+
+    Args:
+        decoding: one of DECODINGS; `auto` is what the checkpoint is meant for.
+        threshold: None is the checkpoint's own.
+
+    Raises:
+        InputError: see `check_decoding`, or there is a threshold that nothing would use.
+    """
+    check_decoding(decoding, threshold)
+    if (config.decoding if decoding == "auto" else decoding) == "confidence":
+        return config.decoding_threshold if threshold is None else float(threshold)
+    if threshold is not None:
+        raise InputError(
+            f"decoding_threshold is {threshold!r}, and decoding by schedule has none; set decoding "
+            "to confidence, or leave the threshold out"
+        )
+    return None
+
+
+def check_decoding(decoding: str, threshold: float | None) -> None:
+    """Refuse what `choose_threshold` would, without a config.
+
+    Raises:
+        InputError: not one of DECODINGS, or no probability.
+    """
+    if decoding not in DECODINGS:
+        raise InputError(f"decoding is {decoding!r}, expected one of {', '.join(DECODINGS)}")
+    number = isinstance(threshold, (int, float, np.number)) and not isinstance(threshold, bool)
+    if threshold is not None and not (number and 0 < threshold <= 1):
+        raise InputError(
+            f"decoding_threshold is {threshold!r}, expected a number above 0 and up to 1"
+        )

@@ -28,6 +28,7 @@ from perceptiondlm_ros.model.contract import (
 )
 from perceptiondlm_ros.model.manifest import GraphRecord, Manifest
 from perceptiondlm_ros.runtime.backend import CacheMode, DenoisingState
+from perceptiondlm_ros.runtime.denoising import look_every
 from perceptiondlm_ros.runtime.exported import open_exported
 from perceptiondlm_ros.runtime.feeds import (
     Feed,
@@ -92,7 +93,9 @@ class OnnxBackend:
         library = f"onnxruntime {onnxruntime.__version__} ({provider})"
         return cls(config, graphs, f"{library} on {graphs.device}, {manifest.precision}")
 
-    def start(self, inputs: ModelInputs, cache: CacheMode, steps: int) -> OnnxSession:
+    def start(
+        self, inputs: ModelInputs, cache: CacheMode, steps: int, threshold: float | None = None
+    ) -> OnnxSession:
         if self._graphs is None:
             raise BackendError("the backend was closed, expected an open one; load another one")
         with _failures_reported(self._graphs.device):
@@ -100,7 +103,7 @@ class OnnxBackend:
             feeds = [all_rows(inputs, self.config, past=1)]
             if cache == "prefix":
                 feeds.append(caption_rows_alone(inputs, self.config, past=inputs.layout.length))
-            state = first_state(inputs, steps)
+            state = first_state(inputs, steps, threshold)
             return OnnxSession(self._graphs, visual_rows, feeds, state, inputs, self.config)
 
     def close(self) -> None:
@@ -126,10 +129,11 @@ class OnnxSession:
     ) -> None:
         self.steps = state["schedule"].shape[1]
         self._denoiser, self._device, self._feeds = graphs.denoiser, graphs.device, feeds
-        self._shape = (len(inputs.regions), inputs.layout.slots, inputs.layout.caption_tokens)
+        self.look_every = look_every(state["threshold"].item(), graphs.device.kind)
+        self._layout = inputs.layout
         layers = config.language.num_hidden_layers
         self._past_names = [name for t in DENOISER.of("past") for name in t.names(layers)]
-        self._sizes = {**fixed_sizes(config), "groups": self._shape[0], "past": 1}
+        self._sizes = {**fixed_sizes(config), "groups": len(inputs.regions), "past": 1}
         self._constant = {
             **{tensor.name: visual_rows for tensor in DENOISER.of("visual")},
             **{t.name: self._device.put(state[t.name]) for t in DENOISER.of("pass")},
@@ -138,7 +142,7 @@ class OnnxSession:
             {t.name: self._device.put(state[t.name]) for t in DENOISER.of("state")}
             for _ in range(2)
         ]
-        positions = {"groups": self._shape[0], "captions": state["active"].shape[1]}
+        positions = {**self._sizes, "captions": state["active"].shape[1]}
         self._best = {
             t.name: self._device.put(np.zeros(t.shape(positions), t.dtype))
             for t in DENOISER.results
@@ -160,9 +164,8 @@ class OnnxSession:
         with _failures_reported(self._device):
             outputs = self._outputs(self._step % 2)
             # A copy, since the memory is written again by the next step.
-            return DenoisingState.of(
-                {name: outputs[name].numpy().reshape(self._shape).copy() for name in SEEN}
-            )
+            seen = {name: outputs[name].numpy().copy() for name in SEEN}
+            return DenoisingState.of(seen, self._layout)
 
     def _binding(self) -> Any:
         """The first step has a binding of its own; the others take turns, as the state does."""

@@ -21,6 +21,7 @@ from perceptiondlm_ros.model.denoiser import Denoiser
 from perceptiondlm_ros.model.language import KeysValues
 from perceptiondlm_ros.model.perceptiondlm import PerceptionDLM
 from perceptiondlm_ros.runtime.backend import CacheMode, DenoisingState
+from perceptiondlm_ros.runtime.denoising import look_every
 from perceptiondlm_ros.runtime.feeds import (
     Feed,
     all_rows,
@@ -70,11 +71,13 @@ class TorchBackend:
             ) from error
 
     @torch.inference_mode()
-    def start(self, inputs: ModelInputs, cache: CacheMode, steps: int) -> TorchSession:
+    def start(
+        self, inputs: ModelInputs, cache: CacheMode, steps: int, threshold: float | None = None
+    ) -> TorchSession:
         if self._model is None:
             raise BackendError("the backend was closed, expected an open one; load another one")
         with _failures_reported(self._device):
-            return TorchSession(self._model, inputs, cache, steps)
+            return TorchSession(self._model, inputs, cache, first_state(inputs, steps, threshold))
 
     def close(self) -> None:
         """See `backend.Backend`. What a session still uses stays until that session is gone."""
@@ -93,12 +96,12 @@ class TorchSession:
     """
 
     def __init__(
-        self, model: PerceptionDLM, inputs: ModelInputs, cache: CacheMode, steps: int
+        self, model: PerceptionDLM, inputs: ModelInputs, cache: CacheMode, state: Feed
     ) -> None:
         weight = model.mask_id_embedding.weight
         self._device, self._dtype = weight.device, weight.dtype
         self._denoiser = Denoiser(model.language, inputs.mask_id)
-        self._shape = (len(inputs.regions), inputs.layout.slots, inputs.layout.caption_tokens)
+        self._layout = inputs.layout
         self.visual_rows = model.visual_rows_of(self._tensors(vision_feed(inputs)))
         visual = {tensor.name: self.visual_rows for tensor in DENOISER.of("visual")}
         self._rows, self._mask = self._rows_and_mask(all_rows(inputs, model.config, past=0))
@@ -110,8 +113,9 @@ class TorchSession:
         )
         self._prefix_rows = start
         self._past: list[KeysValues] | None = None
-        self._inputs = {**self._tensors(first_state(inputs, steps)), **visual}
-        self.steps = self._inputs["schedule"].shape[1]
+        self._inputs = {**self._tensors(state), **visual}
+        self.steps = state["schedule"].shape[1]
+        self.look_every = look_every(state["threshold"].item(), self._device.type)
         self._outputs: dict[str, Tensor] = {}
 
     @torch.inference_mode()
@@ -128,10 +132,8 @@ class TorchSession:
         if not self._outputs:
             raise BackendError("no denoising step was run yet, expected one before the state")
         with _failures_reported(self._device):
-            seen = {name: self._outputs[name] for name in SEEN}
-            return DenoisingState.of(
-                {name: tensor.cpu().numpy().reshape(self._shape) for name, tensor in seen.items()}
-            )
+            seen = {name: self._outputs[name].cpu().numpy() for name in SEEN}
+            return DenoisingState.of(seen, self._layout)
 
     @torch.inference_mode()
     def embeddings(self, caption_ids: IntArray) -> Tensor:

@@ -57,14 +57,18 @@ class Writer:
     def __init__(self, write: Callable[[int], str] = str, confidence: float = 0.5) -> None:
         self.config: ModelConfig = tiny_config()
         self.buckets: Buckets | None = None
-        self.steps = 0
+        self.steps = self.look_every = 0
         self.batches: list[tuple[int, ...]] = []
         self.caches: list[CacheMode] = []
+        self.thresholds: list[float | None] = []
         self.passes = self.closed = 0
         self._write, self._confidence = write, confidence
 
-    def start(self, inputs: ModelInputs, cache: CacheMode, steps: int) -> Writer:
+    def start(
+        self, inputs: ModelInputs, cache: CacheMode, steps: int, threshold: float | None = None
+    ) -> Writer:
         self.steps = steps
+        self.thresholds.append(threshold)
         self.batches.append(inputs.regions)
         self.caches.append(cache)
         self._counts = inputs.patch_masks.sum(axis=(2, 3, 4))
@@ -84,7 +88,9 @@ class Writer:
             ids[place][: len(text)] = text[: ids.shape[2]]
         confidence = np.full(ids.shape, self._confidence, np.float32)
         confidence[ids == tiny_tokenizer().end_of_turn_id] = 1.0
-        return DenoisingState(ids, np.zeros(ids.shape, np.bool_), confidence, ids, confidence)
+        steps = np.full(len(ids), self.steps)
+        masked = np.zeros(ids.shape, np.bool_)
+        return DenoisingState(ids, masked, confidence, ids, confidence, steps)
 
 
 def written(backend: Writer, **options: Any) -> Captioner:
@@ -177,7 +183,7 @@ class TestCaption:
     ) -> None:
         (caption,) = written(Writer(lambda _: written_text)).describe(SMALL, [strip(0)])
         ids = tiny_tokenizer().encode(written_text + "<|eot_id|>" * 6)[:6]
-        assert caption == Caption(text, pytest.approx(confidence), ids, truncated)
+        assert caption == Caption(text, pytest.approx(confidence), ids, truncated, 6)
 
     def test_types_are_plain_and_the_caption_frozen(self) -> None:
         (caption,) = own_captioner().describe(IMAGE, MASKS[:1])
@@ -305,8 +311,38 @@ class TestOptions:
         assert backend.caches == ["exact", "exact", "prefix"]
 
     @pytest.mark.parametrize(
+        ("checkpoint", "given", "threshold"),
+        [
+            ({}, {}, None),
+            ({}, {"decoding": "confidence"}, 0.9),
+            ({"decoding": "confidence", "decoding_threshold": 0.8}, {}, 0.8),
+            ({"decoding": "confidence"}, {"decoding_threshold": 1}, 1.0),
+            ({"decoding": "confidence"}, {"decoding": "schedule"}, None),
+        ],
+    )
+    def test_decoding_is_the_callers_or_the_checkpoints(
+        self, checkpoint: dict[str, Any], given: dict[str, Any], threshold: float | None
+    ) -> None:
+        backend = Writer()
+        backend.config = tiny_config(**checkpoint)
+        written(backend, **given).describe(SMALL, [strip(0)])
+        assert backend.thresholds == [threshold]
+
+    def test_a_threshold_that_nothing_would_use_is_refused(self) -> None:
+        for decoding in ("auto", "schedule"):
+            with pytest.raises(InputError, match=r"threshold is 0.5, and decoding by schedule has"):
+                written(Writer(), decoding=decoding, decoding_threshold=0.5)
+
+    @pytest.mark.parametrize(
         ("option", "value"),
         [
+            ("decoding", "confident"),
+            ("decoding", None),
+            ("decoding_threshold", 0),
+            ("decoding_threshold", 1.01),
+            ("decoding_threshold", float("nan")),
+            ("decoding_threshold", True),
+            ("decoding_threshold", "0.9"),
             ("steps", 0),
             ("steps", -3),
             ("steps", 1025),
@@ -357,6 +393,8 @@ class TestLoad:
             "steps": None,
             "caption_tokens": None,
             "cache": "auto",
+            "decoding": "auto",
+            "decoding_threshold": None,
         }
 
     def test_a_folder(self, folder: Path) -> None:
@@ -398,10 +436,12 @@ class TestLoad:
 
 class TestDrafts:
     @staticmethod
-    def drafts(draft_steps: int | None, regions: int = 7) -> tuple[list[Caption], dict[int, Any]]:
+    def drafts(
+        draft_steps: int | None, regions: int = 7, **options: Any
+    ) -> tuple[list[Caption], dict[int, Any]]:
         """The captions of own weights, and the drafts by region."""
         seen: dict[int, Any] = {}
-        found = own_captioner(steps=6).describe(
+        found = own_captioner(steps=6, **options).describe(
             picture(HEIGHT, WIDTH), MASKS[:regions], draft_steps=draft_steps, on_draft=seen.update
         )
         return found, seen
@@ -431,6 +471,18 @@ class TestDrafts:
     @pytest.mark.parametrize("draft_steps", [None, 6, 7])
     def test_none_comes_where_the_captions_are_as_early(self, draft_steps: int | None) -> None:
         assert self.drafts(draft_steps)[1] == {}
+
+    def test_under_a_threshold_they_keep_what_the_captions_keep_and_end_with_the_pass(self) -> None:
+        options = {"decoding": "confidence", "decoding_threshold": 0.5}
+        found, early = self.drafts(1, **options)
+        assert early and self.drafts(None, **options)[0] == found
+        for index, draft in early.items():
+            sure = [
+                a for a, b in zip(draft.token_ids, found[index].token_ids, strict=True) if a == b
+            ]
+            assert sure, "what was kept after a step stays"
+        last = max(caption.steps for caption in found)
+        assert 1 < last <= 6 and self.drafts(last, **options)[1] == {}
 
     @pytest.mark.parametrize("draft_steps", [0, -1, 1025, 1.5, True])
     def test_other_numbers_are_refused(self, draft_steps: Any) -> None:

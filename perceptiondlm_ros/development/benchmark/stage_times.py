@@ -63,10 +63,12 @@ class TimedBackend:
         self.times = StageTimes()
         self._backend, self._wait = backend, wait
 
-    def start(self, inputs: ModelInputs, cache: CacheMode, steps: int) -> TimedSession:
+    def start(
+        self, inputs: ModelInputs, cache: CacheMode, steps: int, threshold: float | None = None
+    ) -> TimedSession:
         """Encode the inputs."""
         self.times.end("preprocessing")
-        session = self._backend.start(inputs, cache, steps)
+        session = self._backend.start(inputs, cache, steps, threshold)
         self._wait()
         self.times.end("vision")
         self.times.positions = inputs.layout.length
@@ -82,7 +84,7 @@ class TimedSession:
     """See `TimedBackend` and `runtime.backend.Session`."""
 
     def __init__(self, session: Session, times: StageTimes, wait: Wait) -> None:
-        self.steps = session.steps
+        self.steps, self.look_every = session.steps, session.look_every
         self._session, self._times, self._wait = session, times, wait
         self._first = True
 

@@ -36,6 +36,8 @@ def load_captioner(settings: Settings) -> Captioner:
         steps=settings.steps or None,
         caption_tokens=settings.caption_tokens or None,
         cache=settings.cache,
+        decoding=settings.decoding,
+        decoding_threshold=settings.decoding_threshold or None,
     )
 
 

@@ -17,6 +17,7 @@ from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.model.contract import Buckets, ModelInputs
 from perceptiondlm_ros.runtime.backend import CacheMode
 from perceptiondlm_ros.runtime.exported import open_exported
+from perceptiondlm_ros.runtime.feeds import first_state
 from perceptiondlm_ros.runtime.tensorrt.engine_loader import EngineLoader
 from perceptiondlm_ros.runtime.tensorrt.engine_spec import (
     engine_specs,
@@ -97,13 +98,16 @@ class TensorRTBackend:
             f"{manifest.precision}",
         )
 
-    def start(self, inputs: ModelInputs, cache: CacheMode, steps: int) -> TensorRTSession:
+    def start(
+        self, inputs: ModelInputs, cache: CacheMode, steps: int, threshold: float | None = None
+    ) -> TensorRTSession:
         pool = self._pool
         if pool is None:
             raise BackendError("the backend was closed, expected an open one; load another one")
         workspace = pool.take()
         try:
-            session = TensorRTSession(workspace, inputs, self.config, cache, steps)
+            state = first_state(inputs, steps, threshold)
+            session = TensorRTSession(workspace, inputs, self.config, cache, state)
         except BaseException:
             pool.give(workspace)
             raise

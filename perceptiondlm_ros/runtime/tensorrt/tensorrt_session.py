@@ -18,11 +18,11 @@ from perceptiondlm_ros.model.contract import (
 )
 from perceptiondlm_ros.model.graph_spec import TensorSpec
 from perceptiondlm_ros.runtime.backend import CacheMode, DenoisingState
+from perceptiondlm_ros.runtime.denoising import look_every
 from perceptiondlm_ros.runtime.feeds import (
     Feed,
     all_rows,
     caption_rows_alone,
-    first_state,
     vision_feed,
 )
 from perceptiondlm_ros.runtime.tensorrt.blocks import Blocks, DeviceTensor
@@ -94,16 +94,14 @@ class TensorRTSession:
         inputs: ModelInputs,
         config: ModelConfig,
         cache: CacheMode,
-        steps: int,
+        state: Feed,
     ) -> None:
         self._workspace, self._inputs, self._config, self._cache = workspace, inputs, config, cache
-        layout = inputs.layout
-        self._shape = (len(inputs.regions), layout.slots, layout.caption_tokens)
         workspace.device.activate()
         self._visual_rows = self._encode()
-        feed = first_state(inputs, steps)
-        self.steps = feed["schedule"].shape[1]
-        self._state = {name: workspace.blocks.put(name, array) for name, array in feed.items()}
+        self.steps = state["schedule"].shape[1]
+        self.look_every = look_every(state["threshold"].item(), "cuda")
+        self._state = {name: workspace.blocks.put(name, array) for name, array in state.items()}
         self._outputs: dict[str, DeviceTensor] = {}
         self._program: Program | None = None
         self._done = 0
@@ -126,11 +124,15 @@ class TensorRTSession:
             raise BackendError("no denoising step was run yet, expected one before the state")
         device = self._workspace.device
         device.activate()
-        found = {t.name: np.empty(self._shape, t.dtype) for t in DENOISER.outputs if t.name in SEEN}
+        found = {
+            t.name: np.empty(self._outputs[t.name].shape, t.dtype)
+            for t in DENOISER.outputs
+            if t.name in SEEN
+        }
         for name, array in found.items():
             device.download(self._outputs[name].buffer, array)
         device.synchronize()
-        return DenoisingState.of(found)
+        return DenoisingState.of(found, self._inputs.layout)
 
     def _encode(self) -> DeviceTensor:
         """Launch the vision encoder."""

@@ -182,6 +182,7 @@ def test_every_option_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None
     options = ("--image", "--detections", "--masks", "--descriptions", "--tolerance", "--partial")
     options += ("--max-regions", "--min-score", "--classes", "--excluded-classes", "--checkpoint")
     options += ("--backend", "--device", "--steps", "--caption-tokens", "--cache", "--prompt")
+    options += ("--decoding", "--decoding-threshold")
     options += ("--image-width", "--image-height", "--image-fit", "--significant-bits")
     assert [option for option in options if option not in told] == []
     assert "OUT.partial" in told

@@ -79,10 +79,12 @@ def test_a_nearly_black_picture_of_16_bits_is_told_or_stretched(
         assert status == 2 and f"got {wrong!r}, expected a whole number from 8 to 16" in err
 
 
-NAMES = ("path", "backend", "device", "steps", "caption_tokens", "cache")
+NAMES = ("path", "backend", "device", "steps", "caption_tokens", "cache", "decoding")
+NAMES += ("decoding_threshold",)
 OPTIONS = ["--checkpoint", "a/b", "--backend", "torch", "--device", "cpu", "--steps", "7"]
 OPTIONS += ["--caption-tokens", "9", "--cache", "exact", "--prompt", "What?"]
-GIVEN = ("a/b", "torch", "cpu", 7, 9, "exact")
+OPTIONS += ["--decoding", "confidence", "--decoding-threshold", "0.8"]
+GIVEN = ("a/b", "torch", "cpu", 7, 9, "exact", "confidence", 0.8)
 DEFAULTS = (None, "auto", "auto", *map(Captioner.__init__.__kwdefaults__.get, NAMES[3:]))
 
 
@@ -177,6 +179,8 @@ def test_a_real_checkpoint_captions_and_refuses(run: Any, tiny_checkpoint: Path)
         ("--box=900,900,950,950", "--box 900,900,950,950 covers no pixel of the 640 x 476 image"),
         ("--box=-9,0,-1,9", "--box -9,0,-1,9 covers no pixel"),
         ("--cache=none", "cache is 'none', expected one of auto, exact, prefix"),
+        ("--decoding=none", "decoding is 'none', expected one of auto, schedule, confidence"),
+        ("--decoding-threshold=0", "decoding_threshold is 0.0, expected a number above 0"),
         ("--backend=none", "backend is 'none', expected one of"),
         ("--device=none", "device is 'none'"),
         ("--checkpoint=/no/such", "checkpoint /no/such does not exist"),

@@ -41,6 +41,8 @@ def test_missing_keys_are_the_published_defaults() -> None:
         prefix_sees_captions=True,
         caption_tokens=32,
         denoising_steps=32,
+        decoding="schedule",
+        decoding_threshold=0.9,
     )
 
 
@@ -51,10 +53,13 @@ def test_keys_of_our_own() -> None:
             "prefix_sees_captions": False,
             "caption_tokens": 24,
             "denoising_steps": 8,
+            "decoding": "confidence",
+            "decoding_threshold": 0.8,
         }
     )
     assert config.corrected_roi_replay and not config.prefix_sees_captions
     assert (config.caption_tokens, config.denoising_steps) == (24, 8)
+    assert (config.decoding, config.decoding_threshold) == ("confidence", 0.8)
 
 
 def test_key_value_heads_are_as_many_as_heads_where_not_said() -> None:
@@ -102,6 +107,10 @@ VISION, LANGUAGE = ("vision_model_config", "vision_config"), ("language_model_co
         ({"corrected_roi_replay": 1}, "corrected_roi_replay"),
         ({"downsample_ratio": float("nan")}, "downsample_ratio"),
         ({"denoising_steps": 0}, "denoising_steps"),
+        ({"decoding": "greedy"}, "decoding"),
+        ({"decoding": None}, "decoding"),
+        ({"decoding_threshold": 0}, "decoding_threshold"),
+        ({"decoding_threshold": 1.5}, "decoding_threshold"),
         ({"image_token_id": -1}, "image_token_id"),
         ({"image_token_id": "<image>"}, "image_token_id"),
         ({"caption_tokens": float("inf")}, "caption_tokens"),

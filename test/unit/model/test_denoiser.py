@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import permutations
+from typing import Any
 
 import numpy as np
 import onnx_ir
@@ -20,9 +21,9 @@ from torch import Tensor, nn
 
 from perceptiondlm_ros.export import onnx_files
 from perceptiondlm_ros.export.graphs import Graph
-from perceptiondlm_ros.model.contract import FloatArray, IntArray
+from perceptiondlm_ros.model.contract import DENOISER, FloatArray, IntArray
 from perceptiondlm_ros.model.denoiser import CaptionState, Prediction, predict, rank, unmask
-from perceptiondlm_ros.model.graph_spec import GraphSpec, TensorSpec
+from perceptiondlm_ros.model.graph_spec import GraphSpec, TensorSpec, tensor_specs
 from perceptiondlm_ros.runtime.feeds import remasking_schedule
 
 MASK = 99
@@ -31,10 +32,11 @@ VOCABULARY = 32  # a vector at a time: else ONNX Runtime sums equal rows in diff
 
 @dataclass
 class Guess:
-    """int64 and float32 [B, N, M]."""
+    """int64 and float32 [B, N, M]; of a whole pass also the steps of each group, int64 [B]."""
 
     token_ids: IntArray
     confidence: FloatArray
+    steps: IntArray | None = None
 
 
 @dataclass
@@ -90,16 +92,20 @@ def run(
     steps: int,
     regions: tuple[int, ...] | None = None,
     trace: Trace | None = None,
+    threshold: float = np.inf,
+    unmask: Callable[..., CaptionState] = unmask,
 ) -> Guess:
     groups, slots, tokens = shape
     counts = regions or (slots,) * groups
     schedule = remasking_schedule(counts, tokens, steps)
+    if threshold <= 1:
+        schedule = np.repeat([[slots * tokens] * (steps - 1) + [0]], groups, axis=0)
     active = np.repeat(np.arange(slots) < np.asarray(counts)[:, None], tokens, axis=1)
     state = CaptionState(
         torch.full((groups, slots * tokens), MASK),
         torch.ones((groups, slots * tokens), dtype=torch.bool),
         torch.zeros((groups, slots * tokens)),
-        torch.zeros(1, dtype=torch.int64),
+        torch.zeros(groups, dtype=torch.int64),
     )
     for _ in range(schedule.shape[1]):
         guess = session.predict(state.caption_ids.numpy().reshape(shape))
@@ -107,14 +113,14 @@ def run(
         best = Prediction(
             torch.from_numpy(guess.token_ids).flatten(1), (1 - confidence) / confidence
         )
-        order = torch.arange(slots * tokens)
-        state = unmask(
-            state, best, torch.from_numpy(active), torch.from_numpy(schedule), order, MASK
-        )
+        of_pass = (torch.from_numpy(active), torch.from_numpy(schedule), torch.tensor([threshold]))
+        state = unmask(state, best, *of_pass, torch.arange(slots * tokens), MASK)
         if trace is not None:
             trace.predictions.append(guess)
             trace.token_ids.append(state.caption_ids.numpy().reshape(shape))
-    return Guess(state.caption_ids.numpy().reshape(shape), state.confidence.numpy().reshape(shape))
+    steps_taken = state.step.numpy()
+    ids, confidence = state.caption_ids.numpy(), state.confidence.numpy()
+    return Guess(ids.reshape(shape), confidence.reshape(shape), steps_taken)
 
 
 def masked_at(session: Script, step: int) -> list[int]:
@@ -250,6 +256,86 @@ def test_it_does_what_the_description_says(
     assert ((result.confidence >= 0) & (result.confidence <= 1)).all()
 
 
+def confidence_loop(
+    session: RandomSession,
+    shape: tuple[int, int, int],
+    regions: tuple[int, ...],
+    steps: int,
+    threshold: float,
+) -> tuple[IntArray, list[int]]:
+    """Decoding by confidence as it is described, one position after the other: the tokens, and the
+    steps of each group."""
+    tokens = shape[2]
+    ids = np.full((shape[0], shape[1] * tokens), MASK)
+    masked = [set(range(count * tokens)) for count in regions]
+    taken = [0] * len(regions)
+    for step in range(steps):
+        guess = session.predict(ids.reshape(shape))
+        best, probability = (a.reshape(ids.shape) for a in (guess.token_ids, guess.confidence))
+        for group, places in enumerate(masked):
+            taken[group] += bool(places)
+            sure = {i for i in places if probability[group, i] >= threshold}
+            sure |= set(sorted(places, key=lambda i, p=probability[group]: (p[i], i))[-1:])
+            for place in places if step == steps - 1 else sure:
+                ids[group, place] = best[group, place]
+            masked[group] = places - sure
+    return ids.reshape(shape), taken
+
+
+class Unmasking(nn.Module):
+    """`unmask`, on what a session predicts."""
+
+    def forward(self, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        state = CaptionState(*(inputs[name] for name in CaptionState._fields))
+        best = Prediction(inputs["best_ids"], inputs["odds_against"])
+        of_pass = (inputs[name] for name in ("active", "schedule", "threshold", "order"))
+        return tuple(unmask(state, best, *of_pass, MASK))
+
+
+@cache
+def unmasking_graph() -> onnxruntime.InferenceSession:
+    own = tensor_specs("""
+        rows  best_ids      int64    groups, captions
+        rows  odds_against  float32  groups, captions
+        rows  order         int64    captions
+    """)
+    of_pass = [*DENOISER.of("state"), *DENOISER.of("pass")]
+    spec = GraphSpec("unmasking", inputs=(*own, *of_pass), results=())
+    return session_of(Graph.of(spec, Unmasking(), {}, 0, torch.float32))
+
+
+def unmask_in_the_graph(state: CaptionState, best: Prediction, *rest: Any) -> CaptionState:
+    of_pass = dict(zip(("active", "schedule", "threshold", "order"), rest[:-1], strict=True))
+    feed = {**state._asdict(), **best._asdict(), **of_pass}
+    found = unmasking_graph().run(None, {name: value.numpy() for name, value in feed.items()})
+    return CaptionState(*map(torch.from_numpy, found))
+
+
+@pytest.mark.parametrize("form", [unmask, unmask_in_the_graph])
+@settings(max_examples=100)
+@given(
+    seed=st.integers(0, 2**32),
+    tokens=st.integers(1, 7),
+    regions=st.lists(st.integers(1, 3), min_size=1, max_size=3).map(tuple),
+    steps=st.integers(1, 12),
+    threshold=st.sampled_from([0.2, 0.25, 0.5, 0.6, 0.9, 1.0]),
+)
+def test_decoding_by_confidence_does_what_its_description_says(
+    form: Callable[..., CaptionState],
+    seed: int,
+    tokens: int,
+    regions: tuple[int, ...],
+    steps: int,
+    threshold: float,
+) -> None:
+    shape = (len(regions), 3, tokens)
+    expected, taken = confidence_loop(RandomSession(seed), shape, regions, steps, threshold)
+    found = run(RandomSession(seed), shape, steps, regions, threshold=threshold, unmask=form)
+    active = np.arange(3) < np.array(regions)[:, None]
+    np.testing.assert_array_equal(found.token_ids[active], expected[active])
+    assert found.steps is not None and found.steps.tolist() == taken
+
+
 class Sampling(nn.Module):
     """What follows the logits in a step, fp32 [B, J, V]: the predictions, and how many positions
     come before each one when the least sure come first."""
@@ -287,8 +373,11 @@ def graph() -> onnxruntime.InferenceSession:
             TensorSpec("prediction", "ranks", "int64", positions),
         ),
     )
-    traced = onnx_files.trace(Graph.of(spec, Sampling(), {}, 0, torch.float32))
-    model = onnx_ir.to_proto(traced)
+    return session_of(Graph.of(spec, Sampling(), {}, 0, torch.float32))
+
+
+def session_of(graph: Graph) -> onnxruntime.InferenceSession:
+    model = onnx_ir.to_proto(onnx_files.trace(graph))
     assert not refused(model), "TensorRT's parser takes it"
     return onnxruntime.InferenceSession(model.SerializeToString())
 

@@ -16,7 +16,7 @@ from ros_support import ros_context
 from perceptiondlm_ros.model.contract import MOST_CAPTION_TOKENS, MOST_STEPS
 from perceptiondlm_ros.ros import parameters
 from perceptiondlm_ros.ros.settings import SPECS, Applies, Settings
-from perceptiondlm_ros.runtime.loading import BACKENDS, CACHE_MODES
+from perceptiondlm_ros.runtime.loading import BACKENDS, CACHE_MODES, DECODINGS
 
 CONFIG = Path(__file__).parents[3] / "config" / "region_captioner.yaml"
 
@@ -66,6 +66,7 @@ def test_choices_and_bounds_are_those_of_the_captioner() -> None:
     specs = {spec.name: spec for spec in SPECS}
     assert specs["backend"].choices == BACKENDS
     assert specs["cache"].choices == CACHE_MODES
+    assert specs["decoding"].choices == DECODINGS
     assert specs["steps"].bounds == (0, MOST_STEPS)
     assert specs["caption_tokens"].bounds == (0, MOST_CAPTION_TOKENS)
     told = CONFIG.read_text().partition("# What computes the model")[2].partition("backend:")[0]
@@ -93,6 +94,8 @@ def test_the_settings_are_the_present_values(node: Node) -> None:
         ("image.significant_bits", 17, "image.significant_bits"),
         ("backend", "cudnn", "expected one of auto, torch"),
         ("cache", "none", "expected one of auto, exact, prefix"),
+        ("decoding", "none", "expected one of auto, schedule, confidence"),
+        ("decoding_threshold", 1.1, "decoding_threshold"),
         ("autostart", False, "read-only"),
     ],
 )

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perceptiondlm_ros.runtime.backend import DenoisingState
-from perceptiondlm_ros.runtime.denoising import denoise, tokens_to_mask
+from perceptiondlm_ros.runtime.denoising import denoise, look_every, tokens_to_mask
 from perceptiondlm_ros.runtime.feeds import remasking_schedule
 
 
@@ -52,11 +52,16 @@ class TestSchedule:
 
 
 class Counting:
-    """Says in its state how many steps were run."""
+    """Says in its state how many steps were run.
 
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
+    Args:
+        whole: the step after which nothing is masked.
+    """
+
+    def __init__(self, steps: int, look_every: int = 0, whole: int | None = None) -> None:
+        self.steps, self.look_every = steps, look_every
         self.run = self.waited = 0
+        self._whole = steps if whole is None else whole
 
     def step(self) -> None:
         self.run += 1
@@ -64,8 +69,8 @@ class Counting:
     def state(self) -> DenoisingState:
         self.waited += 1
         number = np.full((1, 1, 1), self.run)
-        share, masked = number.astype(np.float32), np.zeros(number.shape, np.bool_)
-        return DenoisingState(number, masked, share, number, share)
+        share, masked = number.astype(np.float32), number < self._whole
+        return DenoisingState(number, masked, share, number, share, number.reshape(1))
 
 
 def test_all_steps_are_launched_before_anything_is_waited_for() -> None:
@@ -78,6 +83,29 @@ def test_a_watcher_sees_the_state_after_its_step() -> None:
     seen: list[int] = []
     denoise(Counting(5), {2: lambda state: seen.append(state.token_ids.item())})
     assert seen == [2]
+
+
+@pytest.mark.parametrize(
+    ("every", "whole", "run", "waited"), [(1, 3, 3, 3), (2, 3, 4, 2), (2, 4, 4, 2), (2, 5, 5, 3)]
+)
+def test_it_ends_at_the_first_look_that_finds_nothing_masked(
+    every: int, whole: int, run: int, waited: int
+) -> None:
+    session = Counting(5, every, whole)
+    assert denoise(session).token_ids.item() == session.run == run
+    assert session.waited == waited
+
+
+def test_it_ends_where_a_watcher_saw_nothing_masked() -> None:
+    seen: list[int] = []
+    watchers = dict.fromkeys((1, 3, 4), lambda state: seen.append(state.token_ids.item()))
+    assert denoise(Counting(5, 2, whole=3), watchers).token_ids.item() == 3
+    assert seen == [1, 3]
+
+
+def test_only_a_gpu_is_left_alone_for_several_steps_and_the_schedule_needs_no_look() -> None:
+    assert look_every(0.9, "cpu") == 1 < look_every(0.9, "cuda")
+    assert look_every(math.inf, "cpu") == look_every(math.inf, "cuda") == 0
 
 
 @pytest.mark.parametrize(("positions", "steps", "passes"), [(4, 20, 16), (1, 50, 1), (6, 6, 6)])

@@ -1,9 +1,10 @@
 """What every backend masks again, held against the published loop in fp64, on a checkpoint that
-predicts the mask token and is surer than fp32 probabilities can say."""
+predicts the mask token and is surer than fp32 probabilities can say; and decoding by confidence
+there."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,7 +28,7 @@ from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.model.contract import BoolArray, FloatArray, IntArray, ModelInputs
 from perceptiondlm_ros.model.published import WEIGHTS
 from perceptiondlm_ros.processing.model_inputs import prepare_inputs
-from perceptiondlm_ros.runtime.backend import Backend, CacheMode, DenoisingState
+from perceptiondlm_ros.runtime.backend import Backend, CacheMode
 from perceptiondlm_ros.runtime.denoising import denoise
 from perceptiondlm_ros.runtime.onnx_backend import OnnxBackend
 from perceptiondlm_ros.runtime.torch_backend import TorchBackend
@@ -91,25 +92,48 @@ def predicted(ids: IntArray) -> tuple[IntArray, FloatArray]:
     return best, weights.sum(axis=-1)
 
 
-def published_loop(single: bool = False) -> Iterator[tuple[IntArray, BoolArray]]:
-    """Tokens and masked positions after each step, [B, J] each.
+def published_loop(single: bool = False) -> Iterator[tuple[IntArray, BoolArray, IntArray]]:
+    """Tokens and masked positions after each step, [B, J] each, and the steps so far, [B].
 
     Args:
         single: whether positions are ranked by probabilities in fp32.
     """
+
+    def least_sure(step: int, odds: FloatArray, masked: BoolArray) -> IntArray:
+        sureness = (1 / (1 + odds)).astype(np.float32) if single else -odds
+        return np.argsort(sureness, kind="stable")[: int(odds.size * ((STEPS - 1 - step) / STEPS))]
+
+    return loop(least_sure)
+
+
+def confidence_loop(threshold: float) -> Iterator[tuple[IntArray, BoolArray, IntArray]]:
+    """As `published_loop`: what has less probability than the threshold is masked again."""
+
+    def unsure(step: int, odds: FloatArray, masked: BoolArray) -> IntArray:
+        waiting = np.flatnonzero(masked)
+        order = waiting[np.argsort(-odds[waiting], kind="stable")][:-1]
+        return order[(1 / (1 + odds[order]) < threshold) & (step < STEPS - 1)]
+
+    return loop(unsure)
+
+
+def loop(
+    again: Callable[[int, FloatArray, BoolArray], IntArray],
+) -> Iterator[tuple[IntArray, BoolArray, IntArray]]:
+    """again: which positions of a group are masked again, by the step, the odds and what is masked,
+    without padding."""
     ids = all_masks().reshape(2, -1)
-    masked = np.ones(ids.shape, dtype=np.bool_)
+    masked = np.repeat(inputs().active, TOKENS, axis=1)
+    steps = np.zeros(2, dtype=np.int64)
     for step in range(STEPS):
         best, odds = predicted(ids.reshape(2, 3, TOKENS))
-        sureness = (1 / (1 + odds)).astype(np.float32) if single else -odds
-        ids = np.where(masked, best, ids)
-        masked = np.zeros(ids.shape, dtype=np.bool_)
+        ids, steps = np.where(masked, best, ids), steps + masked.any(axis=1)
         for group, regions in enumerate(inputs().regions):
-            count = int(regions * TOKENS * ((STEPS - 1 - step) / STEPS))
-            order = np.argsort(sureness[group, : regions * TOKENS], kind="stable")
-            masked[group, order[:count]] = True
+            used = slice(regions * TOKENS)
+            chosen = again(step, odds[group, used], masked[group, used])
+            masked[group] = np.isin(np.arange(ids.shape[1]), chosen)
         ids = np.where(masked, MASK, ids)
-        yield ids, masked
+        yield ids, masked.copy(), steps
 
 
 @pytest.fixture(params=["torch", "onnx", *EVERYWHERE])
@@ -123,16 +147,44 @@ def backend(request: pytest.FixtureRequest) -> Backend:
 
 
 @pytest.mark.parametrize("mode", ["exact", "prefix"])
-def test_every_step_masks_what_the_published_loop_masks(backend: Backend, mode: CacheMode) -> None:
-    session = backend.start(inputs(), mode, STEPS)
-    seen: list[DenoisingState] = []
-    denoise(session, dict.fromkeys(range(1, session.steps + 1), seen.append))
+@pytest.mark.parametrize("threshold", [None, 0.99, 0.9999])
+def test_every_step_masks_what_the_loop_in_fp64_masks(
+    backend: Backend, mode: CacheMode, threshold: float | None
+) -> None:
+    session = backend.start(inputs(), mode, STEPS, threshold)
+    expected = published_loop() if threshold is None else confidence_loop(threshold)
     active = inputs().active
-    for state, (ids, masked) in zip(seen, published_loop(), strict=True):
+    assert session.steps == STEPS
+    for ids, masked, steps in expected:  # also after the captions are whole
+        session.step()
+        state = session.state()
         shape = state.token_ids.shape
         np.testing.assert_array_equal(state.masked[active], masked.reshape(shape)[active])
         np.testing.assert_array_equal(state.token_ids[active], ids.reshape(shape)[active])
-        assert state.masked.dtype == np.bool_
+        assert state.steps.tolist() == steps.tolist()
+        assert state.masked.dtype == np.bool_ and not state.masked[~active].any()
+
+
+def test_one_threshold_is_reached_early_and_the_other_by_neither_group_at_once() -> None:
+    """Else the test above would say nothing about ends and bounds."""
+    early, late = ([*confidence_loop(threshold)][-1][2].tolist() for threshold in (0.99, 0.9999))
+    assert early[1] < early[0] < STEPS and late[1] < late[0] == STEPS
+
+
+def test_a_pass_ends_when_nothing_is_masked(backend: Backend) -> None:
+    session = backend.start(inputs(), "prefix", STEPS, 0.99)
+    launched = 0
+    step = session.step
+
+    def count() -> None:
+        nonlocal launched
+        launched += 1
+        step()
+
+    session.step = count  # type: ignore[method-assign]
+    ended = denoise(session)
+    needed = int(ended.steps.max())
+    assert launched == -(-needed // session.look_every) * session.look_every < STEPS
 
 
 def test_the_mask_token_stays_in_this_case_and_fp32_probabilities_would_mask_others() -> None:

@@ -75,7 +75,7 @@ def test_every_input_lies_within_its_range(
     check(vision, shapes(vision_feed(inputs)))
 
     prefill, step = denoiser_profiles(sizes)
-    state = shapes(first_state(inputs, steps))
+    state = shapes(first_state(inputs, steps, None))
     language, count = config.language, len(groups)
     heads = (language.num_key_value_heads, language.head_dim)
     length = inputs.layout.length
