@@ -11,7 +11,7 @@ import pytest
 from ros_support import detection, detections, header, image
 
 from perceptiondlm_ros.development.scenes.render import render
-from perceptiondlm_ros.development.scenes.sample import evaluation_seed, sample_scene
+from perceptiondlm_ros.development.scenes.sample import EVALUATION_SEEDS, sample_scene
 from perceptiondlm_ros.development.scenes.scene import captions
 from perceptiondlm_ros.messages.stamps import nanoseconds
 from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
@@ -28,9 +28,7 @@ def test_a_draft_comes_well_before_the_final_caption(
     robot: Robot, capsys: pytest.CaptureFixture[str]
 ) -> None:
     robot.start(draft_steps=STEPS)
-    scenes = [
-        sample_scene(evaluation_seed(n), width=640, height=480, objects=6) for n in range(FRAMES)
-    ]
+    scenes = [sample_scene(EVALUATION_SEEDS[n], size=(640, 480), objects=6) for n in range(FRAMES)]
     pictures = [render(scene) for scene in scenes]
     robot.until_active()
     came: dict[int, list[tuple[float, RegionDescriptionArray]]] = {}

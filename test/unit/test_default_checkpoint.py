@@ -9,7 +9,7 @@ import pytest
 
 from perceptiondlm_ros.captioner import Captioner
 from perceptiondlm_ros.development.scenes.render import render
-from perceptiondlm_ros.development.scenes.sample import evaluation_seed, sample_scene
+from perceptiondlm_ros.development.scenes.sample import EVALUATION_SEEDS, sample_scene
 from perceptiondlm_ros.development.training.evaluate import judge_scene, shares
 from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.runtime.locate import DEFAULT_CHECKPOINT
@@ -40,7 +40,7 @@ def test_captions_are_right(captioner: Captioner) -> None:
 def test_prefix_cache_changes_no_token(captioner: Captioner) -> None:
     exact = Captioner.load(device="cpu", cache="exact")
     for index in SCENES[:3]:
-        drawn = render(sample_scene(evaluation_seed(index), objects=6), masks=False)
+        drawn = render(sample_scene(EVALUATION_SEEDS[index], objects=6), masks=False)
         boxes = list(drawn.boxes)
         kept = [caption.token_ids for caption in captioner.describe(drawn.image, boxes)]
         assert kept == [caption.token_ids for caption in exact.describe(drawn.image, boxes)]
@@ -49,7 +49,7 @@ def test_prefix_cache_changes_no_token(captioner: Captioner) -> None:
 def test_masks_say_the_same_as_boxes_most_of_the_time(captioner: Captioner) -> None:
     same = []
     for index in SCENES[:5]:
-        drawn = render(sample_scene(evaluation_seed(index), objects=6))
+        drawn = render(sample_scene(EVALUATION_SEEDS[index], objects=6))
         assert drawn.masks is not None
         boxes = captioner.describe(drawn.image, list(drawn.boxes))
         masks = captioner.describe(drawn.image, list(drawn.masks))

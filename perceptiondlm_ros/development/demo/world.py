@@ -16,7 +16,6 @@ from perceptiondlm_ros.development.scenes.moving import MovingScene
 from perceptiondlm_ros.development.scenes.sample import (
     EVALUATION_SEEDS,
     MAX_OBJECTS,
-    evaluation_seed,
 )
 from perceptiondlm_ros.development.scenes.scene import Scene, captions
 from perceptiondlm_ros.errors import InputError
@@ -47,15 +46,14 @@ class World:
     def at(self, stamp_ns: int) -> Scene:
         """The scene at this stamp. Track ids count on over the cuts, as a tracker's would.
 
-        Raises InputError for a stamp before the start, a seed that is no evaluation scene's, or a
-        number of objects that a scene can't have.
+        Raises InputError for a stamp before the start.
         """
         if stamp_ns < self.start_ns:
             raise InputError(
                 f"stamp: got {stamp_ns} ns, expected at least the world's start {self.start_ns} ns"
             )
         number, elapsed_ns = divmod(stamp_ns - self.start_ns, SCENE_NS)
-        seed = (evaluation_seed(self.seed) + number % SCENES) % len(EVALUATION_SEEDS)
+        seed = (EVALUATION_SEEDS[self.seed] + number % SCENES) % len(EVALUATION_SEEDS)
         scene = _moving_scene(seed, self.objects).at(elapsed_ns / 1e9)
         first = number * self.objects
         items = [replace(item, track_id=first + item.track_id) for item in scene.objects]

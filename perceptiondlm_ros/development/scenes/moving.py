@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from perceptiondlm_ros.development.scenes.sample import MAX_ANGLE, sample_scene
 from perceptiondlm_ros.development.scenes.scene import Scene, SceneObject
-from perceptiondlm_ros.errors import InputError
 
 LOOP_S: Final = 48.0
 """Seconds after which every object is where it was, so that what holds for one loop holds on."""
@@ -39,17 +38,12 @@ class MovingScene:
     """
 
     def __init__(self, seed: int, width: int = 640, height: int = 480, objects: int = 5) -> None:
-        """Draw the objects and their paths. Raises InputError as `sample_scene` does."""
-        self._start = sample_scene(seed, width=width, height=height, objects=objects)
+        """Draw the objects and their paths."""
+        self._start = sample_scene(seed, size=(width, height), objects=objects)
         self._paths = _choose_paths(self._start, np.random.default_rng([seed, 1]))
 
     def at(self, time_s: float) -> Scene:
-        """Return the scene `time_s` seconds after its start.
-
-        Raises InputError unless the time is finite.
-        """
-        if not math.isfinite(time_s):
-            raise InputError(f"time_s is {time_s}; expected a finite number of seconds")
+        """Return the scene `time_s` seconds after its start."""
         time = time_s % LOOP_S
         items = tuple(
             path.move(item, time)

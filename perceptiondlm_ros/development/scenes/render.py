@@ -14,7 +14,6 @@ from perceptiondlm_ros.development.scenes.background import Light, draw_backgrou
 from perceptiondlm_ros.development.scenes.scene import Scene, SceneObject
 from perceptiondlm_ros.development.scenes.shapes import draw_pattern, outline
 from perceptiondlm_ros.development.scenes.vocabulary import COLOURS
-from perceptiondlm_ros.errors import InputError
 
 _LIGHT_INK: Final = (246, 246, 242)
 _DARK_INK: Final = (26, 26, 30)
@@ -25,7 +24,6 @@ _CONTOUR_SHADE: Final = 0.55
 _CONTOUR_WIDTH: Final = 0.035
 """Fraction of the diameter; the contour keeps every colour apart from every background."""
 
-_MAX_OBJECTS: Final = 255
 _LEAST_BLUR: Final = 0.2
 """Radius in px below which a blur is not worth its time."""
 
@@ -55,12 +53,9 @@ class _Optics:
 
 
 def render(scene: Scene, *, masks: bool = True) -> Rendered:
-    """Draw `scene`; the same scene gives the same bytes. `masks=False` saves their memory.
-
-    Raises InputError for a scene of more than 255 objects.
+    """Draw `scene`, of at most 255 objects; the same scene gives the same bytes. `masks=False`
+    saves their memory.
     """
-    if len(scene.objects) > _MAX_OBJECTS:
-        raise InputError(f"scene has {len(scene.objects)} objects; expected at most {_MAX_OBJECTS}")
     rng = np.random.default_rng(scene.background_seed)
     optics = _sample_optics(scene, rng)
     image = draw_background(scene.width, scene.height, optics.light, rng)

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from perceptiondlm_ros.development.scenes.object_places import place, unclear
 from perceptiondlm_ros.development.scenes.scene import Scene, SceneObject
 from perceptiondlm_ros.development.scenes.vocabulary import COLOURS, PATTERNS, SHAPES, SIZES
-from perceptiondlm_ros.errors import InputError
 
 EVALUATION_SEEDS: Final = range(2**20)
 TRAINING_SEEDS: Final = range(2**20, 2**48)
@@ -22,46 +21,22 @@ MAX_ANGLE: Final = 0.2
 
 _IMAGE_SIZES: Final = ((640, 360), (640, 480), (480, 480), (1280, 720))
 _IMAGE_SIZE_SHARES: Final = (0.33, 0.33, 0.3, 0.04)
-_MIN_SIDE: Final = 64
 _LAYOUTS: Final = 4
 _MAX_FILL: Final = 0.42
 """Share of the image that the objects' boxes may take, so that places can be found."""
 
 
-def training_seed(index: int) -> int:
-    """Return the seed of the training scene `index`, counted from 0; InputError beyond the end."""
-    return _seed(TRAINING_SEEDS, index, "training")
-
-
-def evaluation_seed(index: int) -> int:
-    """Return the seed of the evaluation scene `index`; InputError beyond the end."""
-    return _seed(EVALUATION_SEEDS, index, "evaluation")
-
-
-def _seed(seeds: range, index: int, name: str) -> int:
-    if not 0 <= index < len(seeds):
-        raise InputError(f"{name} scene {index} does not exist; expected 0 to {len(seeds) - 1}")
-    return seeds[index]
-
-
 def sample_scene(
-    seed: int, *, width: int | None = None, height: int | None = None, objects: int | None = None
+    seed: int, *, size: tuple[int, int] | None = None, objects: int | None = None
 ) -> Scene:
     """Return the scene of `seed`, with 1 to 12 objects.
 
-    `width` and `height` (px, at least 64) come together or not at all; without them one of four
-    common camera sizes is drawn. `objects` fixes the number of objects.
-
-    Raises InputError for a negative seed, a size that is too small, or a number of objects
-    outside 1 to 12.
+    `size` is width and height (px, at least 64); without it one of four common camera sizes is
+    drawn. `objects` fixes the number of objects.
     """
-    if seed < 0:
-        raise InputError(f"seed is {seed}; expected 0 or more")
-    if objects is not None and not 1 <= objects <= MAX_OBJECTS:
-        raise InputError(f"objects is {objects}; expected 1 to {MAX_OBJECTS}")
     rng = np.random.default_rng(seed)
     drawn = _IMAGE_SIZES[rng.choice(len(_IMAGE_SIZES), p=_IMAGE_SIZE_SHARES)]
-    width, height = _image_size(width, height, drawn)
+    width, height = size or drawn
     count = int(rng.integers(1, MAX_OBJECTS + 1)) if objects is None else objects
     sizes, diameters, places = _layout(count, width, height, rng)
     items = [
@@ -79,16 +54,6 @@ def sample_scene(
     ]
     background, noise = (int(value) for value in rng.integers(2**32, size=2))
     return Scene(width, height, tuple(items), background, noise)
-
-
-def _image_size(width: int | None, height: int | None, drawn: tuple[int, int]) -> tuple[int, int]:
-    if width is None and height is None:
-        return drawn
-    if width is None or height is None:
-        raise InputError(f"width is {width} and height is {height}; give both or neither")
-    if min(width, height) < _MIN_SIDE:
-        raise InputError(f"image is {width} by {height}; expected at least {_MIN_SIDE} a side")
-    return width, height
 
 
 def _layout(

@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from perceptiondlm_ros.errors import InputError
-
 SHAPES: Final = ("circle", "square", "triangle", "star", "cross", "heart", "diamond", "crescent")
 
 COLOURS: Final[Mapping[str, tuple[int, int, int]]] = MappingProxyType(
@@ -64,27 +62,11 @@ class ParsedCaption(NamedTuple):
 def compose_caption(
     subject: Attributes, relation: str | None = None, neighbour: Attributes | None = None
 ) -> str:
-    """Return the caption of `subject`; without relation and neighbour it is "…, alone".
-
-    Raises InputError for an unknown word, or where only one of relation and neighbour is given.
-    """
-    if relation is None and neighbour is None:
-        return f"{_describe(subject)}, alone"
+    """Return the caption of `subject`; without relation and neighbour it is "…, alone"."""
+    described = f"a {' '.join(subject)}"
     if relation is None or neighbour is None:
-        raise InputError(
-            f"relation is {relation!r} and neighbour is {neighbour!r}; give both or neither"
-        )
-    if relation not in RELATIONS:
-        raise InputError(f"relation is {relation!r}; expected one of {', '.join(RELATIONS)}")
-    return f"{_describe(subject)}, {relation} {_describe(neighbour)}"
-
-
-def _describe(attributes: Attributes) -> str:
-    """Return "a large striped red circle"."""
-    for field, word, words in zip(Attributes._fields, attributes, WORDS, strict=True):
-        if word not in words:
-            raise InputError(f"{field} is {word!r}; expected one of {', '.join(words)}")
-    return f"a {' '.join(attributes)}"
+        return f"{described}, alone"
+    return f"{described}, {relation} a {' '.join(neighbour)}"
 
 
 _OBJECT: Final = "a " + " ".join(f"({'|'.join(words)})" for words in WORDS)

@@ -14,7 +14,7 @@ import numpy as np
 from perceptiondlm_ros.captioner import Captioner
 from perceptiondlm_ros.development.checkpoint_files import write_json
 from perceptiondlm_ros.development.scenes.render import render
-from perceptiondlm_ros.development.scenes.sample import MAX_OBJECTS, evaluation_seed, sample_scene
+from perceptiondlm_ros.development.scenes.sample import EVALUATION_SEEDS, MAX_OBJECTS, sample_scene
 from perceptiondlm_ros.development.scenes.scene import captions
 from perceptiondlm_ros.development.scenes.vocabulary import Attributes, parse_caption
 from perceptiondlm_ros.terminal import Progress, table
@@ -70,7 +70,7 @@ def judge_scene(captioner: Captioner, index: int, regions: int) -> list[dict[str
     """
     rng = np.random.default_rng([index, 3])
     objects = int(rng.integers(regions, MAX_OBJECTS + 1))
-    scene = sample_scene(evaluation_seed(index), objects=objects)
+    scene = sample_scene(EVALUATION_SEEDS[index], objects=objects)
     drawn = render(scene, masks=False)
     truths = captions(scene)
     chosen = rng.permutation(objects)[:regions]

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from perceptiondlm_ros.development.scenes.render import render
-from perceptiondlm_ros.development.scenes.sample import MAX_OBJECTS, sample_scene, training_seed
+from perceptiondlm_ros.development.scenes.sample import MAX_OBJECTS, TRAINING_SEEDS, sample_scene
 from perceptiondlm_ros.development.scenes.scene import captions
 from perceptiondlm_ros.development.training.vision_task import vision_labels
 from perceptiondlm_ros.model.config import ModelConfig
@@ -89,7 +89,7 @@ class SceneBatches(IterableDataset[Batch]):
         slots = self._config.slots
         regions = slots if rng.random() < 0.6 else int(rng.integers(1, slots))
         samples = [
-            self._sample(training_seed(index * self._size + k), regions, rng)
+            self._sample(TRAINING_SEEDS[index * self._size + k], regions, rng)
             for k in range(self._size)
         ]
         return collate(samples)
@@ -97,7 +97,7 @@ class SceneBatches(IterableDataset[Batch]):
     def _sample(self, seed: int, regions: int, rng: np.random.Generator) -> Batch:
         width, height = (CAMERAS if rng.random() < 0.25 else QUICK)[rng.integers(3)]
         count = int(rng.integers(regions, MAX_OBJECTS + 1))
-        scene = sample_scene(seed, width=width, height=height, objects=count)
+        scene = sample_scene(seed, size=(width, height), objects=count)
         drawn = render(scene, masks=False)
         chosen = rng.permutation(count)[:regions]
         jitter = rng.normal(0.0, 0.02, (regions, 4)).astype(np.float32)

@@ -1,4 +1,3 @@
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +8,6 @@ from hypothesis import strategies as st
 from perceptiondlm_ros.development.scenes.moving import LOOP_S, MovingScene
 from perceptiondlm_ros.development.scenes.render import render
 from perceptiondlm_ros.development.scenes.scene import Scene
-from perceptiondlm_ros.errors import InputError
 
 
 def centres(scene: Scene) -> np.ndarray:
@@ -20,11 +18,6 @@ def masks_of(scene: Scene) -> np.ndarray:
     masks = render(scene).masks
     assert masks is not None
     return masks
-
-
-def test_the_same_seed_and_time_give_the_same_scene() -> None:
-    assert MovingScene(4).at(3.7) == MovingScene(4).at(3.7)
-    assert MovingScene(4).at(3.7) != MovingScene(5).at(3.7)
 
 
 def test_objects_keep_their_ids_and_looks() -> None:
@@ -66,9 +59,3 @@ def test_objects_mostly_keep_apart_and_none_is_lost() -> None:
                 shares.append(mask.sum() / masks_of(replace(scene, objects=(item,))).sum())
     assert min(shares) > 0.4
     assert np.mean(np.array(shares) > 0.9) > 0.9
-
-
-@pytest.mark.parametrize("time_s", [math.nan, math.inf])
-def test_a_time_that_is_none_is_refused(time_s: float) -> None:
-    with pytest.raises(InputError, match="time_s"):
-        MovingScene(1).at(time_s)

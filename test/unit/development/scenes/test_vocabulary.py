@@ -11,7 +11,6 @@ from perceptiondlm_ros.development.scenes.vocabulary import (
     compose_caption,
     parse_caption,
 )
-from perceptiondlm_ros.errors import InputError
 
 ATTRIBUTES = st.builds(Attributes, *(st.sampled_from(words) for words in WORDS))
 SUBJECT = Attributes("large", "striped", "red", "circle")
@@ -36,19 +35,9 @@ def test_parsing_undoes_composing(
 
 
 @given(st.text())
-def test_any_other_text_is_refused_or_is_the_caption_it_parses_to(text: str) -> None:
+def test_any_other_text_is_no_caption_or_the_one_it_parses_to(text: str) -> None:
     parsed = parse_caption(text)
     assert parsed is None or compose_caption(*parsed) == text
-
-
-@given(ATTRIBUTES, PLACES, st.data())
-def test_one_changed_letter_never_parses_to_the_same_caption(
-    subject: Attributes, place: tuple[str | None, Attributes | None], data: st.DataObject
-) -> None:
-    caption = compose_caption(subject, *place)
-    at = data.draw(st.integers(0, len(caption) - 1))
-    letter = data.draw(st.characters(blacklist_characters=caption[at]))
-    assert parse_caption(caption[:at] + letter + caption[at + 1 :]) != parse_caption(caption)
 
 
 @pytest.mark.parametrize(
@@ -68,19 +57,3 @@ def test_one_changed_letter_never_parses_to_the_same_caption(
 )
 def test_a_caption_that_is_not_well_formed_parses_to_none(text: str) -> None:
     assert parse_caption(text) is None
-
-
-@pytest.mark.parametrize(
-    ("subject", "relation", "neighbour", "message"),
-    [
-        (SUBJECT._replace(colour="mauve"), None, None, "colour is 'mauve'"),
-        (SUBJECT, "left of", None, "relation is"),
-        (SUBJECT, None, NEIGHBOUR, "relation is"),
-        (SUBJECT, "near", NEIGHBOUR, "relation is"),
-    ],
-)
-def test_words_are_known_and_relation_and_neighbour_come_together(
-    subject: Attributes, relation: str | None, neighbour: Attributes | None, message: str
-) -> None:
-    with pytest.raises(InputError, match=message):
-        compose_caption(subject, relation, neighbour)
