@@ -54,7 +54,7 @@ MAY_IMPORT = {
         *("development.scenes", "captioner", "processing", "model", "terminal"),
         *("development.checkpoint_files", "development.plotting"),
     },
-    "development.checkpoint_files": {"processing", "model"},
+    "development.checkpoint_files": {"runtime.locate", "model"},
     "development.scenes": {"captioner", "processing", "model"},
     "development": set(),
     "preflight": {"runtime.tensorrt", "processing", "model", "terminal", "text"},

@@ -1,4 +1,4 @@
-"""What a process takes of its device and machine: memory at its peak, versions, names."""
+"""The machine and the libraries as one writes them beside a measurement."""
 
 from __future__ import annotations
 
@@ -12,41 +12,11 @@ from typing import Any
 
 import psutil
 
-from perceptiondlm_ros.runtime.tensorrt.cuda_gpu import import_cuda_runtime
-
 _LIBRARIES = ("torch", "onnx", "onnxruntime", "onnxruntime-gpu", "tensorrt", "numpy", "pillow")
-
-_CUDA_PYTHON = {"cuda.bindings.runtime", "cuda.cudart"}
-"""Modules of cuda-python, by its new and its old name."""
-
-
-def wait_for_device() -> None:
-    """Return when the CUDA device that this process uses has done all that was launched."""
-    if torch := _torch_with_cuda():
-        torch.cuda.synchronize()
-    elif sys.modules.keys() & _CUDA_PYTHON:
-        import_cuda_runtime().cudaDeviceSynchronize()
-
-
-def peak_memory() -> dict[str, int]:
-    """Most bytes that this process has held: `host`, and `device` where it uses one through torch
-    or cuda-python.
-
-    A device's memory is what all processes hold of it at present, since each library has an
-    allocator of its own; none gives back what it once took.
-    """
-    peak = {"host": _peak_of_host()}
-    if torch := _torch_with_cuda():
-        free, total = torch.cuda.mem_get_info()
-        peak["device"] = int(total - free)
-    elif sys.modules.keys() & _CUDA_PYTHON:
-        _, free, total = import_cuda_runtime().cudaMemGetInfo()
-        peak["device"] = int(total - free)
-    return peak
 
 
 def describe_machine() -> dict[str, Any]:
-    """The machine as one writes it beside a measurement."""
+    """Processor, cores that this process may use, memory, system, and GPUs."""
     linux = sys.platform == "linux"
     return {
         "processor": _processor(),
@@ -59,19 +29,9 @@ def describe_machine() -> dict[str, Any]:
 
 def library_versions() -> dict[str, str]:
     """Versions of Python, this package and the libraries that are installed."""
-    found = {"python": platform.python_version()}
-    for name in ("perceptiondlm_ros", *_LIBRARIES):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def _torch_with_cuda() -> Any:
-    """Torch where this process uses a device through it; it is loaded by others, or not at all."""
-    torch: Any = sys.modules.get("torch")
-    return torch if torch is not None and torch.cuda.is_initialized() else None
+    installed = {found.name.lower(): found.version for found in metadata.distributions()}
+    named = [name for name in ("perceptiondlm_ros", *_LIBRARIES) if name in installed]
+    return {"python": platform.python_version()} | {name: installed[name] for name in named}
 
 
 def _gpus() -> list[str]:
@@ -84,25 +44,13 @@ def _gpus() -> list[str]:
     return [line.strip() for line in told.stdout.splitlines() if line.strip()]
 
 
-def _peak_of_host() -> int:
-    found = re.search(r"^VmHWM:\s+(\d+) kB", _text("/proc/self/status"), re.MULTILINE)
-    if found:
-        return 1024 * int(found[1])
-    import resource  # not Linux; there a child inherits its parent's peak
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
 def _processor() -> str:
-    found = re.search(r"^model name\s*:\s*(.+)$", _text("/proc/cpuinfo"), re.MULTILINE)
     # Jetsons name themselves in the device tree instead.
-    board = _text("/proc/device-tree/model").strip("\0\n")
-    return found[1] if found else board or platform.processor() or platform.machine()
-
-
-def _text(path: str) -> str:
-    try:
-        return Path(path).read_text(errors="replace")
-    except OSError:
-        return ""
+    for file, pattern in (
+        ("/proc/cpuinfo", r"^model name\s*:\s*(.+)$"),
+        ("/proc/device-tree/model", "[^\0\n]+"),
+    ):
+        text = Path(file).read_text(errors="replace") if Path(file).exists() else ""
+        if found := re.search(pattern, text, re.MULTILINE):
+            return found[found.re.groups]
+    return platform.processor() or platform.machine()

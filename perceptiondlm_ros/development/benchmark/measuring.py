@@ -1,144 +1,147 @@
-"""Measures scenarios on every backend with every cache mode, each in a process of its own.
+"""Measures cases on subjects, each of which is a model in a process of its own.
 
-Repetitions take turns, scenario by scenario and backend by backend, so that a machine that gets
-slower for a while doesn't favour one of them.
+Repetitions take turns, case by case and subject by subject, so that a machine that gets slower for
+a while doesn't favour one of them.
 """
 
 from __future__ import annotations
 
-import argparse
+import re
 import sys
+import time
+from collections.abc import Sequence
 from contextlib import ExitStack
-from datetime import datetime, timezone
-from itertools import product
+from dataclasses import dataclass, field
+from itertools import groupby, product
 from pathlib import Path
+from statistics import median
+from typing import Any
 
-from perceptiondlm_ros.development.benchmark.benchmark_report import Results, Subject
-from perceptiondlm_ros.development.benchmark.machine import describe_machine, library_versions
-from perceptiondlm_ros.development.benchmark.measuring_process import Task, WorkerProcess
-from perceptiondlm_ros.development.benchmark.models import (
-    choose_backends,
-    find_checkpoint,
-    find_models,
+from perceptiondlm_ros.development.benchmark.measured_process import (
+    MeasuredProcess,
+    busy_neighbours,
 )
-from perceptiondlm_ros.development.benchmark.scenario import Scenario, choose_tiles
 from perceptiondlm_ros.errors import PerceptionDLMError
-from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.terminal import Progress
 
-_SHARE_OF_MEMORY = 0.3
-"""Of the machine's memory, for the weights of all processes that are there at once."""
 
+@dataclass(frozen=True)
+class Case:
+    """What one measurement is of.
 
-class Benchmark:
-    """One run of the benchmark, with the options that `run_benchmark.parse` returns.
-
-    Raises:
-        PerceptionDLMError: what was asked for isn't here, or can't be made.
+    Attributes:
+        name: in words.
+        size: width and height of the image in pixels.
+        regions: boxes in one call; masks instead where `masks` is set.
+        do: `describe`, `prepare`, or `first`, which is the first description of a process that is
+            started for it and loads the model.
+        busy: processes that keep a core busy meanwhile.
     """
 
-    def __init__(self, options: argparse.Namespace) -> None:
-        choose_backends(options.backends)  # before anything large is made
-        model = find_checkpoint(options.checkpoint, options.like, options.output)
-        config = ModelConfig.from_folder(model)
-        self._options = options
-        self._scenarios = [
-            Scenario(tiles, regions)
-            for tiles, regions in product(choose_tiles(options.tiles, config), options.regions)
-        ]
-        self._models = find_models(
-            model,
-            options.backends,
-            precision=options.precision,
-            output=options.output,
-            tell=lambda line: print(line, file=sys.stderr),
-        )
-        self.results = Results(
-            settings={
-                "checkpoint": model.name,
-                "weights_bytes": _weight_bytes(model),
-                "precision_of_export": options.precision,
-                "steps": options.steps or config.denoising_steps,
-                "caption_tokens": config.caption_tokens,
-                "repetitions": options.repetitions,
-                "device": options.device,
-            },
-            machine=describe_machine(),
-            versions=library_versions(),
-            date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            subjects=[Subject(name, cache) for name in self._models for cache in options.caches],
-        )
+    name: str
+    size: tuple[int, int]
+    regions: int
+    do: str = "describe"
+    masks: bool = False
+    busy: int = 0
 
-    def run(self) -> None:
-        """Fill the results; what fails is noted there and the others go on."""
-        subjects = self.results.subjects
-        turns = [subjects] if self._all_fit() else [[subject] for subject in subjects]
-        repetitions = 1 + self._options.repetitions
-        calls = len(subjects) * len(self._scenarios) * repetitions
-        with Progress("measuring", calls, "calls") as progress:
-            for together in turns:
-                with ExitStack() as processes:
-                    self._measure_in_turn(together, processes, progress)
 
-    def _measure_in_turn(
-        self, subjects: list[Subject], processes: ExitStack, progress: Progress
-    ) -> None:
-        workers: dict[str, WorkerProcess] = {}
-        for subject in subjects:
-            progress.now(f"loading {subject.name}, see {self._log(subject)}")
-            try:
-                worker = processes.enter_context(self._start(subject))
-                workers[subject.name] = worker
-                subject.description = worker.description
-                subject.loading_seconds = worker.loading_seconds
-            except PerceptionDLMError as error:
-                subject.failure = str(error)
-        repetitions = range(1 + self._options.repetitions)
-        for repetition, scenario, subject in product(repetitions, self._scenarios, subjects):
-            progress.now(f"{subject.name}, {scenario.tiles} tiles, {scenario.regions} regions")
-            progress.advance()
-            if subject.failure:
-                continue
-            warm_up = repetition == 0
-            try:
-                measured = workers[subject.name].measure(
-                    scenario, few_steps=warm_up and not self._on_gpu()
-                )
-            except PerceptionDLMError as error:
-                subject.failure = str(error)
-                continue
-            subject.memory |= measured.memory
-            if not warm_up:
-                subject.calls.setdefault(scenario, []).append(measured)
+@dataclass
+class Subject:
+    """A model in a process, and what was measured of it.
 
-    def _start(self, subject: Subject) -> WorkerProcess:
-        task = Task(
-            folder=self._models[subject.backend],
-            backend=subject.backend,
-            cache=subject.cache,
-            device=self._options.device,
-            steps=self.results.settings["steps"],
-        )
-        return WorkerProcess(task, self._log(subject))
+    Attributes:
+        load: arguments of `worker.Worker.load`.
+        python: the interpreter whose package is measured.
+        description: what the backend says of itself.
+        loading_seconds: from nothing to a model that runs, libraries included.
+        memory: most bytes of the process over all cases, `host` and `device`.
+        failure: why it could not be measured, or not to the end; empty otherwise.
+        answers: of each case the repetitions, see `worker.Worker`.
+    """
 
-    def _log(self, subject: Subject) -> Path:
-        output: Path = self._options.output
-        return output / f"{subject.backend}-{subject.cache}.log"
+    name: str
+    load: dict[str, Any]
+    python: Path | str = sys.executable
+    description: str = ""
+    loading_seconds: float = 0.0
+    memory: dict[str, int] = field(default_factory=dict)
+    failure: str = ""
+    answers: dict[Case, list[dict[str, Any]]] = field(default_factory=dict)
 
-    def _all_fit(self) -> bool:
-        """Whether all processes may hold the model at once. On a GPU they may not: its memory is
-        told as a whole.
+    def values(self, case: Case, value: str = "total") -> list[float]:
+        """Of the repetitions of a case, none where it was not measured."""
+        return [answer[value] for answer in self.answers.get(case, ())]
+
+    def start(self, log: Path) -> MeasuredProcess:
+        """A process that has loaded the model.
+
+        Raises:
+            PerceptionDLMError: it could not; the message is the backend's own.
         """
-        needed = self.results.settings["weights_bytes"] * len(self.results.subjects)
-        fits: bool = needed <= _SHARE_OF_MEMORY * self.results.machine["memory_bytes"]
-        return fits and not self._on_gpu()
+        with ExitStack() as stack:
+            process = stack.enter_context(MeasuredProcess(self.name, log, self.python))
+            loaded = process.ask("load", **self.load)
+            self.description, self.loading_seconds = loaded["description"], loaded["seconds"]
+            stack.pop_all()
+            return process
 
-    def _on_gpu(self) -> bool:
-        """Whether a GPU may be used; without one, few steps are enough to warm up."""
-        return bool(self.results.machine["gpus"]) and self._options.device != "cpu"
+
+def take_turns(
+    subjects: Sequence[Subject],
+    cases: Sequence[Case],
+    repetitions: int,
+    logs: Path,
+    progress: Progress,
+    *,
+    few_steps: bool = False,
+) -> None:
+    """Measure each case on each subject; what fails is noted there, and the others go on.
+
+    Args:
+        repetitions: of each case, after one to warm up.
+        logs: folder of the processes' logs.
+        few_steps: whether few denoising steps warm up, which is enough without a GPU.
+    """
+    with ExitStack() as stack:
+        processes: dict[str, MeasuredProcess] = {}
+
+        def ask(subject: Subject, case: Case, warm_up: bool) -> Any:
+            log = logs / f"{re.sub(r'[^0-9a-z]+', '-', subject.name)}.log"
+            request: dict[str, Any] = {"regions": case.regions, "masks": case.masks}
+            request["width"], request["height"] = case.size
+            if case.do == "first":
+                began = time.perf_counter()
+                with subject.start(log) as process:
+                    answer = process.ask("describe", **request)
+                return answer | {"total": time.perf_counter() - began}
+            if subject.name not in processes:
+                progress.now(f"loading {subject.name}, see {log}")
+                processes[subject.name] = stack.enter_context(subject.start(log))
+            if case.do == "describe":
+                request["few_steps"] = few_steps and warm_up
+            return processes[subject.name].ask(case.do, **request)
+
+        for repetition, (busy, together) in product(
+            range(1 + repetitions),
+            [(busy, list(group)) for busy, group in groupby(cases, key=lambda case: case.busy)],
+        ):
+            with busy_neighbours(busy, logs / "neighbours.log"):
+                for case, subject in product(together, subjects):
+                    progress.now(f"{subject.name}, {case.name}")
+                    progress.advance()
+                    if subject.failure:
+                        continue
+                    try:
+                        answer = ask(subject, case, warm_up=repetition == 0)
+                    except PerceptionDLMError as error:
+                        subject.failure = str(error)
+                        continue
+                    subject.memory |= answer.get("memory", {})
+                    if repetition:
+                        subject.answers.setdefault(case, []).append(answer)
 
 
-def _weight_bytes(model: Path) -> int:
-    """Bytes of the weights in a checkpoint's or an exported model's files."""
-    endings = (".safetensors", ".onnx", ".data")
-    return sum(file.stat().st_size for file in model.iterdir() if file.suffix in endings)
+def quotient(values: Sequence[float], of: Sequence[float]) -> float | None:
+    """Of the medians; None where one of them was not measured."""
+    return median(values) / median(of) if values and of else None

@@ -9,10 +9,16 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NoReturn
 
-from perceptiondlm_ros.development.benchmark.models import LIBRARIES
+from perceptiondlm_ros.development.benchmark.baseline import plan_baseline
+from perceptiondlm_ros.development.benchmark.benchmark_report import report
+from perceptiondlm_ros.development.benchmark.models import LIBRARIES, SIZES
+from perceptiondlm_ros.development.benchmark.neighbours import plan_neighbours
+from perceptiondlm_ros.development.benchmark.scenarios import plan_scenarios
 from perceptiondlm_ros.development.command_line import whole_number
+from perceptiondlm_ros.errors import PerceptionDLMError
 from perceptiondlm_ros.model.contract import MOST_STEPS
 
 FAILED, INTERRUPTED = 2, 130
@@ -33,7 +39,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     model = parser.add_mutually_exclusive_group()
     model.add_argument(
         "--like",
-        choices=("small", "published"),
+        choices=SIZES,
         help="make random weights of this size: small (54 MB in the proportions of the "
         "published ones), or published (8.5 billion, 17 GB); default small",
     )
@@ -44,6 +50,18 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="FOLDER",
         help="measure this checkpoint or exported model, without a folder the packaged checkpoint",
     )
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument(
+        "--baseline",
+        metavar="COMMIT",
+        help="instead time this version against a commit of the repository, which is checked out "
+        "and set up in the cache folder, or against a folder with a checkout that is set up",
+    )
+    instead.add_argument(
+        "--neighbours",
+        action="store_true",
+        help="instead time captions alone and beside one and two processes that compute",
+    )
     add(
         "--precision",
         choices=("fp32", "fp16", "bf16", "int8"),
@@ -51,8 +69,6 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         help="of the export that other backends than torch run (default %(default)s)",
     )
     add("--backends", nargs="+", choices=LIBRARIES, help="which; default all that are here")
-    caches = ("exact", "prefix")
-    add("--caches", nargs="+", choices=caches, default=caches, help="which; default both")
     add(
         "--regions",
         nargs="+",
@@ -61,17 +77,11 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         help="regions in a call (default 1 2 3 4 5 6 12)",
     )
     add(
-        "--tiles",
-        nargs="+",
-        type=whole_number(1, 65),
-        metavar="T",
-        help="tiles that the image is cut into (default 1 3 7, where the checkpoint does that)",
-    )
-    add(
         "--repetitions",
         type=whole_number(1, 1000),
         metavar="R",
-        help="of each measurement, after one to warm up (default 3)",
+        help="of each measurement, after one to warm up (default 3; with --baseline 7, with "
+        "--neighbours 15)",
     )
     add(
         "--steps",
@@ -96,11 +106,11 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     usual = ([1, 6], 1, 8) if options.quick else ([1, 2, 3, 4, 5, 6, 12], 3, None)
     options.like = options.like or "small"
     options.regions = options.regions or usual[0]
-    options.repetitions = options.repetitions or usual[1]
+    options.repetitions = options.repetitions or (
+        7 if options.baseline else 15 if options.neighbours else usual[1]
+    )
     options.steps = options.steps or usual[2]
-    for name in ("backends", "caches", "regions", "tiles"):  # each value once
-        values = getattr(options, name)
-        setattr(options, name, None if values is None else tuple(dict.fromkeys(values)))
+    options.regions = list(dict.fromkeys(options.regions))  # each value once
     return options
 
 
@@ -114,21 +124,20 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark and return the exit status: 2 if anything asked for was not measured."""
     options = parse(arguments)
-    # Every process that measures imports this file, and no more than it has to.
-    from perceptiondlm_ros.development.benchmark.benchmark_report import report_text, write_report
-    from perceptiondlm_ros.development.benchmark.measuring import Benchmark
-    from perceptiondlm_ros.errors import PerceptionDLMError
-
+    make_plan = plan_scenarios
+    if options.baseline or options.neighbours:
+        make_plan = plan_baseline if options.baseline else plan_neighbours
+    interrupted = False
     try:
         options.output.mkdir(parents=True, exist_ok=True)
-        benchmark = Benchmark(options)
-        interrupted = False
-        try:
-            benchmark.run()
-        except KeyboardInterrupt:
-            interrupted = True  # what was measured until then is worth keeping
-        print(report_text(benchmark.results))
-        print("\n".join(str(file) for file in write_report(benchmark.results, options.output)))
+        with TemporaryDirectory(dir=options.output) as work:
+            options.work = Path(work)
+            plan = make_plan(options)
+            try:
+                plan.measure(options.output)
+            except KeyboardInterrupt:
+                interrupted = True  # what was measured until then is worth keeping
+            print(report(plan, options.output))
     except (PerceptionDLMError, OSError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return FAILED
@@ -136,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     if interrupted:
         return INTERRUPTED
-    return FAILED if any(subject.failure for subject in benchmark.results.subjects) else 0
+    return FAILED if any(subject.failure for subject in plan.subjects) else 0
 
 
 if __name__ == "__main__":

@@ -23,11 +23,10 @@ from torch import nn
 from torch.func import functional_call
 from torch.utils.data import DataLoader
 
-from perceptiondlm_ros.development.checkpoint_files import write_description
+from perceptiondlm_ros.development.checkpoint_files import copy_description
 from perceptiondlm_ros.development.plotting import BLUE, ORANGE, finish, new_figure
 from perceptiondlm_ros.development.training.objective import Loss, masked_diffusion_loss, see
 from perceptiondlm_ros.development.training.optimisation import Optimisers, average_of, initialise
-from perceptiondlm_ros.development.training.recipe import SMALL, small_tokenizer
 from perceptiondlm_ros.development.training.samples import Batch, Pool, SceneBatches
 from perceptiondlm_ros.development.training.vision_task import VisionTask
 from perceptiondlm_ros.errors import CheckpointError
@@ -121,7 +120,7 @@ class TrainingRun:
         torch.manual_seed(options.seed)
         self.options = options
         self.device = torch.device(options.device)
-        self.config = write_description(options.output, SMALL, small_tokenizer())
+        self.config = copy_description(options.output)
         self.tokenizer = CaptionTokenizer(options.output, self.config.slots)
         self.model = PerceptionDLM(self.config)
         initialise(self.model)

@@ -2,41 +2,44 @@
 
 import contextlib
 import json
+import os
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from exported_models import exported, tiny
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from tiny_checkpoint import save_checkpoint
 
-from perceptiondlm_ros.development.benchmark.models import available_backends
-from perceptiondlm_ros.development.benchmark.run_benchmark import FAILED, main, parse
+from perceptiondlm_ros.development.benchmark import machine
+from perceptiondlm_ros.development.benchmark.benchmark_report import short_number
+from perceptiondlm_ros.development.benchmark.run_benchmark import (
+    FAILED,
+    INTERRUPTED,
+    main,
+    parse,
+)
+from perceptiondlm_ros.development.benchmark.scenarios import choose_scenarios
+from perceptiondlm_ros.model.config import ModelConfig
 
 
-def test_defaults_measure_the_small_checkpoint_everywhere() -> None:
-    options = parse([])
-    assert (options.like, options.checkpoint, options.backends) == ("small", None, None)
-    assert options.caches == ("exact", "prefix")
-    assert options.regions == (1, 2, 3, 4, 5, 6, 12)
-    assert (options.tiles, options.steps, options.repetitions) == (None, None, 3)
-    assert options.output == Path("bench_output")
+def chosen(*arguments: str, **expected: Any) -> bool:
+    options = vars(parse(arguments))
+    return {key: options[key] for key in expected} == expected
 
 
-def test_quick_gives_way_to_what_is_said() -> None:
-    quick = parse(["--quick"])
-    assert (quick.regions, quick.steps, quick.repetitions) == ((1, 6), 8, 1)
-    told = parse(["--quick", "--steps", "3", "--regions", "2", "--repetitions", "5"])
-    assert (told.regions, told.steps, told.repetitions) == ((2,), 3, 5)
-
-
-def test_a_value_that_is_named_twice_is_measured_once() -> None:
-    options = parse(["--regions", "6", "1", "6", "--caches", "prefix", "prefix"])
-    assert (options.regions, options.caches) == ((6, 1), ("prefix",))
-    assert (parse(["--checkpoint"]).checkpoint, parse(["--checkpoint", "a"]).checkpoint) == (
-        "",
-        "a",
-    )
+def test_what_is_said_goes_before_quick_and_that_before_what_is_usual() -> None:
+    every = [1, 2, 3, 4, 5, 6, 12]
+    assert chosen(like="small", checkpoint=None, backends=None, steps=None, repetitions=3)
+    assert chosen(regions=every, output=Path("bench_output"))
+    assert chosen("--quick", regions=[1, 6], steps=8, repetitions=1)
+    told = ("--steps", "3", "--regions", "6", "2", "6", "--repetitions", "5")
+    assert chosen("--quick", *told, regions=[6, 2], steps=3, repetitions=5)
+    assert chosen("--checkpoint", checkpoint="") and chosen("--checkpoint", "a", checkpoint="a")
+    assert chosen("--baseline", "HEAD~3", repetitions=7) and chosen("--neighbours", repetitions=15)
 
 
 @pytest.mark.parametrize(
@@ -44,11 +47,11 @@ def test_a_value_that_is_named_twice_is_measured_once() -> None:
     [
         (["--like", "huge"], "invalid choice: 'huge'"),
         (["--backends", "torch", "jax"], "invalid choice: 'jax'"),
-        (["--caches"], "expected at least one argument"),
+        (["--backends"], "expected at least one argument"),
         (["--regions", "0"], "got '0', expected a whole number from 1 to 64"),
-        (["--tiles", "-1"], "--tiles"),
         (["--steps", "many"], "got 'many', expected a whole number from 1 to 1024"),
         (["--like", "small", "--checkpoint", "a"], "not allowed with"),
+        (["--baseline", "a", "--neighbours"], "not allowed with"),
         (["--rep", "3"], "--rep"),
         (["small"], "small"),
     ],
@@ -65,10 +68,23 @@ def test_wrong_arguments_are_told_in_one_line(
 
 @given(st.text(max_size=8))
 def test_any_text_is_a_number_in_range_or_refused(text: str) -> None:
-    steps = 1
     with contextlib.suppress(SystemExit):
-        steps = parse([f"--steps={text}"]).steps
-    assert 1 <= steps <= 1024
+        assert 1 <= parse([f"--steps={text}"]).steps <= 1024
+
+
+@given(st.floats(0.001, 1e6))
+def test_numbers_are_short_and_near(value: float) -> None:
+    text = short_number(value)
+    assert len(text) <= 7 and "e" not in text
+    assert float(text) == pytest.approx(value, rel=0.006, abs=0.006)
+
+
+def test_each_usual_image_is_cut_as_told() -> None:
+    scenarios = choose_scenarios([2], ModelConfig.from_dicts({}, {}))
+    sizes = {tiles: case.size for case, tiles in scenarios.items()}
+    assert sizes == {1: (480, 480), 3: (1280, 720), 7: (640, 480)}
+    one_tile = choose_scenarios([1, 2], ModelConfig.from_dicts({}, {"max_sub_img": 1}))
+    assert {(case.regions, tiles) for case, tiles in one_tile.items()} == {(1, 1), (2, 1)}
 
 
 @pytest.fixture
@@ -84,26 +100,34 @@ def bench(folder: Path, *arguments: str) -> int:
     return main(["--checkpoint", str(folder / "tiny"), *output, *arguments])
 
 
+def results(output: Path, name: str = "results") -> Any:
+    return json.loads((output / f"{name}.json").read_text())
+
+
 def test_a_run_measures_every_combination_and_keeps_it(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert bench(folder, "--regions", "1", "7", "--tiles", "1", "3", "--repetitions", "2") == 0
-    output = folder / "output"
-    kept = json.loads((output / "results.json").read_text())
-    assert [(s["backend"], s["cache"], s["scenario"]) for s in kept["series"]] == [
-        ("torch", cache, {"tiles": tiles, "regions": regions})
+    assert bench(folder, "--regions", "1", "7", "--repetitions", "2") == 0
+    kept = results(folder / "output")
+    times, memory = kept["tables"]
+    assert [(row["backend"], row["tiles"], row["regions"]) for row in times] == [
+        (f"torch {cache}", tiles, regions)
         for cache in ("exact", "prefix")
-        for tiles in (1, 3)
-        for regions in (1, 7)
+        for tiles in "357"
+        for regions in "17"
     ]
-    for series in kept["series"]:
-        assert len(series["milliseconds"]["total"]) == 2
-        assert len(series["digests"]) == 1, "random weights say the same at each repetition"
-    assert all(subject["memory"]["host"] > 10**7 for subject in kept["subjects"])
-    assert kept["settings"]["steps"] == 3 and kept["versions"]["torch"]
-    assert (output / "time.png").is_file()
+    assert len({row["captions"] for row in times[:6]}) == 6
+    assert times[1]["positions"].startswith("2 x ") and " " not in times[0]["positions"]
+    assert all(float(row["host, GB"]) > 0.01 and "torch" in row["what"] for row in memory)
+    for subject in kept["subjects"]:
+        assert all(len(case["calls"]) == 2 for case in subject["cases"])
     told = capsys.readouterr().out
-    assert "torch    exact" in told and str(output / "results.md") in told
+    markdown = (folder / "output" / "results.md").read_text()
+    for word in ("3 denoising steps", "median of 2", kept["date"][:10], "torch exact"):
+        assert word in told and word in markdown
+    with Image.open(folder / "output" / "results.png") as picture:
+        assert picture.width > picture.height > 400
+        assert len(picture.convert("RGB").getcolors(maxcolors=2**24) or ()) > 10
 
 
 def test_what_fails_is_noted_and_the_rest_is_kept(
@@ -111,34 +135,40 @@ def test_what_fails_is_noted_and_the_rest_is_kept(
 ) -> None:
     weights = folder / "tiny" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    assert bench(folder, "--regions", "1", "--repetitions", "1", "--caches", "exact") == FAILED
-    assert "is damaged or cut off" in " ".join(capsys.readouterr().out.split())
-    kept = json.loads((folder / "output" / "results.json").read_text())
-    assert kept["series"] == [] and all(subject["failure"] for subject in kept["subjects"])
+    assert bench(folder, "--regions", "1", "--repetitions", "1") == FAILED
+    assert "torch exact failed: " in (told := capsys.readouterr().out)
+    assert "is damaged or cut off" in told
+    kept = results(folder / "output")
+    assert kept["tables"][0] == [] and kept["subjects"][0]["failure"]
+    assert not (folder / "output" / "results.png").exists()
 
 
-def test_an_exported_model_is_measured_without_torch(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_neighbours_and_an_exported_model_without_torch(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if "onnx" not in available_backends():
-        pytest.skip("onnxruntime isn't here")
-    model, shape = exported(tiny()), ["--regions", "2", "--tiles", "1"]
-    output = ["--output", str(tmp_path), "--steps", "3", "--repetitions", "1"]
-    arguments = ["--checkpoint", str(model), *shape, *output, "--caches", "exact"]
-    assert main([*arguments, "--backends", "onnx"]) == 0
-    (series,) = json.loads((tmp_path / "results.json").read_text())["series"]
-    assert series["backend"] == "onnx" and len(series["digests"]) == 1
+    arguments = ["--checkpoint", str(exported(tiny())), "--output", str(tmp_path), "--neighbours"]
+    assert main([*arguments, "--backends", "onnx", "--repetitions", "1"]) == 0
+    (rows,) = results(tmp_path, "neighbours")["tables"]
+    assert [row["busy processes"] for row in rows] == ["0", "1", "2"]
+    assert rows[0]["against alone"] == "1.00" and all(float(row["longest"]) > 0 for row in rows)
     assert main([*arguments, "--backends", "torch"]) == FAILED
-    assert "is an exported model, which backend torch can't run" in capsys.readouterr().err
+    assert "torch failed: backend torch needs a checkpoint" in capsys.readouterr().out
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    where = "perceptiondlm_ros.development.benchmark.benchmark_report.take_turns"
+    monkeypatch.setattr(where, interrupted)
+    assert main([*arguments, "--backends", "onnx"]) == INTERRUPTED
+    assert results(tmp_path, "neighbours")["tables"][0][0]["median"] == "-", "what there was"
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--tiles", "2"], "tiles is 2, expected one of 1, 3, 4, 5, 6, 7"),
         (["--checkpoint", "nowhere"], "checkpoint nowhere does not exist"),
-        (["--backends", "tensorrt"], "backend tensorrt can't run here"),
         (["--output", "a-file"], "a-file"),
+        (["--baseline", "."], "baseline . has no .venv/bin/python, expected a checkout"),
     ],
 )
 def test_what_cannot_be_measured_is_one_clear_line(
@@ -148,10 +178,28 @@ def test_what_cannot_be_measured_is_one_clear_line(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if "tensorrt" in arguments and "tensorrt" in available_backends():
-        pytest.skip("TensorRT is here")
     monkeypatch.chdir(folder)
     Path("a-file").touch()
     assert bench(folder, *arguments) == FAILED
     error = capsys.readouterr().err
     assert error.startswith("bench: ") and error.count("\n") == 1 and message in error
+
+
+def test_the_machine_its_gpus_and_libraries_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = machine.library_versions()
+    assert {"numpy", "pillow"} <= versions.keys()
+    assert versions["python"].startswith(f"{sys.version_info[0]}.{sys.version_info[1]}")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = machine.describe_machine()
+    assert found["processor"] and 1 <= found["cores"] <= (os.cpu_count() or 1)
+    assert found["memory_bytes"] > 10**8 and found["gpus"] == []
+    tool = tmp_path / "nvidia-smi"
+    for script, gpus in (
+        ("echo 'NVIDIA H100'\necho 'NVIDIA L4'", ["NVIDIA H100", "NVIDIA L4"]),
+        ("echo 'no driver' >&2\nexit 9", []),
+    ):
+        tool.write_text(f"#!/bin/sh\n{script}\n")
+        tool.chmod(0o755)
+        assert machine.describe_machine()["gpus"] == gpus

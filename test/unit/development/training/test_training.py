@@ -20,12 +20,10 @@ from perceptiondlm_ros.development.scenes.vocabulary import (
 )
 from perceptiondlm_ros.development.training.objective import masked_diffusion_loss, see
 from perceptiondlm_ros.development.training.optimisation import learning_rate_scale
-from perceptiondlm_ros.development.training.recipe import SMALL
 from perceptiondlm_ros.development.training.samples import Batch, Pool, SceneBatches, caption_ids
 from perceptiondlm_ros.development.training.train import STATE, TrainingOptions, TrainingRun
 from perceptiondlm_ros.development.training.vision_task import CHOICES, UNKNOWN, vision_labels
 from perceptiondlm_ros.errors import CheckpointError
-from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.processing.sequence import DEFAULT_PROMPT
 
 OPTIONS = TrainingOptions(Path(), minutes=0.02, batch_size=2, workers=0)
@@ -42,11 +40,6 @@ def batch(beginning: TrainingRun) -> Batch:
     return SceneBatches(beginning.config, beginning.tokenizer, start=0, size=2).batch(0)
 
 
-def test_written_files_describe_the_model(beginning: TrainingRun) -> None:
-    assert beginning.config == ModelConfig.from_folder(beginning.options.output)
-    assert beginning.config.corrected_roi_replay and not beginning.config.prefix_sees_captions
-
-
 def test_every_word_of_a_caption_is_one_token_and_the_prompt_is_words(
     beginning: TrainingRun,
 ) -> None:
@@ -59,7 +52,7 @@ def test_every_word_of_a_caption_is_one_token_and_the_prompt_is_words(
 def test_captions_fit_and_come_back(beginning: TrainingRun) -> None:
     one = Attributes("medium", "checkered", "purple", "crescent")
     for text in (compose_caption(one, "right of", one), compose_caption(one)):
-        ids = caption_ids(beginning.tokenizer, text, SMALL.caption_tokens)
+        ids = caption_ids(beginning.tokenizer, text, beginning.config.caption_tokens)
         assert beginning.tokenizer.decode_caption(ids.tolist())[::2] == (text, False)
 
 
