@@ -128,6 +128,7 @@ def test_packaged_checkpoint_is_right_about_a_moving_scene(start: Callable[..., 
     right, captions = demo.totals()
     assert right >= 0.8 * captions > 0
     assert check_record(demo) > 0
+    assert any(line.startswith("the node is active after") for line in demo.lines())
 
 
 def test_wrong_captions_are_shown_counted_recorded_and_fail(
@@ -170,24 +171,11 @@ def test_interrupt_ends_all_processes_and_keeps_what_was_recorded(
     assert check_record(demo) > 0
 
 
-def test_no_process_outlives_a_killed_demo(
-    start: Callable[..., Demo], tiny_checkpoint: Path
-) -> None:
-    demo = start("--seconds=600", f"--checkpoint={tiny_checkpoint}")
-    demo.until(lambda: len(demo.running()) >= 4, "the demo's processes")
-    demo.process.kill()
-    demo.process.wait()
-    demo.until(lambda: not demo.running(), "the end of all processes")
-
-
 def test_a_process_that_dies_ends_the_demo_and_is_named(
     start: Callable[..., Demo], tiny_checkpoint: Path
 ) -> None:
     demo = start("--seconds=600", f"--checkpoint={tiny_checkpoint}")
-    demo.until(
-        lambda: len(demo.running("perceptiondlm_ros.development.demo.demo_camera")) == 1,
-        "the camera",
-    )
-    os.kill(demo.running("perceptiondlm_ros.development.demo.demo_camera").pop(), signal.SIGKILL)
+    demo.until(lambda: len(demo.running(CAMERA)) == 1, "the camera")
+    os.kill(demo.running(CAMERA).pop(), signal.SIGKILL)
     assert demo.end() == 1, demo.lines()
     assert any(line.startswith("camera ended before the demo did") for line in demo.lines())

@@ -27,27 +27,48 @@ class DemoBag:
     """Writes what is captioned: an image, its detections, its descriptions. Use it with `with`.
 
     Without any frame there is no bag: an empty one has no start, which not every reader takes.
-    path: its folder, which must not exist yet.
+
+    Args:
+        path: its folder, which must not exist yet.
+        kept: stamps whose parts are remembered until the last one comes; older ones are forgotten.
+
+    Attributes:
+        lost: descriptions that were forgotten.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, kept: int = 64) -> None:
         self._writer = Writer(path, version=_VERSION, storage_plugin=StoragePlugin.MCAP)
         # Chunks are compressed inside the MCAP file, which every reader of MCAP undoes by itself.
         self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
         self._connections: dict[str, Connection] = {}
+        self._kept, self._written = kept, -1
+        self._parts: dict[int, dict[str, Any]] = {}
+        self.lost = 0
 
     def __enter__(self) -> DemoBag:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._forget_all_but(0)
         if self._connections:  # after an error too: what is written so far can be opened
             self._writer.close()
 
-    def write(self, **parts: Any) -> None:
-        """Write the parts of a frame, or more complete descriptions of one that was written.
-
-        All are logged at the time of this call.
+    def add(self, part: str, stamp: int, message: Any) -> None:
+        """Take a part of a frame, in any order, and write the frame when its last part has come.
+        More complete descriptions of the frame that was written last follow it.
         """
+        if part == "descriptions" and stamp == self._written:
+            self.write(descriptions=message)
+            return
+        parts = self._parts.setdefault(stamp, {})
+        parts[part] = message
+        if parts.keys() == _TOPICS.keys():
+            self.write(**self._parts.pop(stamp))
+            self._written = stamp
+        self._forget_all_but(self._kept)
+
+    def write(self, **parts: Any) -> None:
+        """Write parts of a frame, all logged at the time of this call."""
         if not self._connections:
             self._writer.open()
             types = typestore()
@@ -60,33 +81,6 @@ class DemoBag:
             if part in parts:
                 self._writer.write(connection, now, serialize_message(parts[part]))
 
-
-class FrameJoiner:
-    """Brings together the parts of a frame by their stamp, whichever comes first.
-
-    kept: stamps remembered. Older ones are forgotten; where what is forgotten had descriptions, it
-    is counted in `lost`.
-    """
-
-    def __init__(self, kept: int) -> None:
-        self._kept = kept
-        self._parts: dict[int, dict[str, Any]] = {}
-        self.lost = 0
-
-    def add(self, part: str, stamp: int, message: object) -> dict[str, Any] | None:
-        """Return all parts of this stamp, once, when the last of them has come."""
-        parts = self._parts.setdefault(stamp, {})
-        parts[part] = message
-        if parts.keys() == _TOPICS.keys():
-            return self._parts.pop(stamp)
-        while len(self._parts) > self._kept:
-            self._forget(min(self._parts))
-        return None
-
-    def close(self) -> None:
-        """Forget all stamps."""
-        for stamp in list(self._parts):
-            self._forget(stamp)
-
-    def _forget(self, stamp: int) -> None:
-        self.lost += "descriptions" in self._parts.pop(stamp)
+    def _forget_all_but(self, kept: int) -> None:
+        while len(self._parts) > kept:
+            self.lost += "descriptions" in self._parts.pop(min(self._parts))

@@ -33,14 +33,22 @@ _MAX_DOMAIN: Final = 101
 """Ports of higher ones may be taken by anything else, as systems hand them out."""
 
 
-def add_domain(parser: argparse.ArgumentParser) -> None:
-    """Add the option for the domain of all processes, one that nobody else is likely to use."""
+def add_common_options(parser: argparse.ArgumentParser, output: str, what: str) -> None:
+    """Add the folder for what is left, and the domain of all processes, one that nobody else is
+    likely to use."""
+    parser.add_argument("--output", type=_folder, default=Path(output), help=f"folder for {what}")
     parser.add_argument(
         "--domain",
         type=whole_number(0, _MAX_DOMAIN),
         default=random.randint(0, _MAX_DOMAIN),
         help=f"ROS domain of all processes, 0 to {_MAX_DOMAIN} (default: a random one)",
     )
+
+
+def _folder(text: str) -> Path:
+    if Path(text).exists() and not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is a file; expected a folder or a new name")
+    return Path(text)
 
 
 def private_environment(domain: int) -> dict[str, str]:

@@ -11,12 +11,12 @@ import time
 from pathlib import Path
 from typing import Final, NoReturn
 
+from perceptiondlm_ros.development.demo.demo_output import ALL_WELL, NO_CAPTIONS, TOO_FEW_RIGHT
 from perceptiondlm_ros.development.demo.processes import (
     Processes,
-    add_domain,
+    add_common_options,
     private_environment,
 )
-from perceptiondlm_ros.development.demo.scoring import ALL_WELL, NO_CAPTIONS, TOO_FEW_RIGHT
 from perceptiondlm_ros.development.demo.world import add_seconds, add_world
 
 _LIMIT_S: Final = 1800.0
@@ -24,6 +24,11 @@ _LIMIT_S: Final = 1800.0
 
 _LAST_LINES: Final = 8
 _CHILDREN: Final = ("camera", "node", "recorder")
+_LINES: Final = {
+    ALL_WELL: (),
+    TOO_FEW_RIGHT: ("fewer than 80 % are right",),
+    NO_CAPTIONS: (),
+}
 _DEMO: Final = "perceptiondlm_ros.development.demo"
 
 
@@ -57,22 +62,14 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     add_seconds(parser)
     add_world(parser)
-    add_domain(parser)
+    what = "pictures, bag and logs; those of an earlier demo are replaced"
+    add_common_options(parser, "demo_output", what)
     parser.add_argument(
         "--checkpoint",
         default="",
         help="checkpoint folder or hub id (default: the one that comes with the package)",
     )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("demo_output"),
-        help="folder for pictures, bag and logs; those of an earlier demo are replaced",
-    )
-    options = parser.parse_args(arguments)
-    if options.output.exists() and not options.output.is_dir():
-        parser.error(f"--output: {options.output} is a file; expected a folder or a new name")
-    return options
+    return parser.parse_args(arguments)
 
 
 def clear(output: Path) -> None:
@@ -85,19 +82,16 @@ def clear(output: Path) -> None:
 
 def conclude(ended: tuple[str, int] | None, processes: Processes) -> int:
     """The exit status; a failure is told on standard error with the logs to look into."""
-    name, status, line = "node", NO_CAPTIONS, ""
+    name, status = ended or ("recorder", NO_CAPTIONS)
+    told = []
     if ended is None:
-        name, line = "recorder", "the demo came to no end"
-    elif ended[0] == "recorder" and ended[1] in (ALL_WELL, TOO_FEW_RIGHT, NO_CAPTIONS):
-        status = ended[1]
-        if status == ALL_WELL:
-            return status
-        if status == TOO_FEW_RIGHT:
-            line = "fewer than 80 % are right"
-    else:
-        name, status = ended
-        line = f"{name} ended before the demo did, with status {status}"
-    told = [line] if line else []
+        told.append("the demo came to no end")
+    elif name != "recorder" or status not in _LINES:
+        told.append(f"{name} ended before the demo did, with status {status}")
+    elif status == ALL_WELL:
+        return status
+    else:  # without captions it is the node that has to say why
+        name, told = "node", list(_LINES[status])
     if status != TOO_FEW_RIGHT:
         last = processes.log(name).read_text(errors="replace").splitlines()[-_LAST_LINES:]
         told += [f"--- the last lines of {processes.log(name)} ---", *last, "---"]

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import argparse
 import functools
+import json
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from perceptiondlm_ros.captioner import Caption
 from perceptiondlm_ros.development.demo.load.load_camera import stamp_in
-from perceptiondlm_ros.development.demo.load.timed_events import EventWriter, TimedEvent
 from perceptiondlm_ros.messages.stamps import nanoseconds
 from perceptiondlm_ros.ros.captioning.captioning import CaptionJob
 from perceptiondlm_ros.ros.captioning.warm_up import load_captioner
@@ -53,13 +52,28 @@ class SlowCaptioner:
         """Hold nothing."""
 
 
+Record = Callable[..., None]
+"""Writes what happened: see `load_report.TimedEvent`, whose time is that of the call."""
+
+
+def write_events(path: Path) -> Record:
+    """Write each event to a file as it happens: kept in memory it would look like a leak of the
+    node. From any thread, as each line is one call of the system."""
+    file = path.open("wb", buffering=0)
+
+    def record(event: str, stamp_ns: int = 0, name: str = "", seconds: float = 0.0) -> None:
+        fields = [event, time.time_ns(), stamp_ns, name, seconds]
+        file.write(json.dumps(fields).encode() + b"\n")
+
+    return record
+
+
 class MeasuredNode(RegionCaptioner):
     """The node itself; whatever it creates is timed. seconds: None takes a real model."""
 
-    def __init__(self, seconds: float | None, record: Callable[[TimedEvent], None]) -> None:
+    def __init__(self, seconds: float | None, record: Record) -> None:
         self._record = record
         self._seconds = seconds
-        self._ready = threading.local()  # `since`: when the thread's captions were ready
         super().__init__(load=self._load_timed)
 
     def _load_timed(self, settings: Settings) -> Any:
@@ -71,10 +85,9 @@ class MeasuredNode(RegionCaptioner):
             stamp = stamp_in(image)
             if not stamp:  # it is the warm-up
                 return describe(image, *args, **options)
-            self._record(TimedEvent("started", time.time_ns(), stamp))
+            self._record("started", stamp)
             captions = describe(image, *args, **options)
-            self._record(TimedEvent("ready", time.time_ns(), stamp))
-            self._ready.since = time.perf_counter()
+            self._record("ready", stamp)
             return captions
 
         captioner.describe = timed
@@ -96,20 +109,16 @@ class MeasuredNode(RegionCaptioner):
     def create_lifecycle_publisher(  # type: ignore[override]
         self, kind: Any, topic: str, *args: Any, **options: Any
     ) -> Any:
-        """As the node's; that of descriptions is timed."""
+        """As the node's; that of descriptions is watched."""
         publisher = super().create_lifecycle_publisher(kind, topic, *args, **options)
         publish = publisher.publish
 
-        def timed(message: Any) -> None:
+        def watched(message: Any) -> None:
             publish(message)
-            if since := getattr(self._ready, "since", None):  # in the thread of a pass, once
-                self._ready.since = None
-                took = time.perf_counter() - since
-                stamp = nanoseconds(message.header.stamp)
-                self._record(TimedEvent("published", time.time_ns(), stamp, "", took))
+            self._record("published", nanoseconds(message.header.stamp))
 
         if topic.endswith("descriptions"):
-            publisher.publish = timed  # type: ignore[method-assign]
+            publisher.publish = watched  # type: ignore[method-assign]
         return publisher
 
     def _timed(self, name: str, callback: Callable[..., Any]) -> Callable[..., Any]:
@@ -118,19 +127,19 @@ class MeasuredNode(RegionCaptioner):
             started = time.perf_counter()
             callback(*args)
             took = time.perf_counter() - started
-            self._record(TimedEvent("callback", time.time_ns(), 0, name, took))
+            self._record("callback", 0, name, took)
 
         return timed
 
 
-def time_handing_over(record: Callable[[TimedEvent], None]) -> None:
+def time_handing_over(record: Record) -> None:
     """Put a stopwatch at the queue of the thread with the model, in this process only."""
     put = Mailbox.put
 
     def timed(self: Mailbox[Any], item: Any) -> Any:
         if isinstance(item, CaptionJob):
             stamp = nanoseconds(item.frame.matched.image.header.stamp)
-            record(TimedEvent("handed", time.time_ns(), stamp))
+            record("handed", stamp)
         return put(self, item)
 
     Mailbox.put = timed  # type: ignore[method-assign]
@@ -142,17 +151,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--pass-seconds", type=float)
     parser.add_argument("--records", type=Path, required=True)
     options, ros = parser.parse_known_args(arguments)
-    record = EventWriter(options.records)
+    record = write_events(options.records)
     time_handing_over(record)
-    try:
-        return run_node(
-            lambda: MeasuredNode(options.pass_seconds, record),
-            ros,
-            begin=MeasuredNode.autostart,
-            end=MeasuredNode.close,
-        )
-    finally:
-        record.close()
+    return run_node(
+        lambda: MeasuredNode(options.pass_seconds, record),
+        ros,
+        begin=MeasuredNode.autostart,
+        end=MeasuredNode.close,
+    )
 
 
 if __name__ == "__main__":

@@ -16,16 +16,18 @@ import psutil
 
 from perceptiondlm_ros.development.checkpoint_files import write_json
 from perceptiondlm_ros.development.demo.load.load_camera import RATE
-from perceptiondlm_ros.development.demo.load.load_report import figure_table, figures, plot_load
-from perceptiondlm_ros.development.demo.load.timed_events import (
+from perceptiondlm_ros.development.demo.load.load_report import (
     SETTLING_S,
     Measured,
+    figure_table,
+    figures,
     measure,
+    plot_load,
     read_events,
 )
 from perceptiondlm_ros.development.demo.processes import (
     Processes,
-    add_domain,
+    add_common_options,
     private_environment,
 )
 from perceptiondlm_ros.terminal import Progress
@@ -76,13 +78,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         action="store_true",
         help="take the packaged checkpoint instead, which wants the processor for itself",
     )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("load_output"),
-        help="folder for figures, plot, records and logs (default %(default)s)",
-    )
-    add_domain(parser)
+    add_common_options(parser, "load_output", "figures, plot, records and logs")
     return parser.parse_args(arguments)
 
 
@@ -142,7 +138,7 @@ def _conclude(measured: Measured, output: Path) -> int:
     every = figures(measured, RATE)
     print(figure_table(every))
     path, plot = output / "figures.json", output / "load.png"
-    write_json(path, [{**vars(figure), "within": figure.within} for figure in every])
+    write_json(path, [{**figure._asdict(), "within": figure.within} for figure in every])
     plot_load(measured, RATE, plot)
     missed = [figure.name for figure in every if not figure.within]
     verdict = f"missed: {', '.join(missed)}" if missed else "every limit holds"

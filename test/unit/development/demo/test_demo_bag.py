@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from ros_support import detection, detections, header
 from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import Reader
 
-from perceptiondlm_ros.development.demo.demo_bag import DemoBag, FrameJoiner
+from perceptiondlm_ros.development.demo.demo_bag import DemoBag
 from perceptiondlm_ros.msg import RegionDescription, RegionDescriptionArray
 from perceptiondlm_ros.ros.outputs.annotated_image import rgb_to_image
 
@@ -23,13 +24,12 @@ PARTS = ("image", "detections", "descriptions")
 
 def write(target: DemoBag, stamp: int, pixels: np.ndarray) -> None:
     region = RegionDescription(id="7", caption="a small réd star, alone", confidence=0.5)
-    target.write(
-        descriptions=RegionDescriptionArray(
-            header=header(stamp), regions=[region], dropped=3, model="small"
-        ),
-        detections=detections(stamp, [detection(1, 2, 5, 8, "7", "object", 0.75)]),
-        image=rgb_to_image(pixels, header(stamp)),
+    described = RegionDescriptionArray(
+        header=header(stamp), regions=[region], dropped=3, model="small"
     )
+    target.add("descriptions", stamp, described)
+    target.add("detections", stamp, detections(stamp, [detection(1, 2, 5, 8, "7", "object", 0.75)]))
+    target.add("image", stamp, rgb_to_image(pixels, header(stamp)))
 
 
 def test_what_was_written_is_read_back(tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     with DemoBag(tmp_path / "bag") as target:
         write(target, 5 * SECOND, pixels[0])
         write(target, 6 * SECOND, pixels[1])
-        target.write(descriptions=RegionDescriptionArray(header=header(6 * SECOND)))
+        target.add("descriptions", 6 * SECOND, RegionDescriptionArray(header=header(6 * SECOND)))
     assert {path.name for path in (tmp_path / "bag").iterdir()} == {"bag.mcap", "metadata.yaml"}
     # No types are given: the definitions in the bag itself have to do, as they do for Foxglove.
     with AnyReader([tmp_path / "bag"]) as reader:
@@ -70,30 +70,41 @@ def test_frames_up_to_an_error_are_kept_and_without_frames_there_is_no_bag(tmp_p
     assert not (tmp_path / "0").exists()
 
 
+class Bag(DemoBag):
+    """Notes what would be written."""
+
+    def __init__(self, kept: int) -> None:
+        super().__init__(Path("never written"), kept)
+        self.written: list[dict[str, Any]] = []
+
+    def write(self, **parts: Any) -> None:
+        self.written.append(parts)
+
+
 @given(st.permutations([(part, stamp) for part in PARTS for stamp in range(5)]))
 def test_every_frame_is_completed_once_in_any_order(parts: list[tuple[str, int]]) -> None:
-    joiner = FrameJoiner(kept=5)
-    complete = [joiner.add(part, stamp, (part, stamp)) for part, stamp in parts]
-    found = [frame for frame in complete if frame]
-    assert sorted(frame["image"][1] for frame in found) == list(range(5))
-    assert all(frame == {part: (part, frame["image"][1]) for part in PARTS} for frame in found)
-    joiner.close()
-    assert joiner.lost == 0
+    with Bag(kept=5) as bag:
+        for part, stamp in parts:
+            bag.add(part, stamp, (part, stamp))
+    assert sorted(frame["image"][1] for frame in bag.written) == list(range(5))
+    assert all(f == {part: (part, f["image"][1]) for part in PARTS} for f in bag.written)
+    assert bag.lost == 0
 
 
 @given(st.lists(st.tuples(st.sampled_from(PARTS), st.integers(0, 20)), max_size=60, unique=True))
 def test_descriptions_are_either_completed_or_counted(parts: list[tuple[str, int]]) -> None:
-    joiner = FrameJoiner(kept=3)
-    completed = sum(joiner.add(part, stamp, "") is not None for part, stamp in parts)
-    joiner.close()
-    assert completed + joiner.lost == sum(part == "descriptions" for part, _ in parts)
+    with Bag(kept=3) as bag:
+        for part, stamp in parts:
+            bag.add(part, stamp, "")
+    described = sum(part == "descriptions" for part, _ in parts)
+    assert len(bag.written) + bag.lost == described
 
 
 def test_images_without_captions_are_forgotten_without_a_count() -> None:
-    joiner = FrameJoiner(kept=2)
-    for stamp in range(10):
-        assert joiner.add("image", stamp, "") is None
-    joiner.add("detections", 0, "")
-    assert joiner.add("descriptions", 0, "") is None, "the image of stamp 0 is long gone"
-    joiner.close()
-    assert joiner.lost == 1
+    with Bag(kept=2) as bag:
+        for stamp in range(10):
+            bag.add("image", stamp, "")
+        bag.add("detections", 0, "")
+        bag.add("descriptions", 0, "")
+    assert bag.written == [], "the image of stamp 0 is long gone"
+    assert bag.lost == 1

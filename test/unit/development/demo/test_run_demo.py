@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from perceptiondlm_ros.development.demo import run_demo
-from perceptiondlm_ros.development.demo.processes import Processes, add_domain
-from perceptiondlm_ros.development.demo.scoring import ALL_WELL, NO_CAPTIONS, TOO_FEW_RIGHT
+from perceptiondlm_ros.development.demo.demo_output import ALL_WELL, NO_CAPTIONS, TOO_FEW_RIGHT
+from perceptiondlm_ros.development.demo.processes import Processes, add_common_options
 from perceptiondlm_ros.development.demo.world import World, add_seconds, add_world, world_of
 
 
@@ -20,7 +17,7 @@ def parse(*arguments: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     add_world(parser, start_required=True)
     add_seconds(parser)
-    add_domain(parser)
+    add_common_options(parser, "out", "all")
     return parser.parse_args(["--start-ns=5", *arguments])
 
 
@@ -33,14 +30,11 @@ def test_world_and_domain_are_those_that_were_named() -> None:
 @pytest.mark.parametrize(
     ("option", "says"),
     [
-        ("--seed=-1", "expected a whole number"),
-        ("--seed=1048576", "0 to 1048575"),
+        ("--seed=1048576", "expected a whole number from 0 to 1048575"),
         ("--objects=0", "1 to 12"),
-        ("--objects=13", "1 to 12"),
         ("--domain=102", "0 to 101"),
         ("--seconds=0", "seconds above 0"),
         ("--seconds=nan", "seconds above 0"),
-        ("--seconds=inf", "seconds above 0"),
         ("--seconds=soon", "seconds above 0"),
     ],
 )
@@ -51,13 +45,6 @@ def test_bad_value_is_refused_with_what_was_expected(
         parse(option)
     assert end.value.code == 2
     assert says in capsys.readouterr().err
-
-
-@given(st.text(max_size=12).filter(lambda text: "\0" not in text))
-def test_any_text_is_a_usable_number_or_refused(text: str) -> None:
-    with contextlib.suppress(SystemExit):
-        options = parse(f"--objects={text}", f"--seconds={text}")
-        assert 1 <= options.objects <= 12 and 0 < options.seconds <= 3600
 
 
 def test_only_what_an_earlier_demo_left_is_removed(tmp_path: Path) -> None:

@@ -11,17 +11,15 @@ from PIL import Image
 from perceptiondlm_ros.development.demo.load.load_camera import stamp_in, write_stamp
 from perceptiondlm_ros.development.demo.load.load_report import (
     Figure,
+    TimedEvent,
     figure_table,
     figures,
     growth,
-    plot_load,
-)
-from perceptiondlm_ros.development.demo.load.timed_events import (
-    EventWriter,
-    TimedEvent,
     measure,
+    plot_load,
     read_events,
 )
+from perceptiondlm_ros.development.demo.load.measured_node import write_events
 
 MS = 1_000_000
 START = 1_700_000_000_000_000_000
@@ -41,7 +39,7 @@ def run(
             old = stamp - stale * 33 * MS
             records.append(TimedEvent("started", stamp + (5 + wait_ms) * MS, old))
             records.append(TimedEvent("ready", stamp + (205 + wait_ms) * MS, old))
-            records.append(TimedEvent("published", stamp + (206 + wait_ms) * MS, old, "", 0.001))
+            records.append(TimedEvent("published", stamp + (206 + wait_ms) * MS, old))
     return records
 
 
@@ -108,16 +106,16 @@ def test_the_table_tells_what_is_missed() -> None:
     ]
 
 
-def test_records_come_back_as_they_were_written_also_of_a_run_cut_off(tmp_path: Path) -> None:
+def test_events_come_back_as_they_were_written_also_of_a_run_cut_off(tmp_path: Path) -> None:
     path = tmp_path / "records.jsonl"
-    record = EventWriter(path)
-    written = run(seconds=1)
-    for each in written:
-        record(each)
-    record.close()
-    assert list(read_events(path)) == written
+    record = write_events(path)
+    record("started", 5)
+    record("callback", name="timer", seconds=0.5)
+    first, second = read_events(path)
+    assert first == ("started", first.time_ns, 5, "", 0.0) and first.time_ns > START
+    assert second == ("callback", second.time_ns, 0, "timer", 0.5)
     path.write_text(path.read_text()[:-5])
-    assert list(read_events(path)) == written[:-1]
+    assert list(read_events(path)) == [first]
 
 
 def test_a_stamp_can_be_read_from_the_pixels_and_from_others_it_is_none() -> None:
