@@ -6,31 +6,19 @@ import argparse
 from collections.abc import Callable
 
 
-def whole_number(low: int, high: int) -> Callable[[str], int]:
-    """The type of an option that is a whole number in a range, its ends included."""
+def number(kind: type, low: float, high: float) -> Callable[[str], float]:
+    """The type of an option that is an int or a float in a range, its ends included."""
 
-    def number(text: str) -> int:
-        if not text.isdecimal() or not low <= int(text) <= high:
-            raise argparse.ArgumentTypeError(
-                f"got {text!r}, expected a whole number from {low} to {high}"
-            )
-        return int(text)
-
-    return number
-
-
-def seconds_up_to(most: float) -> Callable[[str], float]:
-    """The type of an option that is a time in seconds, more than 0."""
-
-    def number(text: str) -> float:
+    def parse(text: str) -> float:
         try:
-            value = float(text)
+            value: float = kind(text)
         except ValueError:
             value = float("nan")
-        if not 0 < value <= most:
+        if not low <= value <= high:
+            what = "a whole number" if kind is int else "a number"
             raise argparse.ArgumentTypeError(
-                f"got {text!r}, expected seconds above 0, up to {most:g}"
+                f"got {text!r}, expected {what} from {low:.15g} to {high:.15g}"
             )
         return value
 
-    return number
+    return parse

@@ -17,7 +17,7 @@ from perceptiondlm_ros.development.benchmark.benchmark_report import report
 from perceptiondlm_ros.development.benchmark.models import LIBRARIES, SIZES
 from perceptiondlm_ros.development.benchmark.neighbours import plan_neighbours
 from perceptiondlm_ros.development.benchmark.scenarios import plan_scenarios
-from perceptiondlm_ros.development.command_line import whole_number
+from perceptiondlm_ros.development.command_line import number
 from perceptiondlm_ros.errors import PerceptionDLMError
 from perceptiondlm_ros.model.contract import MOST_STEPS
 
@@ -72,20 +72,20 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add(
         "--regions",
         nargs="+",
-        type=whole_number(1, 64),
+        type=number(int, 1, 64),
         metavar="N",
         help="regions in a call (default 1 2 3 4 5 6 12)",
     )
     add(
         "--repetitions",
-        type=whole_number(1, 1000),
+        type=number(int, 1, 1000),
         metavar="R",
         help="of each measurement, after one to warm up (default 3; with --baseline 7, with "
         "--neighbours 15)",
     )
     add(
         "--steps",
-        type=whole_number(1, MOST_STEPS),
+        type=number(int, 1, MOST_STEPS),
         metavar="S",
         help="denoising steps (default what the checkpoint is meant for)",
     )

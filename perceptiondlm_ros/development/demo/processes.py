@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from perceptiondlm_ros.development.command_line import whole_number
+from perceptiondlm_ros.development.command_line import number
 
 _GRACE_S: Final = 30.0
 """What all children together get to end by themselves before they are killed. On a busy machine it
@@ -33,13 +33,21 @@ _MAX_DOMAIN: Final = 101
 """Ports of higher ones may be taken by anything else, as systems hand them out."""
 
 
-def add_common_options(parser: argparse.ArgumentParser, output: str, what: str) -> None:
-    """Add the folder for what is left, and the domain of all processes, one that nobody else is
-    likely to use."""
+def add_common_options(
+    parser: argparse.ArgumentParser, output: str, what: str, seconds: float
+) -> None:
+    """Add how long the processes run, the folder for what they leave, and the domain of all, one
+    that nobody else is likely to use."""
+    parser.add_argument(
+        "--seconds",
+        type=number(float, 0.1, 3600.0),
+        default=seconds,
+        help="how long to go on after the first captions [s] (default %(default)g)",
+    )
     parser.add_argument("--output", type=_folder, default=Path(output), help=f"folder for {what}")
     parser.add_argument(
         "--domain",
-        type=whole_number(0, _MAX_DOMAIN),
+        type=number(int, 0, _MAX_DOMAIN),
         default=random.randint(0, _MAX_DOMAIN),
         help=f"ROS domain of all processes, 0 to {_MAX_DOMAIN} (default: a random one)",
     )

@@ -24,7 +24,8 @@ from vision_msgs.msg import Detection2DArray
 
 from perceptiondlm_ros.development.demo.demo_bag import DemoBag
 from perceptiondlm_ros.development.demo.demo_output import DemoOutput, judge
-from perceptiondlm_ros.development.demo.world import World, add_seconds, add_world, world_of
+from perceptiondlm_ros.development.demo.processes import add_common_options
+from perceptiondlm_ros.development.demo.world import World, add_world, world_of
 from perceptiondlm_ros.messages.images import image_to_rgb
 from perceptiondlm_ros.messages.stamps import nanoseconds
 from perceptiondlm_ros.msg import RegionDescriptionArray
@@ -133,8 +134,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Record until enough is seen or told to end; the status that `DemoOutput.status` names."""
     parser = argparse.ArgumentParser(description=__doc__)
     add_world(parser, start_required=True)
-    add_seconds(parser)
-    parser.add_argument("--output", type=Path, required=True)
+    add_common_options(parser, "demo_output", "pictures and bag", seconds=20.0)
     options = parser.parse_args(arguments)
     # A signal must not fall into the middle of writing, so none raises here or stops the spinning.
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)

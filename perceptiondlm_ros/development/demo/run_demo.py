@@ -17,7 +17,7 @@ from perceptiondlm_ros.development.demo.processes import (
     add_common_options,
     private_environment,
 )
-from perceptiondlm_ros.development.demo.world import add_seconds, add_world
+from perceptiondlm_ros.development.demo.world import add_world
 
 _LIMIT_S: Final = 1800.0
 """What loading and ending may take at most, besides the time of the demo itself."""
@@ -60,10 +60,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
-    add_seconds(parser)
     add_world(parser)
     what = "pictures, bag and logs; those of an earlier demo are replaced"
-    add_common_options(parser, "demo_output", what)
+    add_common_options(parser, "demo_output", what, seconds=20.0)
     parser.add_argument(
         "--checkpoint",
         default="",

@@ -1,6 +1,7 @@
 """The node under load: 30 images of 1280x720 a second into a model that is too slow for them.
 
-Measures in the real node's process and judges the figures; 0 only where every limit holds.
+Measures in the real node's process and judges the figures; 0 only where every limit holds. Only
+600 seconds say something about memory.
 """
 
 from __future__ import annotations
@@ -53,20 +54,11 @@ def main(arguments: list[str] | None = None) -> int:
     except RuntimeError as error:
         print(f"load: {error}", file=sys.stderr)
         return 2
-    lines = [f"{time_ns} {size:.3f}\n" for time_ns, size in memory]
-    (options.output / "memory.txt").write_text("".join(["# time [ns], memory [MB]\n", *lines]))
     return _conclude(measure(read_events(records), memory), options.output)
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make load", description=__doc__)
-    parser.add_argument(
-        "--seconds",
-        type=float,
-        default=30.0,
-        help="how long to measure [s] (default %(default)g); 600 is the long mode, which alone "
-        "says something about memory",
-    )
     parser.add_argument(
         "--pass-seconds",
         type=float,
@@ -78,7 +70,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         action="store_true",
         help="take the packaged checkpoint instead, which wants the processor for itself",
     )
-    add_common_options(parser, "load_output", "figures, plot, records and logs")
+    add_common_options(parser, "load_output", "figures, plot, records and logs", seconds=30.0)
     return parser.parse_args(arguments)
 
 

@@ -10,14 +10,13 @@ import pytest
 from perceptiondlm_ros.development.demo import run_demo
 from perceptiondlm_ros.development.demo.demo_output import ALL_WELL, NO_CAPTIONS, TOO_FEW_RIGHT
 from perceptiondlm_ros.development.demo.processes import Processes, add_common_options
-from perceptiondlm_ros.development.demo.world import World, add_seconds, add_world, world_of
+from perceptiondlm_ros.development.demo.world import World, add_world, world_of
 
 
 def parse(*arguments: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     add_world(parser, start_required=True)
-    add_seconds(parser)
-    add_common_options(parser, "out", "all")
+    add_common_options(parser, "out", "all", seconds=20.0)
     return parser.parse_args(["--start-ns=5", *arguments])
 
 
@@ -33,9 +32,9 @@ def test_world_and_domain_are_those_that_were_named() -> None:
         ("--seed=1048576", "expected a whole number from 0 to 1048575"),
         ("--objects=0", "1 to 12"),
         ("--domain=102", "0 to 101"),
-        ("--seconds=0", "seconds above 0"),
-        ("--seconds=nan", "seconds above 0"),
-        ("--seconds=soon", "seconds above 0"),
+        ("--seconds=0", "a number from 0.1 to 3600"),
+        ("--seconds=nan", "a number from 0.1 to 3600"),
+        ("--seconds=soon", "a number from 0.1 to 3600"),
     ],
 )
 def test_bad_value_is_refused_with_what_was_expected(

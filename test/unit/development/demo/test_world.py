@@ -14,7 +14,6 @@ from perceptiondlm_ros.development.demo.world import SCENE_NS, SCENES, World
 from perceptiondlm_ros.development.scenes.render import render
 from perceptiondlm_ros.development.scenes.sample import EVALUATION_SEEDS
 from perceptiondlm_ros.development.scenes.vocabulary import parse_caption
-from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.messages.boxes import box_corners
 from perceptiondlm_ros.ros.outputs.calibration import calibrated_camera
 
@@ -60,11 +59,6 @@ def test_the_same_scenes_come_again_with_new_ids() -> None:
     assert after_it == [item.attributes for item in first.at(START).objects]
     assert all(looks[0] != other for other in looks[1:SCENES])
     assert set(world.truth(START)).isdisjoint(world.truth(START + SCENES * SCENE_NS))
-
-
-def test_a_stamp_before_the_start_is_refused() -> None:
-    with pytest.raises(InputError, match="expected at least the world's start"):
-        World(0, 4, START).at(START - 1)
 
 
 def test_every_visible_object_is_detected_with_its_track_and_box() -> None:
