@@ -20,9 +20,10 @@ from perceptiondlm_ros.processing.boundary import (
     check_count,
     check_image,
     check_options,
-    region_masks,
+    check_regions,
 )
 from perceptiondlm_ros.processing.model_inputs import group_regions, prepare_inputs
+from perceptiondlm_ros.processing.regions import Region
 from perceptiondlm_ros.processing.sequence import DEFAULT_PROMPT
 from perceptiondlm_ros.processing.tokenizer import CaptionTokenizer
 from perceptiondlm_ros.runtime.backend import Backend, DenoisingState, Session
@@ -189,21 +190,21 @@ class Captioner:
         if self._closed:
             raise BackendError(f"{self.name} was closed, expected an open one; load it again")
         pixels = check_image(image)
-        masks = region_masks(regions, *pixels.shape[:2])
+        found = check_regions(regions, *pixels.shape[:2])
         if prompt is not None and not isinstance(prompt, str):
             raise InputError(f"prompt is a {type(prompt).__name__}, expected text or None")
         if draft_steps is not None:
             check_count("draft_steps", draft_steps, MOST_STEPS)
         captions: dict[int, Caption] = {}
-        groups = group_regions(masks, self._backend.config.slots) if masks else []
+        groups = group_regions(found, self._backend.config.slots)
         for first in range(0, len(groups), MOST_GROUPS):
             batch = groups[first : first + MOST_GROUPS]
-            session = self._start(pixels, [[masks[i] for i in group] for group in batch], prompt)
+            session = self._start(pixels, [[found[i] for i in group] for group in batch], prompt)
             watchers = {}
             if draft_steps is not None and on_draft is not None:
                 watchers[draft_steps] = partial(self._draft, batch, on_draft)
             captions.update(self._captions(batch, denoise(session, watchers)))
-        return [captions[index] for index in range(len(masks))]
+        return [captions[index] for index in range(len(found))]
 
     def check_prompt(self, prompt: str) -> None:
         """Raise InputError for a prompt that `describe` can't take."""
@@ -221,7 +222,7 @@ class Captioner:
     def _start(
         self,
         image: NDArray[np.uint8],
-        groups: list[list[NDArray[np.bool_]]],
+        groups: list[list[Region]],
         prompt: str | None,
     ) -> Session:
         inputs = prepare_inputs(

@@ -15,6 +15,7 @@ from PIL import Image
 from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.model.contract import ModelInputs
 from perceptiondlm_ros.processing.model_inputs import group_regions, prepare_inputs
+from perceptiondlm_ros.processing.regions import Region
 from perceptiondlm_ros.processing.tokenizer import CaptionTokenizer
 
 ROOT = Path(__file__).parents[1]
@@ -55,15 +56,16 @@ class GoldenCase:
         return np.asarray(Image.open(path).convert("RGB"))
 
     @cached_property
-    def masks(self) -> list[np.ndarray]:
+    def regions(self) -> list[Region]:
         names = sorted(self.folder.glob("mask_*.png"), key=lambda p: int(p.stem.split("_")[1]))
-        return [np.asarray(Image.open(name).convert("L")) > 0 for name in names]
+        masks = [np.asarray(Image.open(name).convert("L")) > 0 for name in names]
+        return [Region.of_mask(mask) for mask in masks]
 
     def inputs(self) -> ModelInputs:
-        (order,) = group_regions(self.masks, self.config.slots)
+        (order,) = group_regions(self.regions, self.config.slots)
         return prepare_inputs(
             self.image,
-            [[self.masks[index] for index in order]],
+            [[self.regions[index] for index in order]],
             config=self.config,
             tokenizer=self.tokenizer,
             prompt=self.case["prompt"],

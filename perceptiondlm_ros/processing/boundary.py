@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perceptiondlm_ros.errors import InputError
-from perceptiondlm_ros.model.contract import MOST_CAPTION_TOKENS, MOST_STEPS, BoolArray
-from perceptiondlm_ros.pixel_boxes import MOST_PIXELS
-from perceptiondlm_ros.processing.region_tensors import box_mask
+from perceptiondlm_ros.model.contract import MOST_CAPTION_TOKENS, MOST_STEPS
+from perceptiondlm_ros.pixel_boxes import MOST_PIXELS, Box
+from perceptiondlm_ros.processing.regions import Region
 
 
 def check_image(image: Any) -> NDArray[np.uint8]:
@@ -37,8 +38,8 @@ def check_image(image: Any) -> NDArray[np.uint8]:
     return np.ascontiguousarray(grey[:, :, :3])
 
 
-def region_masks(regions: Any, height: int, width: int) -> list[BoolArray]:
-    """Masks of all regions, bool [H, W] each, in the caller's order.
+def check_regions(regions: Any, height: int, width: int) -> list[Region]:
+    """All regions of an image, in the caller's order.
 
     Args:
         regions: boolean masks [H, W], or boxes (x0, y0, x1, y1) in pixels, mixed freely. What
@@ -53,10 +54,10 @@ def region_masks(regions: Any, height: int, width: int) -> list[BoolArray]:
             f"regions is a {type(regions).__name__}, expected a sequence of boolean masks [H, W] "
             "and boxes (x0, y0, x1, y1)"
         )
-    return [_mask(region, i, height, width) for i, region in enumerate(regions)]
+    return [_region(region, i, height, width) for i, region in enumerate(regions)]
 
 
-def _mask(region: Any, index: int, height: int, width: int) -> BoolArray:
+def _region(region: Any, index: int, height: int, width: int) -> Region:
     try:
         array = np.asarray(region)
     except (TypeError, ValueError, RuntimeError):  # ragged, or a tensor that NumPy can't read
@@ -67,32 +68,31 @@ def _mask(region: Any, index: int, height: int, width: int) -> BoolArray:
                 f"regions[{index}] is a mask of shape {list(array.shape)}, expected the image's "
                 f"[{height}, {width}]; resize the mask"
             )
-        mask: BoolArray = array
+        found = Region.of_mask(array)
     elif array.shape == (4,) and array.dtype.kind in "iuf":
-        mask = _box(array.astype(np.float64), index, height, width)
+        found = Region.of_box(_box(array.tolist(), index), height, width)
     else:
         raise InputError(
             f"regions[{index}] has shape {list(array.shape)} and dtype {array.dtype}, expected a "
             "boolean mask [H, W] or a box of four numbers (x0, y0, x1, y1) in pixels"
         )
-    if not mask.any():
+    if not found.area:
         raise InputError(
             f"regions[{index}] covers no pixel of the {width} x {height} image; expected a region "
             "that overlaps it, leave this one out"
         )
-    return mask
+    return found
 
 
-def _box(box: NDArray[np.float64], index: int, height: int, width: int) -> BoolArray:
-    values = [float(value) for value in box]
-    if not np.isfinite(box).all():
-        raise InputError(f"regions[{index}] is {values}, expected four finite numbers")
-    x0, y0, x1, y1 = np.clip(box, -1.0, float(max(height, width)) + 1.0)
-    if box[0] >= box[2] or box[1] >= box[3]:
+def _box(box: list[float], index: int) -> Box:
+    x0, y0, x1, y1 = values = tuple(float(value) for value in box)
+    if not all(map(math.isfinite, values)):
+        raise InputError(f"regions[{index}] is {[*values]}, expected four finite numbers")
+    if x0 >= x1 or y0 >= y1:
         raise InputError(
-            f"regions[{index}] is {values}, expected (x0, y0, x1, y1) with x0 < x1 and y0 < y1"
+            f"regions[{index}] is {[*values]}, expected (x0, y0, x1, y1) with x0 < x1 and y0 < y1"
         )
-    return box_mask((x0, y0, x1, y1), height, width)
+    return x0, y0, x1, y1
 
 
 def check_options(steps: int | None, caption_tokens: int | None) -> None:

@@ -1,4 +1,4 @@
-"""From an image and region masks to the model's inputs, regions grouped by the model's slots."""
+"""From an image and its regions to the model's inputs, regions grouped by the model's slots."""
 
 from __future__ import annotations
 
@@ -8,25 +8,27 @@ import numpy as np
 
 from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.model.contract import BoolArray, Buckets, ModelInputs
-from perceptiondlm_ros.processing.region_tensors import order_by_area, patch_mask, roi_matrix
+from perceptiondlm_ros.processing.patch_masks import patch_masks
+from perceptiondlm_ros.processing.regions import Region, order_by_area
+from perceptiondlm_ros.processing.roi_matrices import roi_matrices
 from perceptiondlm_ros.processing.sequence import SequenceShape, build_sequence
-from perceptiondlm_ros.processing.tiles import Grid, choose_grid, image_tiles, tile_count
+from perceptiondlm_ros.processing.tiles import choose_grid, image_tiles, tile_count
 from perceptiondlm_ros.processing.tokenizer import CaptionTokenizer
 
 
-def group_regions(masks: Sequence[BoolArray], slots: int) -> list[list[int]]:
-    """Indices of the masks in groups of at most `slots`, of even size, largest area first.
+def group_regions(regions: Sequence[Region], slots: int) -> list[list[int]]:
+    """Indices of the regions in groups of at most `slots`, of even size, largest area first.
 
     Regions are dealt to the groups in turn, so that every group holds large and small ones.
     """
-    order = order_by_area(masks)
+    order = order_by_area(regions)
     count = -(-len(order) // slots)
     return [order[first::count] for first in range(count)]
 
 
 def prepare_inputs(
     image: np.ndarray,
-    groups: Sequence[Sequence[BoolArray]],
+    groups: Sequence[Sequence[Region]],
     *,
     config: ModelConfig,
     tokenizer: CaptionTokenizer,
@@ -38,8 +40,8 @@ def prepare_inputs(
 
     Args:
         image: uint8 [H, W, 3] RGB.
-        groups: masks bool [H, W] of each group's regions, largest first; not empty, and no group
-            larger than the model's slots.
+        groups: regions of the image, largest first; not empty, and no group larger than the
+            model's slots.
         prompt: the user's words.
         caption_tokens: M.
         buckets: sizes to pad tiles and slots up to; None pads slots to the largest group only.
@@ -48,35 +50,35 @@ def prepare_inputs(
     Raises:
         InputError: the prompt contains a special token.
     """
-    height, width = image.shape[:2]
-    grid = choose_grid(width, height, config)
+    size = image.shape[0], image.shape[1]
+    grid = choose_grid(size[1], size[0], config)
     own_tiles, own_slots = tile_count(grid), max(len(group) for group in groups)
     tiles = _padded_size(own_tiles, buckets.tiles if buckets else ())
     slots = _padded_size(own_slots, buckets.slots if buckets else ())
-    matrices = [[roi_matrix(mask, grid, config) for mask in group] for group in groups]
+    counts = tuple(len(group) for group in groups)
+    active = np.arange(slots) < np.array(counts)[:, None]
+    regions = [region for group in groups for region in group]
+    matrices = roi_matrices(regions, size, grid, config)
+    patches = patch_masks(regions, np.nonzero(active)[1].tolist(), size, grid, config)
     shape = SequenceShape(
         image_tokens=own_tiles * config.tokens_per_tile,
         image_places=tiles * config.tokens_per_tile,
-        roi_tokens=len(matrices[0][0]),
+        roi_tokens=matrices.shape[1],
         caption_tokens=caption_tokens,
         slots=slots,
         prompt=prompt,
     )
-    built = [build_sequence(tokenizer, shape, len(group)) for group in groups]
-    real = np.stack([flags for _, flags, _ in built])
+    built = {count: build_sequence(tokenizer, shape, count) for count in set(counts)}
+    real = np.stack([built[count][1] for count in counts])
     return ModelInputs(
-        tiles=_padded(image_tiles(image, grid, config.tile_size), (tiles,)),
-        patch_masks=_padded(
-            [_padded(_patch_masks(group, grid, config), (slots, tiles)) for group in groups]
-        ),
-        roi_matrix=_padded(
-            [_padded(group, (slots, shape.roi_tokens, shape.image_places)) for group in matrices]
-        ),
-        token_ids=np.stack([ids for ids, _, _ in built]),
+        tiles=image_tiles(image, grid, config.tile_size, tiles),
+        patch_masks=_by_slot(patches, active, (tiles, *patches.shape[2:])),
+        roi_matrix=_by_slot(matrices, active, (shape.roi_tokens, shape.image_places)),
+        token_ids=np.stack([built[count][0] for count in counts]),
         position_ids=np.maximum(np.cumsum(real, axis=1) - 1, 0),
         real=real,
-        regions=tuple(len(group) for group in groups),
-        layout=built[0][2],
+        regions=counts,
+        layout=built[counts[0]][2],
         mask_id=tokenizer.mask_id,
     )
 
@@ -86,13 +88,9 @@ def _padded_size(size: int, buckets: tuple[int, ...]) -> int:
     return min((bucket for bucket in buckets if bucket >= size), default=size)
 
 
-def _patch_masks(group: Sequence[BoolArray], grid: Grid, config: ModelConfig) -> list[BoolArray]:
-    return [patch_mask(mask, slot, grid, config) for slot, mask in enumerate(group)]
-
-
-def _padded(arrays: Sequence[np.ndarray] | np.ndarray, sizes: tuple[int, ...] = ()) -> np.ndarray:
-    """Stack, with zeros behind up to these sizes of the first axes."""
-    stacked = np.asarray(arrays)
-    missing = [(0, size - own) for size, own in zip(sizes, stacked.shape, strict=False)]
-    missing += [(0, 0)] * (stacked.ndim - len(missing))
-    return np.pad(stacked, missing) if any(after for _, after in missing) else stacked
+def _by_slot(values: np.ndarray, active: BoolArray, shape: tuple[int, ...]) -> np.ndarray:
+    """What each region has, [regions, X, Y, ...], in its group and slot, [B, N, *shape]; zeros
+    where there is no region, and behind X and Y."""
+    placed = np.zeros((*active.shape, *shape), values.dtype)
+    placed[active, : values.shape[1], : values.shape[2]] = values
+    return placed

@@ -13,6 +13,9 @@ from perceptiondlm_ros.model.contract import FloatArray
 Grid = tuple[int, int]
 """Columns and rows of the tile grid."""
 
+_LEVELS = ((np.arange(256) / 255.0).astype(np.float32) - np.float32(0.5)) / np.float32(0.5)
+"""The value in [-1, 1] of each of 8 bits."""
+
 
 def choose_grid(width: int, height: int, config: ModelConfig) -> Grid:
     """The grid whose columns/rows is closest to width/height.
@@ -50,11 +53,12 @@ def cut(image: Image.Image, grid: Grid, size: int) -> Iterator[Image.Image]:
         yield image.resize((size, size))
 
 
-def image_tiles(image: np.ndarray, grid: Grid, size: int) -> FloatArray:
-    """uint8 [H, W, 3] RGB to float32 [T, 3, S, S] in [-1, 1]."""
-    stacked = np.stack([np.asarray(tile) for tile in cut(Image.fromarray(image), grid, size)])
-    scaled = ((stacked / 255.0).astype(np.float32) - np.float32(0.5)) / np.float32(0.5)
-    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
+def image_tiles(image: np.ndarray, grid: Grid, size: int, count: int = 0) -> FloatArray:
+    """uint8 [H, W, 3] RGB to float32 [T, 3, S, S] in [-1, 1], with zeros behind up to `count`."""
+    tiles = np.zeros((max(count, tile_count(grid)), 3, size, size), dtype=np.float32)
+    for place, tile in zip(tiles, cut(Image.fromarray(image), grid, size), strict=False):
+        np.take(_LEVELS, np.asarray(tile).transpose(2, 0, 1), out=place, mode="clip")
+    return tiles
 
 
 def _grids(least: int, most: int) -> list[Grid]:

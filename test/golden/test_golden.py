@@ -52,7 +52,7 @@ def test_the_model_predicts_the_mask_token_in_the_cases_about_it() -> None:
 
 
 def test_regions_are_ordered_by_area(golden: GoldenCase) -> None:
-    (order,) = group_regions(golden.masks, golden.config.slots)
+    (order,) = group_regions(golden.regions, golden.config.slots)
     assert order == golden.arrays["mask_order"].tolist()
 
 

@@ -35,10 +35,10 @@ def test_every_step_and_the_final_tokens(golden: GoldenCase, backend: TensorRTBa
 def test_padding_to_buckets_gives_the_same_tokens(
     golden: GoldenCase, backend: TensorRTBackend
 ) -> None:
-    (order,) = group_regions(golden.masks, golden.config.slots)
+    (order,) = group_regions(golden.regions, golden.config.slots)
     padded = prepare_inputs(
         golden.image,
-        [[golden.masks[index] for index in order]],
+        [[golden.regions[index] for index in order]],
         config=golden.config,
         tokenizer=golden.tokenizer,
         prompt=golden.case["prompt"],

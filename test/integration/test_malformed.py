@@ -28,7 +28,7 @@ from std_msgs.msg import String
 from vision_msgs.msg import Detection2DArray
 from visualization_msgs.msg import MarkerArray
 
-from perceptiondlm_ros.processing.boundary import check_image, region_masks
+from perceptiondlm_ros.processing.boundary import check_image, check_regions
 
 SECOND = 1_000_000_000
 PARAMETERS = {
@@ -56,7 +56,7 @@ class StrictCaptioner(FakeCaptioner):
         self, image: np.ndarray, regions: Sequence[Any], prompt: str | None = None
     ) -> list[Any]:
         height, width = check_image(image).shape[:2]
-        region_masks(regions, height, width)
+        check_regions(regions, height, width)
         return super().describe(image, regions, prompt)
 
 

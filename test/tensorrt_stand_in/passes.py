@@ -16,6 +16,7 @@ from tiny_checkpoint import picture, rectangles, tiny_tokenizer
 
 from perceptiondlm_ros.model.contract import ModelInputs
 from perceptiondlm_ros.processing.model_inputs import prepare_inputs
+from perceptiondlm_ros.processing.regions import Region
 from perceptiondlm_ros.runtime.backend import CacheMode, DenoisingState
 from perceptiondlm_ros.runtime.denoising import denoise
 from perceptiondlm_ros.runtime.exported import open_exported
@@ -25,7 +26,7 @@ from perceptiondlm_ros.runtime.tensorrt.cuda_gpu import CudaGpu
 from perceptiondlm_ros.runtime.tensorrt.tensorrt_backend import TensorRTBackend
 
 HEIGHT, WIDTH, STEPS = 60, 80, 6
-MASKS = list(rectangles(HEIGHT, WIDTH, 7))
+MASKS = [Region.of_mask(mask) for mask in rectangles(HEIGHT, WIDTH, 7)]
 CACHES: tuple[CacheMode, ...] = ("exact", "prefix")
 
 

@@ -18,7 +18,7 @@ from perceptiondlm_ros.development.training.vision_task import vision_labels
 from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.model.contract import IntArray, SequenceLayout
 from perceptiondlm_ros.processing.model_inputs import prepare_inputs
-from perceptiondlm_ros.processing.region_tensors import box_mask, order_by_area
+from perceptiondlm_ros.processing.regions import Region, order_by_area
 from perceptiondlm_ros.processing.sequence import DEFAULT_PROMPT
 from perceptiondlm_ros.processing.tokenizer import CaptionTokenizer
 
@@ -103,11 +103,11 @@ class SceneBatches(IterableDataset[Batch]):
         jitter = rng.normal(0.0, 0.02, (regions, 4)).astype(np.float32)
         boxes = drawn.boxes[chosen]
         sides = (boxes[:, 2:] - boxes[:, :2])[:, [0, 1, 0, 1]]
-        masks = [box_mask(tuple(box), height, width) for box in boxes + jitter * sides]
-        order = order_by_area(masks)
+        shapes = [Region.of_box(tuple(box), height, width) for box in boxes + jitter * sides]
+        order = order_by_area(shapes)
         inputs = prepare_inputs(
             drawn.image,
-            [[masks[i] for i in order]],
+            [[shapes[i] for i in order]],
             config=self._config,
             tokenizer=self._tokenizer,
             prompt=DEFAULT_PROMPT,

@@ -24,7 +24,7 @@ from perceptiondlm_ros.messages.region_selection import (
     select_masks,
     select_regions,
 )
-from perceptiondlm_ros.processing.boundary import region_masks
+from perceptiondlm_ros.processing.boundary import check_regions
 from perceptiondlm_ros.ros.settings import DetectionsSettings, Settings
 
 UNIT = st.floats(0, 1, width=32)
@@ -258,4 +258,4 @@ def test_any_detections_are_kept_inside_the_image_or_counted(
         x0, y0, x1, y1 = region.box
         assert 0 <= x0 < x1 <= 64 and 0 <= y0 < y1 <= 48
     shapes = [region.shape for region in regions.kept]
-    assert len(region_masks(shapes, 48, 64)) == len(shapes)
+    assert len(check_regions(shapes, 48, 64)) == len(shapes)

@@ -13,7 +13,8 @@ from hypothesis.extra import numpy as hnp
 from tiny_checkpoint import picture, rectangle
 
 from perceptiondlm_ros.errors import InputError
-from perceptiondlm_ros.processing.boundary import check_count, check_image, region_masks
+from perceptiondlm_ros.processing.boundary import check_count, check_image, check_regions
+from perceptiondlm_ros.processing.regions import Region
 
 HEIGHT, WIDTH = 6, 9
 
@@ -100,26 +101,25 @@ class TestImage:
 class TestRegions:
     def test_masks_and_boxes_mixed(self) -> None:
         mask = rectangle(HEIGHT, WIDTH, (1, 2, 3, 4))
-        masks = region_masks([mask, (1, 2, 3, 4), [1.0, 2.0, 3.0, 4.0]], HEIGHT, WIDTH)
-        for result in masks:
-            np.testing.assert_array_equal(result, mask)
+        of_mask, *boxes = check_regions([mask, (1, 2, 3, 4), [1.0, 2.0, 3.0, 4.0]], HEIGHT, WIDTH)
+        assert boxes == [Region((1, 2, 3, 4))] * 2
+        assert of_mask.box == (1, 2, 3, 4) and of_mask.inside is not None and of_mask.inside.all()
 
     def test_arrays_of_masks_and_of_boxes(self) -> None:
         mask = rectangle(HEIGHT, WIDTH, (1, 2, 3, 4))
         for regions in (np.stack([mask, mask]), np.array([[1, 2, 3, 4]] * 2, np.uint16)):
-            masks = region_masks(regions, HEIGHT, WIDTH)
-            assert len(masks) == 2 and all((result == mask).all() for result in masks)
+            found = check_regions(regions, HEIGHT, WIDTH)
+            assert [region.box for region in found] == [(1, 2, 3, 4)] * 2
 
     @pytest.mark.parametrize("regions", [[], (), np.zeros((0, 4))])
     def test_none(self, regions: Any) -> None:
-        assert region_masks(regions, HEIGHT, WIDTH) == []
+        assert check_regions(regions, HEIGHT, WIDTH) == []
 
     @pytest.mark.parametrize(
         "box", [(-3, -3, 4, 4), (-1e300, -1e300, 4, 4), (-0.5, -0.5, 3.5, 3.5)]
     )
     def test_boxes_are_cut_off_at_the_image(self, box: tuple[float, ...]) -> None:
-        (mask,) = region_masks([box], HEIGHT, WIDTH)
-        np.testing.assert_array_equal(mask, rectangle(HEIGHT, WIDTH, (0, 0, 4, 4)))
+        assert check_regions([box], HEIGHT, WIDTH) == [Region((0, 0, 4, 4))]
 
     @pytest.mark.parametrize(
         ("region", "message"),
@@ -143,16 +143,16 @@ class TestRegions:
     )
     def test_a_region_that_cannot_be_used_is_named(self, region: Any, message: str) -> None:
         with pytest.raises(InputError, match=rf"regions\[1\] .*{message}"):
-            region_masks([(1, 1, 3, 3), region], HEIGHT, WIDTH)
+            check_regions([(1, 1, 3, 3), region], HEIGHT, WIDTH)
 
     @pytest.mark.parametrize("regions", ["box", b"box", 5, None, {}, {1, 2}, np.array(5), iter([])])
     def test_what_is_no_sequence(self, regions: Any) -> None:
         with pytest.raises(InputError, match=r"regions is a .*, expected a sequence"):
-            region_masks(regions, HEIGHT, WIDTH)
+            check_regions(regions, HEIGHT, WIDTH)
 
     def test_a_single_box_instead_of_a_list_of_boxes(self) -> None:
         with pytest.raises(InputError, match=r"regions\[0\] .*expected a boolean mask"):
-            region_masks((1, 2, 3, 4), HEIGHT, WIDTH)
+            check_regions((1, 2, 3, 4), HEIGHT, WIDTH)
 
     def test_a_region_that_numpy_cannot_read(self) -> None:
         class Unreadable:
@@ -160,7 +160,7 @@ class TestRegions:
                 raise TypeError("still on a GPU")
 
         with pytest.raises(InputError, match=r"regions\[0\]"):
-            region_masks([Unreadable()], HEIGHT, WIDTH)
+            check_regions([Unreadable()], HEIGHT, WIDTH)
 
     numbers = st.floats() | st.integers(-20, 20)
 
@@ -176,18 +176,19 @@ class TestRegions:
             max_size=3,
         )
     )
-    def test_anything_is_masks_afterwards_or_refused_by_name(self, regions: Any) -> None:
-        masks, refusal = [], ""
+    def test_anything_is_regions_afterwards_or_refused_by_name(self, regions: Any) -> None:
+        found, refusal = [], ""
         try:
-            masks = region_masks(regions, HEIGHT, WIDTH)
+            found = check_regions(regions, HEIGHT, WIDTH)
         except InputError as error:
             refusal = str(error)
         if refusal:
             assert refusal.startswith("regions") and "expected" in refusal
         else:
-            assert len(masks) == len(regions)
-            for mask in masks:
-                assert mask.shape == (HEIGHT, WIDTH) and mask.dtype == np.bool_ and mask.any()
+            assert len(found) == len(regions)
+            for region in found:
+                x0, y0, x1, y1 = region.box
+                assert 0 <= x0 < x1 <= WIDTH and 0 <= y0 < y1 <= HEIGHT and region.area > 0
 
 
 class TestCount:

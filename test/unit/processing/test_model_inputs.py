@@ -6,18 +6,20 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_checkpoint import picture, rectangle, rectangles, tiny_config, tiny_tokenizer
+from tiny_checkpoint import picture, rectangles, tiny_config, tiny_tokenizer
 
 from perceptiondlm_ros.model.contract import ModelInputs
 from perceptiondlm_ros.processing.model_inputs import group_regions, prepare_inputs
-from perceptiondlm_ros.processing.region_tensors import order_by_area, patch_mask, roi_matrix
+from perceptiondlm_ros.processing.patch_masks import patch_masks
+from perceptiondlm_ros.processing.regions import Region, order_by_area
+from perceptiondlm_ros.processing.roi_matrices import roi_matrices
 
 CONFIG = tiny_config()
 HEIGHT, WIDTH = 60, 120
-MASKS = list(rectangles(HEIGHT, WIDTH, 5))
+MASKS = [Region.of_mask(mask) for mask in rectangles(HEIGHT, WIDTH, 5)]
 
 
-def inputs(groups: list[list[np.ndarray]]) -> ModelInputs:
+def inputs(groups: list[list[Region]]) -> ModelInputs:
     return prepare_inputs(
         picture(HEIGHT, WIDTH),
         groups,
@@ -33,14 +35,14 @@ def inputs(groups: list[list[np.ndarray]]) -> ModelInputs:
     slots=st.integers(1, 7),
 )
 def test_groups_hold_every_region_once_are_even_and_sorted(sides: list[int], slots: int) -> None:
-    masks = [rectangle(20, 20, (0, 0, side, 20)) for side in sides]
-    groups = group_regions(masks, slots)
-    assert sorted(index for group in groups for index in group) == list(range(len(masks)))
-    assert len(groups) == -(-len(masks) // slots)
+    regions = [Region((0, 0, side, 20)) for side in sides]
+    groups = group_regions(regions, slots)
+    assert sorted(index for group in groups for index in group) == list(range(len(regions)))
+    assert len(groups) == -(-len(regions) // slots)
     lengths = [len(group) for group in groups]
     assert all(0 < length <= slots for length in lengths)
     assert not lengths or max(lengths) - min(lengths) <= 1
-    order = order_by_area(masks)
+    order = order_by_area(regions)
     for group in groups:
         assert [order.index(index) for index in group] == sorted(map(order.index, group))
 
@@ -68,8 +70,10 @@ def test_shapes_and_dtypes_of_the_contract() -> None:
 
 def test_each_region_has_its_slot_in_its_group() -> None:
     got = inputs([MASKS[:3], MASKS[3:]])
-    np.testing.assert_array_equal(got.patch_masks[1, 1], patch_mask(MASKS[4], 1, (2, 1), CONFIG))
-    np.testing.assert_array_equal(got.roi_matrix[0, 2], roi_matrix(MASKS[2], (2, 1), CONFIG))
+    (patches,) = patch_masks([MASKS[4]], [1], (HEIGHT, WIDTH), (2, 1), CONFIG)
+    np.testing.assert_array_equal(got.patch_masks[1, 1], patches)
+    (matrix,) = roi_matrices([MASKS[2]], (HEIGHT, WIDTH), (2, 1), CONFIG)
+    np.testing.assert_array_equal(got.roi_matrix[0, 2], matrix)
 
 
 def test_missing_regions_are_empty() -> None:

@@ -21,6 +21,7 @@ from perceptiondlm_ros.development.scenes.sample import sample_scene
 from perceptiondlm_ros.errors import BackendError, OutOfMemoryError
 from perceptiondlm_ros.model.contract import Buckets, ModelInputs
 from perceptiondlm_ros.processing.model_inputs import prepare_inputs
+from perceptiondlm_ros.processing.regions import Region
 from perceptiondlm_ros.runtime.backend import CacheMode
 from perceptiondlm_ros.runtime.denoising import denoise
 from perceptiondlm_ros.runtime.locate import DEFAULT_CHECKPOINT
@@ -29,7 +30,7 @@ from perceptiondlm_ros.runtime.onnx_devices import OnnxDevice, session_options
 from perceptiondlm_ros.runtime.torch_backend import TorchBackend
 
 HEIGHT, WIDTH, STEPS = 60, 80, 6
-MASKS = list(rectangles(HEIGHT, WIDTH, 7))
+MASKS = [Region.of_mask(mask) for mask in rectangles(HEIGHT, WIDTH, 7)]
 CACHES: tuple[CacheMode, ...] = ("exact", "prefix")
 
 

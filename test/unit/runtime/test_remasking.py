@@ -28,13 +28,14 @@ from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.model.contract import BoolArray, FloatArray, IntArray, ModelInputs
 from perceptiondlm_ros.model.published import WEIGHTS
 from perceptiondlm_ros.processing.model_inputs import prepare_inputs
+from perceptiondlm_ros.processing.regions import Region
 from perceptiondlm_ros.runtime.backend import Backend, CacheMode
 from perceptiondlm_ros.runtime.denoising import denoise
 from perceptiondlm_ros.runtime.onnx_backend import OnnxBackend
 from perceptiondlm_ros.runtime.torch_backend import TorchBackend
 
 HEIGHT, WIDTH, TOKENS, STEPS = 60, 80, 6, 6
-MASKS = list(rectangles(HEIGHT, WIDTH, 5))
+MASKS = [Region.of_mask(mask) for mask in rectangles(HEIGHT, WIDTH, 5)]
 MASK = tiny_tokenizer().mask_id
 SURENESS = 30  # by which logits are multiplied
 

@@ -25,12 +25,13 @@ from perceptiondlm_ros.errors import BackendError, OutOfMemoryError
 from perceptiondlm_ros.model.contract import BoolArray, IntArray, ModelInputs
 from perceptiondlm_ros.model.perceptiondlm import PerceptionDLM
 from perceptiondlm_ros.processing.model_inputs import group_regions, prepare_inputs
+from perceptiondlm_ros.processing.regions import Region
 from perceptiondlm_ros.runtime.backend import CacheMode, DenoisingState
 from perceptiondlm_ros.runtime.denoising import denoise
 from perceptiondlm_ros.runtime.torch_backend import TorchBackend, resolve_device
 
 HEIGHT, WIDTH, TOKENS, STEPS = 60, 80, 6, 6
-MASKS = list(rectangles(HEIGHT, WIDTH, 7))
+MASKS = [Region.of_mask(mask) for mask in rectangles(HEIGHT, WIDTH, 7)]
 PUBLISHED = tiny_config()
 OWN = tiny_config(prefix_sees_captions=False, corrected_roi_replay=True)
 CACHES: list[CacheMode] = ["exact", "prefix"]

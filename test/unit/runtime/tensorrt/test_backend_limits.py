@@ -31,6 +31,7 @@ from tiny_checkpoint import rectangles
 from perceptiondlm_ros.errors import BackendError, CheckpointError, OutOfMemoryError
 from perceptiondlm_ros.model.contract import Buckets
 from perceptiondlm_ros.model.manifest import Manifest
+from perceptiondlm_ros.processing.regions import Region
 from perceptiondlm_ros.runtime.backend import DenoisingState
 from perceptiondlm_ros.runtime.denoising import denoise
 from perceptiondlm_ros.runtime.tensorrt.engine_spec import EngineKey
@@ -52,7 +53,8 @@ def trt_version() -> str:
 def test_inputs_of_any_size_follow_one_another(load: OnStandIn) -> None:
     backend = load()
     for width, count, prompt in [(80, 2, "what?"), (240, 6, "a longer prompt"), (60, 1, "?")]:
-        of = inputs(backend, [list(rectangles(HEIGHT, width, count))], width, prompt=prompt)
+        regions = [Region.of_mask(mask) for mask in rectangles(HEIGHT, width, count)]
+        of = inputs(backend, [regions], width, prompt=prompt)
         for mode in CACHES:
             assert_same(run(backend, of, mode), run(on_onnx_runtime(), of, mode))
 

@@ -10,6 +10,7 @@ from tiny_checkpoint import picture, rectangles, tiny_config, tiny_tokenizer
 from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.model.contract import MOST_GROUPS, MOST_STEPS, Buckets
 from perceptiondlm_ros.processing.model_inputs import prepare_inputs
+from perceptiondlm_ros.processing.regions import Region
 from perceptiondlm_ros.runtime.feeds import all_rows, caption_rows_alone, first_state, vision_feed
 from perceptiondlm_ros.runtime.tensorrt.profiles import (
     Profile,
@@ -60,7 +61,7 @@ def test_every_input_lies_within_its_range(
     prompt: str,
     steps: int,
 ) -> None:
-    masks = list(rectangles(height, width, 6))
+    masks = [Region.of_mask(mask) for mask in rectangles(height, width, 6)]
     inputs = prepare_inputs(
         picture(height, width),
         [masks[:count] for count in groups],
