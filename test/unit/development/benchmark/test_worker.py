@@ -29,7 +29,7 @@ from perceptiondlm_ros.development.benchmark.worker import (
     random_regions,
 )
 from perceptiondlm_ros.errors import BackendError
-from perceptiondlm_ros.processing.boundary import region_masks
+from perceptiondlm_ros.processing.boundary import check_regions
 from perceptiondlm_ros.runtime.torch_backend import TorchBackend
 
 IMAGE = {"width": 90, "height": 60}
@@ -122,7 +122,7 @@ def test_each_stage_gets_its_time_and_nothing_else_changes(
 @given(st.integers(1, 64), st.integers(8, 300), st.integers(8, 300))
 def test_regions_are_of_the_image_and_always_the_same(count: int, height: int, width: int) -> None:
     boxes = random_regions(count, width, height)
-    assert len(region_masks(boxes, height, width)) == count
+    assert len(check_regions(boxes, height, width)) == count
     assert boxes == random_regions(count, width, height)
     masks = random_regions(count, width, height, masks=True)
     assert all(mask.shape == (height, width) and mask.any() for mask in masks)
