@@ -12,12 +12,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+Rects = NDArray[np.float64]
+"""float64 [K, 4]."""
+
 _MOST_OTHERS: Final = 100  # of so many objects no picture can show all
 _MOST_REFINED: Final = 24  # as for refinement, which takes time with the square of their number
 _SWEEPS: Final = 3
 _COLUMNS: Final = 28
 _ROWS: Final = 24  # of the grid of places that are tried beside the natural ones
 _SHORTLIST: Final = 48  # places whose leader line is looked at
+_ALONG: Final = np.linspace(0, 1, 11)[1:-1, None]  # of a leader line, where it is looked at
 _SPACE: Final = 3.0  # pixels between a label and what it stands beside
 BESIDE: Final = 5.0  # pixels: a label this near its object needs no leader line
 
@@ -178,12 +182,6 @@ def _grid(free_width: int, free_height: int) -> NDArray[np.float64]:
     """Upper left corners all over the picture."""
     xs, ys = np.linspace(0, free_width, _COLUMNS), np.linspace(0, free_height, _ROWS)
     return np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)
-
-
-Rects = NDArray[np.float64]
-"""float64 [K, 4]."""
-
-_ALONG: Final = np.linspace(0, 1, 11)[1:-1, None]  # of a line, where it is looked at
 
 
 def gap(rects: Rects, box: NDArray[np.float64]) -> NDArray[np.float64]:

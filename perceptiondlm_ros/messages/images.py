@@ -29,6 +29,8 @@ from perceptiondlm_ros.messages.encodings import (
 )
 from perceptiondlm_ros.pixel_boxes import MOST_PIXELS
 
+_FORMATS = ("JPEG", "PNG")
+
 
 def image_to_rgb(message: Any) -> NDArray[np.uint8]:
     """The pixels of `decode_image`, whatever may be wrong with them."""
@@ -105,9 +107,6 @@ def _planes(message: Any, planes: tuple[Plane, ...], dtype: np.dtype[Any]) -> li
         # Numbers at odd addresses are copied too: OpenCV can't read them.
         arrays.append(np.require(numbers.astype(dtype, copy=False), requirements="A"))
     return arrays
-
-
-_FORMATS = ("JPEG", "PNG")
 
 
 def decode_compressed(form: str, data: Any, significant_bits: int = 0) -> Decoded:

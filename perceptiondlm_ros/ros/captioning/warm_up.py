@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     from perceptiondlm_ros.captioner import Captioner
 
 
+_PACKAGE = "perceptiondlm_ros"
+_TENSORRT = "perceptiondlm_ros.runtime.tensorrt"
+_ENGINES = (f"{_TENSORRT}.build", f"{_TENSORRT}.engine_")
+"""How the names begin of those that find and build engines; what runs them is not among them."""
+_BUILDING = f"{_TENSORRT}.build_progress"
+"""Who logs under this name builds an engine just now, which takes minutes."""
+
+
 def load_captioner(settings: Settings) -> Captioner:
     """Load a Captioner; imported only here, so that a missing package is a failed `configure`."""
     try:
@@ -55,14 +63,6 @@ def load_and_warm_up(
         captioner.close()
         raise
     return captioner
-
-
-_PACKAGE = "perceptiondlm_ros"
-_TENSORRT = "perceptiondlm_ros.runtime.tensorrt"
-_ENGINES = (f"{_TENSORRT}.build", f"{_TENSORRT}.engine_")
-"""How the names begin of those that find and build engines; what runs them is not among them."""
-_BUILDING = f"{_TENSORRT}.build_progress"
-"""Who logs under this name builds an engine just now, which takes minutes."""
 
 
 @contextmanager

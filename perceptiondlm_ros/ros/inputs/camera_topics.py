@@ -26,6 +26,16 @@ _PATIENCE: Final = 2.0  # seconds in which a camera_info should have come
 _PERIOD: Final = 0.2  # seconds between checks of who wants it
 _KEPT: Final = 300  # depths: ten seconds at 30 Hz, longer than a caption takes, in 20 to 120 MB
 
+_KINDS: Final[dict[str, tuple[type[np.generic], float]]] = {
+    "16UC1": (np.uint16, 0.001),
+    "mono16": (np.uint16, 0.001),
+    "32FC1": (np.float32, 1.0),
+}
+_ROWS: Final = 120  # or up to twice as many are kept: enough for a median over a region
+_CORE: Final = 0.5  # the middle part of a box, by its sides, where its object most likely is
+_LEAST_SEEN: Final = 0.05  # share of a region's depths that must be valid
+_SAME_SHAPE: Final = 0.02  # by which the ratio of the sides may differ from the image's
+
 
 class CameraTopics:
     """Subscribes to `camera_info` and `depth` while open and `wanted`.
@@ -107,17 +117,6 @@ class CameraTopics:
                 self._depths.clear()  # the clock was set back
             self._depths.add(stamp, (message.header.frame_id, depth))
             self._depths.trim(_KEPT)
-
-
-_KINDS: Final[dict[str, tuple[type[np.generic], float]]] = {
-    "16UC1": (np.uint16, 0.001),
-    "mono16": (np.uint16, 0.001),
-    "32FC1": (np.float32, 1.0),
-}
-_ROWS: Final = 120  # or up to twice as many are kept: enough for a median over a region
-_CORE: Final = 0.5  # the middle part of a box, by its sides, where its object most likely is
-_LEAST_SEEN: Final = 0.05  # share of a region's depths that must be valid
-_SAME_SHAPE: Final = 0.02  # by which the ratio of the sides may differ from the image's
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ _RADIAL: Final = np.array([1, 1, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0], bool)
 _ANGLES: Final = np.linspace(0.0, np.radians(WIDEST), 4001)
 _ROUNDS: Final = 10  # until what isn't radial is taken out; each brings a digit or more
 _EXACT: Final = 0.5  # px by which a direction may be seen beside its pixel
+_SAME_SHAPE: Final = 0.02  # by which the ratio of the sides may differ in a scaled image
 _NOWHERE: Final = np.zeros(3)
 _UNIT: Final = np.eye(3)
 
@@ -144,9 +145,6 @@ def lens_of(model: str, d: NDArray[np.float64]) -> Lens:
     coefficients = np.zeros(4 if fisheye else 14)
     coefficients[:used] = d[:used]
     return Lens(fisheye, coefficients)
-
-
-_SAME_SHAPE: Final = 0.02  # by which the ratio of the sides may differ in a scaled image
 
 
 @dataclass(frozen=True)

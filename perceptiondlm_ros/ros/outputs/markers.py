@@ -34,6 +34,15 @@ from perceptiondlm_ros.ros.outputs.outputs import Outgoing, Output, publisher
 from perceptiondlm_ros.ros.outputs.result import Result, annotations_of
 
 _LEAST_LIFETIME: Final = 2.0  # seconds
+_MOST: Final = 2**31 - 1  # a marker's id is an int32
+
+CAPTIONS: Final = "captions"
+OUTLINES: Final = "outlines"
+
+_COLUMNS: Final = 28
+_LINES: Final = 4
+_LINE_HEIGHT: Final = 1.2  # in heights of the text
+_OUTLINE: Final = 0.004  # width of the lines, as a share of the distance
 
 
 class Markers(Output):
@@ -171,15 +180,6 @@ def _corners(
     return camera.points(pixels, np.repeat(distances, 4)).reshape(-1, 4, 3)
 
 
-CAPTIONS: Final = "captions"
-OUTLINES: Final = "outlines"
-
-_COLUMNS: Final = 28
-_LINES: Final = 4
-_LINE_HEIGHT: Final = 1.2  # in heights of the text
-_OUTLINE: Final = 0.004  # width of the lines, as a share of the distance
-
-
 def region_markers(
     item: Annotation, corners: Points, number: int, header: Header, size: float, lifetime: float
 ) -> Iterator[Marker]:
@@ -235,9 +235,6 @@ def _point(place: Points) -> Point:
 def _upright(position: Point) -> Pose:
     """RViz refuses a quaternion of zeros, which a message's default is not; said for others."""
     return Pose(position=position, orientation=Quaternion(w=1.0))
-
-
-_MOST: Final = 2**31 - 1  # a marker's id is an int32
 
 
 class MarkerIds:

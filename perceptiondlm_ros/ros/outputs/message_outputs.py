@@ -21,6 +21,15 @@ from perceptiondlm_ros.ros.outputs.result import Result
 _LATCHED: Final = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 """A late joiner gets the last message at once. Subscribers that are volatile get it as ever."""
 
+VERSION: Final = 1
+"""Of the schema: counted up when a program that reads it would have to change."""
+
+_SOURCES: Final = {
+    RegionDescription.FRESH: "fresh",
+    RegionDescription.REUSED: "reused",
+    RegionDescription.DRAFT: "draft",
+}
+
 
 class Descriptions(Output):
     """`~/descriptions`: what everything else is made from."""
@@ -72,16 +81,6 @@ def _detection(region: RegionDescription, message: RegionDescriptionArray) -> De
     hypothesis.hypothesis.class_id = region.caption
     hypothesis.hypothesis.score = float(region.confidence)
     return Detection2D(header=message.header, results=[hypothesis], bbox=region.bbox, id=region.id)
-
-
-VERSION: Final = 1
-"""Of the schema: counted up when a program that reads it would have to change."""
-
-_SOURCES: Final = {
-    RegionDescription.FRESH: "fresh",
-    RegionDescription.REUSED: "reused",
-    RegionDescription.DRAFT: "draft",
-}
 
 
 def to_json(message: RegionDescriptionArray) -> str:

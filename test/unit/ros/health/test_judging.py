@@ -1,4 +1,4 @@
-"""The table of what the node says about itself, and which of several troubles it tells."""
+"""The table of what the node says about itself, which of several troubles it tells, and when."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from perceptiondlm_ros.ros.health.diagnostics import Announcer
 from perceptiondlm_ros.ros.health.faults import Failure, Level, other_type
-from perceptiondlm_ros.ros.health.judging import Condition, Input, Situation, judge
+from perceptiondlm_ros.ros.health.judging import Condition, Health, Input, Situation, judge
 from perceptiondlm_ros.ros.health.status import Activity
 
 IMAGES = Input("/camera/image", publishers=1, age=0.1)
@@ -193,3 +194,64 @@ def test_of_several_troubles_the_first_on_the_way_is_told(first: int) -> None:
     for changes, _ in reversed(WORST_FIRST[first:]):
         situation = replace(situation, **changes)  # type: ignore[arg-type]
     assert judge(situation).condition is WORST_FIRST[first][1]
+
+
+# ---- when it is told ----
+
+CAPTIONING = Health(Level.OK, Condition.OK, "captioning")
+WAITING = Health(Level.WARN, Condition.WAITING_FOR_IMAGES, "waiting for images")
+DEAF = Health(Level.ERROR, Condition.INCOMPATIBLE, "QoS incompatible")
+STOPPED = Health(Level.STALE, Condition.IMAGES_STOPPED, "no images")
+FAILING = Health(Level.ERROR, Condition.FAILING, "captioning failed")
+
+
+class Announced:
+    def __init__(self) -> None:
+        self.lines: list[tuple[Level, str]] = []
+        self.now = 0.0
+        self.announcer = Announcer(lambda *line: self.lines.append(line), period=10.0)
+
+    def see(self, health: Health, seconds: int = 1) -> None:
+        for _ in range(seconds):
+            self.now += 1.0
+            self.announcer.look(self.now, health)
+
+
+def test_each_change_is_told_once_at_its_level() -> None:
+    log = Announced()
+    for health in (WAITING, DEAF, CAPTIONING, STOPPED, CAPTIONING):
+        log.see(health, 20)
+    assert log.lines == [
+        (h.level, h.reason) for h in (WAITING, DEAF, CAPTIONING, STOPPED, CAPTIONING)
+    ]
+
+
+def test_flapping_is_told_once_a_period_and_what_stays_is_told_in_the_end() -> None:
+    log = Announced()
+    for _ in range(30):
+        log.see(CAPTIONING)
+        log.see(WAITING)
+    assert 6 <= len(log.lines) <= 14
+    log.see(CAPTIONING, 12)
+    assert log.lines[-1] == (Level.OK, "captioning")
+
+
+def test_what_others_have_told_is_not_told_again_but_its_end_is() -> None:
+    log = Announced()
+    log.see(CAPTIONING, 20)
+    log.see(FAILING, 20)
+    log.see(CAPTIONING, 20)
+    assert log.lines == [(Level.OK, "captioning")] * 2
+
+
+def test_a_long_step_is_told_after_ten_seconds_and_then_ever_less_often() -> None:
+    log = Announced()
+    for second in range(1, 101):
+        busy = Health(Level.WARN, Condition.BUSY, f"building for {second} s")
+        log.announcer.look(float(second), busy, float(second))
+    assert [line for _, line in log.lines] == [f"building for {n} s" for n in (10, 20, 40, 80)]
+    log.lines.clear()
+    for second in range(1, 12):
+        busy = Health(Level.WARN, Condition.BUSY, f"warming up for {second} s")
+        log.announcer.look(200.0 + second, busy, float(second))
+    assert [line for _, line in log.lines] == ["warming up for 10 s"], "a new step counts anew"
