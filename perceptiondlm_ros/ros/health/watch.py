@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 import psutil
 
-from perceptiondlm_ros.ros.health.faults import Failure, Fault, turned_down
+from perceptiondlm_ros.ros.health.faults import Failure
 from perceptiondlm_ros.ros.health.judging import Input, Situation
 from perceptiondlm_ros.ros.health.monitor import Counters, Monitor
 from perceptiondlm_ros.ros.health.status import Snapshot
@@ -26,19 +26,10 @@ _REASONS_TOLD = 3
 class WatchedTopic(Protocol):
     """What is looked at of a topic that the node takes, see `inputs.subscription`."""
 
-    topic: str
-
     @property
     def is_open(self) -> bool: ...
 
-    @property
-    def turned_down(self) -> Mapping[str, int]: ...
-
-    def publishers(self) -> int: ...
-
-    def mismatches(self) -> tuple[Fault, ...]: ...
-
-    def elsewhere(self) -> tuple[str, ...]: ...
+    def seen(self, age: float | None) -> Input: ...
 
 
 class Rates:
@@ -121,9 +112,9 @@ class Watch:
         counters, published = self._monitor.counters, snapshot.last_published
         return Situation(
             activity=snapshot.activity,
-            images=self._input(self._images, "images"),
-            detections=self._input(self._detections, "detections"),
-            masks=self._input(self._masks, "masks") if self._masks.is_open else None,
+            images=self._images.seen(rates.age("images")),
+            detections=self._detections.seen(rates.age("detections")),
+            masks=self._masks.seen(rates.age("masks")) if self._masks.is_open else None,
             activity_for=now - snapshot.since,
             detail=snapshot.detail,
             failure=self._failure(snapshot),
@@ -142,14 +133,6 @@ class Watch:
             published_age=now - published if published is not None else None,
             stale_after=settings.diagnostics.stale_after,
         )
-
-    def _input(self, stream: WatchedTopic, name: str) -> Input:
-        publishers, mismatches = stream.publishers(), stream.mismatches()
-        age = self._rates.age(name)
-        if publishers and age is None and not mismatches and stream.turned_down:
-            mismatches = (turned_down(stream.topic, tuple(stream.turned_down)),)
-        elsewhere = () if publishers or age is not None else stream.elsewhere()
-        return Input(stream.topic, publishers, mismatches, age, elsewhere)
 
     def _failure(self, snapshot: Snapshot) -> Failure | None:
         if snapshot.failures:

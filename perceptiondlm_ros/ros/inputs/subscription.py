@@ -30,7 +30,8 @@ try:
 except ImportError:  # Humble
     from rclpy.qos_event import SubscriptionEventCallbacks
 
-from perceptiondlm_ros.ros.health.faults import Fault, other_qos, other_type
+from perceptiondlm_ros.ros.health.faults import Fault, other_qos, other_type, turned_down
+from perceptiondlm_ros.ros.health.judging import Input
 from perceptiondlm_ros.ros.qos import SUBSCRIPTION, fixed_policies, override_name
 
 _BEST: Final = {
@@ -93,10 +94,15 @@ class AdaptiveSubscription:
             self._node.destroy_subscription(self._subscription)
             self._subscription = None
 
-    def publishers(self) -> int:
-        return int(self._node.count_publishers(self.topic))
+    def seen(self, age: float | None) -> Input:
+        """How the topic is. age: seconds since its last message; None while none came."""
+        publishers, mismatches = self._node.count_publishers(self.topic), self.mismatches()
+        if publishers and age is None and not mismatches and self.turned_down:
+            mismatches = (turned_down(self.topic, tuple(self.turned_down)),)
+        elsewhere = () if publishers or age is not None else self._elsewhere()
+        return Input(self.topic, int(publishers), mismatches, age, elsewhere)
 
-    def elsewhere(self) -> tuple[str, ...]:
+    def _elsewhere(self) -> tuple[str, ...]:
         """Topics of this kind that other nodes publish: one of them may be meant."""
         own = f"{self._node.get_fully_qualified_name()}/"
         return tuple(

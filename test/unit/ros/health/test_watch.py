@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import psutil
@@ -15,13 +14,12 @@ from log_support import Log
 from perceptiondlm_ros.errors import BackendError, InputError
 from perceptiondlm_ros.messages.matching import Unmatched
 from perceptiondlm_ros.ros.health.faults import (
-    Fault,
     dropped_regions,
     low_bits,
     no_image,
     unreadable_image,
 )
-from perceptiondlm_ros.ros.health.judging import Condition, Situation, judge
+from perceptiondlm_ros.ros.health.judging import Condition, Input, Situation, judge
 from perceptiondlm_ros.ros.health.monitor import Monitor
 from perceptiondlm_ros.ros.health.status import Activity
 from perceptiondlm_ros.ros.health.watch import Rates, Watch
@@ -31,19 +29,10 @@ from perceptiondlm_ros.ros.settings import Settings
 @dataclass
 class FakeStream:
     topic: str
-    count: int = 1
-    lines: tuple[Fault, ...] = ()
     is_open: bool = True
-    turned_down: Counter[str] = field(default_factory=Counter)
 
-    def publishers(self) -> int:
-        return self.count
-
-    def elsewhere(self) -> tuple[str, ...]:
-        return ("/camera/image",)
-
-    def mismatches(self) -> tuple[Fault, ...]:
-        return self.lines
+    def seen(self, age: float | None) -> Input:
+        return Input(self.topic, 1, age=age)
 
 
 class Seconds:
@@ -218,31 +207,6 @@ def test_a_running_pass_is_timed_against_what_is_usual() -> None:
         situation, _ = node.look(40, images=1, detections=1)
     assert situation.pass_for == 40.0 and situation.pass_usual == 2.0
     assert judge(situation).condition is Condition.HANGING
-
-
-def test_the_middlewares_report_is_told_where_the_graph_shows_nothing() -> None:
-    node = Seconds()
-    node.stream()
-    node.images.turned_down["liveliness"] = 1
-    situation, _ = node.look()
-    health = judge(situation)
-    assert health.condition is Condition.INCOMPATIBLE
-    assert health.reason.startswith("QoS of /image incompatible (liveliness)")
-    situation, _ = node.look(images=1)
-    assert not situation.images.mismatches, "something is heard"
-
-
-def test_other_topics_are_looked_for_only_where_nobody_publishes() -> None:
-    node = Seconds()
-    node.stream()
-    situation, _ = node.look()
-    assert situation.images.elsewhere == ()
-    node.images.count = 0
-    situation, _ = node.look()
-    assert judge(situation).reason == (
-        "waiting for images: nobody publishes on /image; such messages are on /camera/image: "
-        "remap one"
-    )
 
 
 def test_masks_count_where_they_are_wanted() -> None:

@@ -100,7 +100,7 @@ def test_an_override_is_kept_and_what_it_leaves_unheard_is_told(
     others = {"reliable": BEST_EFFORT, "best_effort": RELIABLE}
     strict = fixed in ("reliable", "Transient_Local")
     peers.publish(others.get(fixed, RELIABLE), LATCHED if fixed == "volatile" else VOLATILE)
-    peers.spinner.until(lambda: peers.subscription.publishers() == 1, "discovery")
+    peers.spinner.until(lambda: peers.subscription.seen(None).publishers == 1, "discovery")
     for _ in range(2):
         peers.subscription.take()
         peers.subscription.take()
@@ -133,7 +133,7 @@ def test_history_is_not_taken_beside_a_volatile_publisher(make: Callable[..., Pe
     peers.subscription.take()
     peers.until(lambda: peers.qos.reliability == RELIABLE, "the volatile one")
     peers.latch("latched")
-    peers.until(lambda: peers.subscription.publishers() == 2, "both")
+    peers.until(lambda: peers.subscription.seen(None).publishers == 2, "both")
     line = peers.subscription.untaken_history()
     assert line.startswith("1 of 2 publishers of /input are latched")
     assert line.endswith(f"set {OVERRIDE}durability to transient_local, to hear them alone")
@@ -148,15 +148,33 @@ def test_history_is_not_taken_beside_a_volatile_publisher(make: Callable[..., Pe
     peers.until(lambda: peers.received == ["latched"], "what was latched, as the other one is gone")
 
 
-def test_topics_of_its_kind_are_found_elsewhere(make: Callable[..., Peers]) -> None:
+def test_topics_of_its_kind_are_looked_for_elsewhere_where_nobody_publishes_and_nothing_came(
+    make: Callable[..., Peers],
+) -> None:
     peers = make()
-    for name in ("/front/header", "/back/header", "/input"):
+    for name in ("/front/header", "/back/header"):
         peers.camera.create_publisher(Header, name, 1)
     peers.camera.create_publisher(String, "/front/text", 1)
     peers.camera.create_subscription(Header, "/silent", print, 1)
     peers.node.create_publisher(Header, "~/own", 1)
-    found = ("/back/header", "/front/header")
-    peers.spinner.until(lambda: peers.subscription.elsewhere() == found, "the others' topics")
+    found, seen = ("/back/header", "/front/header"), peers.subscription.seen
+    peers.spinner.until(lambda: seen(None).elsewhere == found, "the others' topics")
+    assert seen(0.5).elsewhere == ()
+    peers.publish(RELIABLE)
+    peers.spinner.until(lambda: seen(None).publishers == 1, "a publisher")
+    assert seen(None).elsewhere == ()
+
+
+def test_the_middlewares_report_is_told_where_the_graph_shows_nothing(
+    make: Callable[..., Peers],
+) -> None:
+    peers = make()
+    peers.publish(RELIABLE)
+    peers.spinner.until(lambda: peers.subscription.seen(None).publishers == 1, "the publisher")
+    peers.subscription.turned_down["liveliness"] = 1
+    (report,) = peers.subscription.seen(None).mismatches
+    assert report.line.startswith("QoS of /input incompatible (liveliness)")
+    assert not peers.subscription.seen(0.5).mismatches, "something is heard"
 
 
 @pytest.mark.parametrize(
