@@ -123,11 +123,10 @@ def test_an_earlier_activation_is_forgotten() -> None:
     node = Seconds()
     node.stream()
     node.look(5, images=30, detections=30, unmatched=30)
-    node.status.enter(Activity.INACTIVE)
-    node.look(5)
-    node.status.enter(Activity.STREAMING)
-    situation, _ = node.look()
-    assert situation.images.age is None and situation.unmatched == 0
+    for activity in (Activity.INACTIVE, Activity.STREAMING):
+        node.status.enter(activity)
+        situation, _ = node.look()
+        assert situation.images.age is None and situation.unmatched == 0
 
 
 def test_a_failing_pass_is_told_until_one_goes_well_again() -> None:
