@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from perceptiondlm_ros.development.benchmark.baseline import plan_baseline
 from perceptiondlm_ros.development.benchmark.benchmark_report import report
@@ -22,6 +22,12 @@ from perceptiondlm_ros.errors import PerceptionDLMError
 from perceptiondlm_ros.model.contract import MOST_STEPS
 
 FAILED, INTERRUPTED = 2, 130
+
+_NOT_WITH: Final = {
+    "baseline": ("like", "checkpoint", "precision", "backends", "regions", "steps", "quick"),
+    "neighbours": ("like", "regions", "steps", "quick"),
+}
+"""Options that would change nothing."""
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -65,8 +71,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add(
         "--precision",
         choices=("fp32", "fp16", "bf16", "int8"),
-        default="fp32",
-        help="of the export that other backends than torch run (default %(default)s)",
+        help="of the export that other backends than torch run (default fp32)",
     )
     add("--backends", nargs="+", choices=LIBRARIES, help="which; default all that are here")
     add(
@@ -103,8 +108,12 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         help="1 and 6 regions, 8 steps, one repetition, unless said otherwise",
     )
     options = parser.parse_args(arguments)
+    for mode, others in _NOT_WITH.items():
+        for name in others:
+            if getattr(options, mode) and getattr(options, name) not in (None, False):
+                parser.error(f"argument --{name}: not allowed with argument --{mode}")
     usual = ([1, 6], 1, 8) if options.quick else ([1, 2, 3, 4, 5, 6, 12], 3, None)
-    options.like = options.like or "small"
+    options.like, options.precision = options.like or "small", options.precision or "fp32"
     options.regions = options.regions or usual[0]
     options.repetitions = options.repetitions or (
         7 if options.baseline else 15 if options.neighbours else usual[1]

@@ -14,10 +14,7 @@ import numpy as np
 from perceptiondlm_ros.development.benchmark.benchmark_report import Plan, Rows, short_number
 from perceptiondlm_ros.development.benchmark.machine import describe_machine
 from perceptiondlm_ros.development.benchmark.measuring import Case, Subject
-from perceptiondlm_ros.development.benchmark.models import (
-    find_checkpoint,
-    find_models,
-)
+from perceptiondlm_ros.development.benchmark.models import find_checkpoint, find_models
 from perceptiondlm_ros.development.benchmark.worker import STAGES
 from perceptiondlm_ros.development.plotting import BLUE, GREEN, ORANGE, new_figure
 from perceptiondlm_ros.model.config import ModelConfig

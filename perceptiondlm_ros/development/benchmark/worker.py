@@ -16,6 +16,8 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -27,6 +29,7 @@ STAGES = ("preprocessing", "vision", "prefill", "step", "total")
 FEW_STEPS = 2
 """The first step and one of the others: all kernels have run once, all memory is there."""
 
+_THREADS = "perceptiondlm_ros.runtime.compute_threads"
 _CUDA_PYTHON = ("cuda.bindings.runtime", "cuda.cudart")
 """Modules of cuda-python, by its new and its old name."""
 
@@ -110,6 +113,8 @@ class Worker:
         Returns what it is, and the seconds that it took, libraries included.
         """
         began = time.perf_counter()
+        if find_spec(_THREADS):  # older versions have none
+            import_module(_THREADS).sleep_while_waiting()  # as the node and the command do
         from perceptiondlm_ros.captioner import Captioner
         from perceptiondlm_ros.processing.tokenizer import CaptionTokenizer
 

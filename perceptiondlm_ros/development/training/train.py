@@ -59,6 +59,7 @@ LEARNING_RATE = 2e-3
 SAVE_S = 300.0
 """Time between two saved states."""
 
+_WITH_STATE = ("learner", "average", "optimisers")
 _RECENT = 50
 """Steps over which the loss is averaged for people."""
 
@@ -177,9 +178,7 @@ class TrainingRun:
         averaged: Any = self.average.module
         save_model(averaged, output / WEIGHTS, dtype=torch.float16)
         state = {
-            "learner": self.learner.state_dict(),
-            "average": self.average.state_dict(),
-            "optimisers": self.optimisers.state_dict(),
+            **{name: getattr(self, name).state_dict() for name in _WITH_STATE},
             "noise": self.noise.get_state(),
             "history": self.history,
             "seconds": self.seconds,
@@ -205,9 +204,8 @@ class TrainingRun:
         path = self.options.output / STATE
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-            self.learner.load_state_dict(state["learner"])
-            self.average.load_state_dict(state["average"])
-            self.optimisers.load_state_dict(state["optimisers"])
+            for name in _WITH_STATE:
+                getattr(self, name).load_state_dict(state[name])
             self.noise.set_state(state["noise"])
             self.history, self.seconds = state["history"], state["seconds"]
         except Exception as error:

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -30,26 +31,16 @@ from perceptiondlm_ros.ros.threads import Mailbox
 _CAPTION = "a large red striped ball to the left of a small blue cube"
 
 
-class SlowCaptioner:
-    """Takes `seconds` for a pass and leaves the processor to others meanwhile, as a GPU does."""
+def slow_captioner(seconds: float) -> Any:
+    """Takes so long for a pass and leaves the processor to others meanwhile, as a GPU does."""
 
-    name = "slow"
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-
-    def describe(
-        self, image: NDArray[np.uint8], regions: Sequence[Any], *_: Any, **options: Any
-    ) -> list[Caption]:
-        """The same caption for each region."""
-        time.sleep(self._seconds)
+    def describe(_: NDArray[np.uint8], regions: Sequence[Any], *__: Any, **___: Any) -> Any:
+        time.sleep(seconds)
         return [Caption(_CAPTION, 0.9, [], False) for _ in regions]
 
-    def check_prompt(self, prompt: str) -> None:
-        """Take any prompt."""
-
-    def close(self) -> None:
-        """Hold nothing."""
+    return SimpleNamespace(
+        name="slow", describe=describe, check_prompt=lambda prompt: None, close=lambda: None
+    )
 
 
 Record = Callable[..., None]
@@ -77,8 +68,8 @@ class MeasuredNode(RegionCaptioner):
         super().__init__(load=self._load_timed)
 
     def _load_timed(self, settings: Settings) -> Any:
-        slow = self._seconds is not None
-        captioner: Any = SlowCaptioner(self._seconds or 0.0) if slow else load_captioner(settings)
+        seconds = self._seconds
+        captioner: Any = load_captioner(settings) if seconds is None else slow_captioner(seconds)
         describe = captioner.describe
 
         def timed(image: NDArray[np.uint8], *args: Any, **options: Any) -> Any:

@@ -15,7 +15,6 @@ from PIL import Image
 from tiny_checkpoint import save_checkpoint
 
 from perceptiondlm_ros.development.benchmark import machine
-from perceptiondlm_ros.development.benchmark.benchmark_report import short_number
 from perceptiondlm_ros.development.benchmark.run_benchmark import (
     FAILED,
     INTERRUPTED,
@@ -52,6 +51,8 @@ def test_what_is_said_goes_before_quick_and_that_before_what_is_usual() -> None:
         (["--steps", "many"], "got 'many', expected a whole number from 1 to 1024"),
         (["--like", "small", "--checkpoint", "a"], "not allowed with"),
         (["--baseline", "a", "--neighbours"], "not allowed with"),
+        (["--baseline", "a", "--steps", "3"], "--steps: not allowed with argument --baseline"),
+        (["--neighbours", "--quick"], "--quick: not allowed with argument --neighbours"),
         (["--rep", "3"], "--rep"),
         (["small"], "small"),
     ],
@@ -70,13 +71,6 @@ def test_wrong_arguments_are_told_in_one_line(
 def test_any_text_is_a_number_in_range_or_refused(text: str) -> None:
     with contextlib.suppress(SystemExit):
         assert 1 <= parse([f"--steps={text}"]).steps <= 1024
-
-
-@given(st.floats(0.001, 1e6))
-def test_numbers_are_short_and_near(value: float) -> None:
-    text = short_number(value)
-    assert len(text) <= 7 and "e" not in text
-    assert float(text) == pytest.approx(value, rel=0.006, abs=0.006)
 
 
 def test_each_usual_image_is_cut_as_told() -> None:
@@ -168,7 +162,6 @@ def test_neighbours_and_an_exported_model_without_torch(
     [
         (["--checkpoint", "nowhere"], "checkpoint nowhere does not exist"),
         (["--output", "a-file"], "a-file"),
-        (["--baseline", "."], "baseline . has no .venv/bin/python, expected a checkout"),
     ],
 )
 def test_what_cannot_be_measured_is_one_clear_line(
@@ -183,6 +176,8 @@ def test_what_cannot_be_measured_is_one_clear_line(
     assert bench(folder, *arguments) == FAILED
     error = capsys.readouterr().err
     assert error.startswith("bench: ") and error.count("\n") == 1 and message in error
+    assert main(["--baseline", "."]) == FAILED
+    assert "baseline . has no .venv/bin/python, expected a checkout" in capsys.readouterr().err
 
 
 def test_the_machine_its_gpus_and_libraries_are_named(

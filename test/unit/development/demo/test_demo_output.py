@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 
 import pytest
 from hypothesis import given
@@ -72,19 +71,6 @@ def test_nothing_is_wider_than_a_narrow_terminal_and_the_truth_is_still_there() 
         "a large blue heart, alone",
     ]
     assert lines[2].index("a large") == lines[1].index("a red")
-
-
-@pytest.mark.parametrize("width", [200, 45])
-def test_colours_on_a_terminal_change_nothing_but_colours(
-    width: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    coloured, plain = shown(width=width, terminal=True), shown(width=width)
-    assert coloured != plain
-    assert [re.sub(r"\x1b\[[\d;]*m", "", line) for line in coloured] == plain
-    monkeypatch.setenv("NO_COLOR", "1")
-    assert not re.search(r"\x1b\[3\d", "".join(shown(width=width, terminal=True)))
 
 
 @given(st.text())
