@@ -1,4 +1,4 @@
-"""Drafts with the packaged model: how much earlier they come than the final captions."""
+"""Drafts with the packaged model by schedule: how much earlier they come than final captions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FRAMES, STEPS = 12, 4
 def test_a_draft_comes_well_before_the_final_caption(
     robot: Robot, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    robot.start(draft_steps=STEPS)
+    robot.start(draft_steps=STEPS, decoding="schedule")
     scenes = [sample_scene(EVALUATION_SEEDS[n], size=(640, 480), objects=6) for n in range(FRAMES)]
     pictures = [render(scene) for scene in scenes]
     robot.until_active()

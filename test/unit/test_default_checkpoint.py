@@ -32,9 +32,11 @@ def captioner() -> Captioner:
 
 
 def test_captions_are_right(captioner: Captioner) -> None:
-    found = shares(row for index in SCENES for row in judge_scene(captioner, index, 6))
+    rows = [row for index in SCENES for row in judge_scene(captioner, index, 6)]
+    found = shares(rows)
     low = {name: found[name] for name, least in LEAST.items() if found[name] < least}
     assert not low
+    assert np.mean([row["steps"] for row in rows]) < 5, "of 16, for it decodes by confidence"
 
 
 def test_prefix_cache_changes_no_token(captioner: Captioner) -> None:
@@ -70,5 +72,6 @@ def test_files_are_small_and_in_the_published_layout() -> None:
     assert published <= set(files)
     assert sum(files.values()) <= 30e6
     config = ModelConfig.from_folder(Path(DEFAULT_CHECKPOINT))
+    assert (config.decoding, config.decoding_threshold) == ("confidence", 0.9)
     assert config.corrected_roi_replay
     assert not config.prefix_sees_captions

@@ -35,6 +35,7 @@ PUBLISHED: Final = {
     "prefix_sees_captions": True,
     "caption_tokens": 32,
     "denoising_steps": 32,
+    "decoding": "schedule",
 }
 """How the published checkpoint differs from the packaged one, besides its sizes."""
 

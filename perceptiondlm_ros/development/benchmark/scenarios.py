@@ -61,7 +61,8 @@ def plan_scenarios(options: argparse.Namespace) -> Plan:
     # A GPU's memory is told as a whole, so there one process at a time has it.
     together = not on_gpu and weights * len(subjects) <= _SHARE_OF_MEMORY * machine["memory_bytes"]
     title = (
-        f"{model.name} ({weights / 1e9:.3g} GB of weights), {steps} denoising steps, "
+        f"{model.name} ({weights / 1e9:.3g} GB of weights), {steps} denoising steps"
+        f"{' at most' * (config.decoding == 'confidence')}, "
         f"{config.caption_tokens} caption tokens"
     )
     cases = list(scenarios)
@@ -89,7 +90,7 @@ def choose_scenarios(regions: Sequence[int], config: ModelConfig) -> Scenarios:
 
 def time_rows(subjects: Sequence[Subject], scenarios: Scenarios) -> Rows:
     """A header and a row a case of each subject: medians in milliseconds."""
-    rows = [["backend", "tiles", "regions", "positions", *STAGES, "min-max", "captions"]]
+    rows = [["backend", "tiles", "regions", "positions", "steps", *STAGES, "min-max", "captions"]]
     for subject in subjects:
         for case, answers in subject.answers.items():
             groups, positions = answers[-1]["groups"], answers[-1]["positions"]
@@ -98,6 +99,7 @@ def time_rows(subjects: Sequence[Subject], scenarios: Scenarios) -> Rows:
                 [
                     *(subject.name, str(scenarios[case]), str(case.regions)),
                     f"{groups} x {positions}" if groups > 1 else str(positions),
+                    str(answers[-1]["steps"]),
                     *(short_number(1e3 * median(subject.values(case, key))) for key in STAGES),
                     f"{short_number(1e3 * min(total))}-{short_number(1e3 * max(total))}",
                     " ".join(sorted({answer["digest"] for answer in answers})),

@@ -43,6 +43,7 @@ class Stages:
     Attributes:
         positions: length of the sequence.
         groups: groups of regions.
+        steps: denoising steps.
     """
 
     def __init__(self, backend: Any) -> None:
@@ -51,7 +52,7 @@ class Stages:
 
     def begin(self) -> None:
         """Forget the last call; the time of a new one runs from here."""
-        self.positions = self.groups = self._later_steps = 0
+        self.positions = self.groups = self.steps = self._later_steps = 0
         self._seconds: dict[str, float] = defaultdict(float)
         self._since = time.perf_counter()
 
@@ -79,10 +80,12 @@ class Stages:
 
         def later_step() -> None:
             step()
+            self.steps += 1
             self._later_steps += 1
 
         def first_step() -> None:
             step()
+            self.steps += 1
             wait_for_device()
             self.end("prefill")
             session.step = later_step
@@ -159,6 +162,7 @@ class Worker:
             "processor": time.process_time() - processor,
             "positions": self._stages.positions,
             "groups": self._stages.groups,
+            "steps": self._stages.steps,
             "tokens": tokens.size,
             "digest": f"{crc32(tokens.tobytes()):08x}",
             "memory": peak_memory(),

@@ -1,6 +1,6 @@
 """Measure a checkpoint on scenes that no training has seen, with boxes as a detector gives them.
 
-python -m perceptiondlm_ros.development.training.evaluate [CHECKPOINT] [--scenes 100] [--json FILE]
+python -m perceptiondlm_ros.development.training.evaluate [CHECKPOINT] [--decoding schedule]
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from perceptiondlm_ros.development.scenes.vocabulary import Attributes, parse_ca
 from perceptiondlm_ros.terminal import Progress, table
 
 REGIONS = (1, 2, 3, 4, 5, 6)
-Scores = dict[int, list[dict[str, bool]]]
-"""What is right of each caption, by the number of regions in its pass."""
+Scores = dict[int, list[dict[str, int]]]
+"""Of each caption what is right, and its denoising steps, by the number of regions in its pass."""
 
 TARGETS = {
     **dict.fromkeys(("size", "pattern", "colour", "shape"), 0.97),
@@ -35,7 +35,7 @@ direction and all four attributes of the neighbour, or "alone"; whether the capt
 of the grammar; and whether the whole of it is true."""
 
 
-def score(text: str, acceptable: Sequence[str]) -> dict[str, bool]:
+def score(text: str, acceptable: Sequence[str]) -> dict[str, int]:
     """What is right about a caption, a value for each of MEASURES.
 
     A caption that is not well-formed has nothing right.
@@ -55,13 +55,13 @@ def score(text: str, acceptable: Sequence[str]) -> dict[str, bool]:
     return dict(zip(MEASURES, [*right, True, text in acceptable], strict=True))
 
 
-def shares(scores: Iterable[dict[str, bool]]) -> dict[str, float]:
+def shares(scores: Iterable[dict[str, int]]) -> dict[str, float]:
     """The share of captions of which each measure is right, in [0, 1]."""
     rows = list(scores)
     return {name: sum(row[name] for row in rows) / max(len(rows), 1) for name in MEASURES}
 
 
-def judge_scene(captioner: Captioner, index: int, regions: int) -> list[dict[str, bool]]:
+def judge_scene(captioner: Captioner, index: int, regions: int) -> list[dict[str, int]]:
     """Caption some objects of an evaluation scene in one pass and score each.
 
     Args:
@@ -75,7 +75,10 @@ def judge_scene(captioner: Captioner, index: int, regions: int) -> list[dict[str
     truths = captions(scene)
     chosen = rng.permutation(objects)[:regions]
     found = captioner.describe(drawn.image, [drawn.boxes[i] for i in chosen])
-    return [score(caption.text, truths[i]) for i, caption in zip(chosen, found, strict=True)]
+    return [
+        {**score(caption.text, truths[i]), "steps": caption.steps}
+        for i, caption in zip(chosen, found, strict=True)
+    ]
 
 
 def evaluate(captioner: Captioner, scenes: int) -> Scores:
@@ -100,6 +103,8 @@ def score_table(results: Scores) -> str:
     for name in MEASURES:
         cells = [f"{100 * shares(rows)[name]:.1f}" for rows in columns]
         lines.append([name, *cells, f"{100 * TARGETS[name]:.0f}" if name in TARGETS else ""])
+    steps = (sum(row["steps"] for row in rows) / max(len(rows), 1) for rows in columns)
+    lines.append(["denoising steps", *(f"{mean:.1f}" for mean in steps), ""])
     return table(lines, numbers=range(1, len(lines[0])))
 
 
@@ -110,9 +115,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("checkpoint", nargs="?", help="folder; the packaged default if left out")
     parser.add_argument("--scenes", type=int, default=100, help="for each number of regions")
+    parser.add_argument("--decoding", default="auto", help="auto, schedule or confidence")
+    parser.add_argument("--decoding-threshold", type=float, help="see Captioner.load")
     parser.add_argument("--json", type=Path, default=None, help="file to write the shares to")
     options = parser.parse_args(arguments)
-    captioner = Captioner.load(options.checkpoint)
+    captioner = Captioner.load(
+        options.checkpoint,
+        decoding=options.decoding,
+        decoding_threshold=options.decoding_threshold,
+    )
     results = evaluate(captioner, options.scenes)
     print(f"{captioner.name}, {captioner.description}: regions in a pass")
     print(score_table(results), end="")

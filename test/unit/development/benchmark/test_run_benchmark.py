@@ -112,6 +112,7 @@ def test_a_run_measures_every_combination_and_keeps_it(
     ]
     assert len({row["captions"] for row in times[:6]}) == 6
     assert times[1]["positions"].startswith("2 x ") and " " not in times[0]["positions"]
+    assert {row["steps"] for row in times} == {"3"}
     assert all(float(row["host, GB"]) > 0.01 and "torch" in row["what"] for row in memory)
     for subject in kept["subjects"]:
         assert all(len(case["calls"]) == 2 for case in subject["cases"])
