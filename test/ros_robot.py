@@ -40,9 +40,11 @@ class Robot(Peer):
         self.settings.append(settings)
         return self.load(settings)
 
+    def activate(self) -> None:
+        assert self.node.trigger_configure() == self.node.trigger_activate() == SUCCESS
+
     def start(self) -> None:
-        assert self.node.trigger_configure() == SUCCESS
-        assert self.node.trigger_activate() == SUCCESS
+        self.activate()
         self.until_subscribed()
         self.until(self.hears, "listener matched")
 

@@ -21,7 +21,7 @@ from malformed_messages import (
     ids,
 )
 from rclpy.parameter import Parameter
-from ros_robot import SUCCESS, Robot, running_robot
+from ros_robot import Robot, running_robot
 from ros_support import FakeCaptioner, detection, detections, header
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
@@ -78,7 +78,7 @@ class Victim(Robot):
         self.stamps = itertools.count(1_700_000_000 * SECOND, SECOND // 4)
 
     def begin(self) -> None:
-        assert self.node.trigger_configure() == self.node.trigger_activate() == SUCCESS
+        self.activate()
         publishers = (self.camera, self.found, self.masks)
         self.until(lambda: all(p.get_subscription_count() for p in publishers), "subscriptions")
         self.is_well()

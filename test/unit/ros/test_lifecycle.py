@@ -146,8 +146,7 @@ def test_a_deactivate_that_fails_halfway_ends_unconfigured_with_nothing_held(
     assert robot.captioner.closed.is_set()
     robot.until_unsubscribed()
     robot.captioner = FakeCaptioner()
-    assert robot.node.trigger_configure() == SUCCESS
-    assert robot.node.trigger_activate() == SUCCESS
+    robot.activate()
     works(robot, 10**9)
 
 

@@ -9,7 +9,7 @@ import pytest
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
-from ros_robot import SUCCESS, running_robot
+from ros_robot import running_robot
 from ros_support import ros_context
 
 from perceptiondlm_ros.ros.qos import PUBLISHER, SUBSCRIPTION, check_overrides, fixed_policies
@@ -127,7 +127,7 @@ def test_topics_take_their_overrides_and_no_others() -> None:
             for policy, value in zip(POLICIES, fixed, strict=True)
         }
     with running_robot(parameter_overrides=overrides(wanted, **ALL)) as robot:
-        assert robot.node.trigger_configure() == robot.node.trigger_activate() == SUCCESS
+        robot.activate()
         made = {publisher.topic_name: publisher.qos_profile for publisher in robot.node.publishers}
         taken = {s.topic_name: s.qos_profile for s in robot.node.subscriptions}
     changed = made["/region_captioner/descriptions"]

@@ -171,8 +171,7 @@ def test_it_is_served_while_the_node_is_active_whether_its_stream_is_enabled_or_
 
 def test_the_answer_does_not_wait_for_something_else_to_wake_the_executor(robot: Robot) -> None:
     robot.node.set_parameters([Parameter("enabled", value=False)])
-    assert robot.node.trigger_configure() == SUCCESS
-    assert robot.node.trigger_activate() == SUCCESS
+    robot.activate()
     robot.node.diagnostics.stop()  # type: ignore[union-attr]
     robot.captioner.started.clear()
     robot.captioner.gate.clear()

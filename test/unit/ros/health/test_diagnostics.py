@@ -40,9 +40,6 @@ class Operator(Robot):
         self.peer.create_subscription(DiagnosticArray, "/diagnostics", self.told.append, 10)
         self._stamps = count(10**9, 10**9)
 
-    def activate(self) -> None:
-        assert self.node.trigger_configure() == self.node.trigger_activate() == SUCCESS
-
     def see(self, *more: Any) -> None:
         """A frame with a cup, and more."""
         stamp = next(self._stamps)

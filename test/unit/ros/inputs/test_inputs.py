@@ -9,7 +9,7 @@ import pytest
 from malformed_messages import compressed, file_of
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from ros_robot import SUCCESS, Robot, running_robot
+from ros_robot import Robot, running_robot
 from ros_support import detections, image, image_of, taken_reliably
 from sensor_msgs.msg import CompressedImage, Image
 from vision_msgs.msg import Detection2DArray
@@ -42,7 +42,7 @@ def test_compressed_images_follow_the_remapping_of_the_image(remapping: str, top
     with running_robot(namespace=namespace, **options) as robot:
         assert robot.node.inputs.images.topic == topic
         camera = robot.peer.create_publisher(CompressedImage, topic, 10)
-        assert robot.node.trigger_configure() == robot.node.trigger_activate() == SUCCESS
+        robot.activate()
         robot.until(
             lambda: (
                 taken_reliably(robot.peer, topic, robot.found.topic_name)
