@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perceptiondlm_ros.errors import BackendError, InputError
-from perceptiondlm_ros.model.contract import MOST_GROUPS, MOST_STEPS
+from perceptiondlm_ros.model.contract import MOST_GROUPS, MOST_STEPS, MOST_THREADS
 from perceptiondlm_ros.pixel_boxes import Box as Box
 from perceptiondlm_ros.processing.boundary import (
     check_count,
@@ -113,6 +113,7 @@ class Captioner:
         cache: str = "auto",
         decoding: str = "auto",
         decoding_threshold: float | None = None,
+        threads: int = 0,
     ) -> Captioner:
         """Load a checkpoint or an exported model.
 
@@ -132,6 +133,10 @@ class Captioner:
                 `decoding_threshold`, at least one a step, and ends when all are kept; `auto` is
                 what the checkpoint is meant for.
             decoding_threshold: above 0 and up to 1; None is the checkpoint's own.
+            threads: that compute on a CPU, up to 1024; 0 is as many as the process may use and the
+                model has work for. With torch and several of them, set OMP_WAIT_POLICY=PASSIVE
+                before it is imported: beside other busy processes its threads are in each other's
+                way else, see the README.
 
         Raises:
             CheckpointError: files are missing, damaged, or don't fit each other.
@@ -141,8 +146,10 @@ class Captioner:
         check_options(steps, caption_tokens)
         check_cache(cache)
         check_decoding(decoding, decoding_threshold)
+        if threads != 0:
+            check_count("threads", threads, MOST_THREADS)
         folder = locate_checkpoint(path)
-        loaded = load_backend(folder, backend, device)
+        loaded = load_backend(folder, backend, device, threads)
         return cls(
             loaded,
             CaptionTokenizer(folder, loaded.config.slots),

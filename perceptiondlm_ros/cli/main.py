@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 from perceptiondlm_ros.cli import bag, caption, check, export
 from perceptiondlm_ros.cli.interpreter import interpreter, what_to_install
 from perceptiondlm_ros.errors import PerceptionDLMError
+from perceptiondlm_ros.runtime.compute_threads import sleep_while_waiting
 from perceptiondlm_ros.text import one_line
 
 SUBCOMMANDS = (caption, bag, export, check)
@@ -34,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: with status 2 for wrong arguments, 0 after `--help` and `--version`.
     """
+    if arguments is None:  # the process is ours
+        sleep_while_waiting()
     given = sys.argv[1:] if arguments is None else arguments
     parsed = _parser().parse_args(_with_negative_boxes(given))
     before = signal.signal(signal.SIGTERM, _terminate)

@@ -58,6 +58,14 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         help="above 0 and up to 1 (default: the checkpoint's)",
     )
     model.add_argument(
+        "--threads",
+        type=count,
+        default=0,
+        metavar="N",
+        help="that compute on a CPU (default: as many as the process may use and the model has "
+        "work for)",
+    )
+    model.add_argument(
         "--prompt", type=text_in_utf8, help="what to ask (default: the checkpoint's usual prompt)"
     )
 
@@ -92,6 +100,7 @@ def load_captioner(arguments: argparse.Namespace) -> Captioner:
         cache=arguments.cache,
         decoding=arguments.decoding,
         decoding_threshold=arguments.decoding_threshold,
+        threads=arguments.threads,
     )
 
 

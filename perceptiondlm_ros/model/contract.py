@@ -32,6 +32,9 @@ MOST_GROUPS = 8
 MOST_STEPS, MOST_CAPTION_TOKENS = 1024, 512
 """The most denoising steps of a pass, and tokens of a caption, that can be asked for."""
 
+MOST_THREADS = 1024
+"""The most threads for computing on a CPU that can be asked for."""
+
 BoolArray = NDArray[np.bool_]
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]

@@ -31,6 +31,7 @@ from perceptiondlm_ros.ros.inputs.frames import Inputs
 from perceptiondlm_ros.ros.outputs.all_outputs import make_outputs
 from perceptiondlm_ros.ros.qos import check_overrides
 from perceptiondlm_ros.ros.settings import Settings
+from perceptiondlm_ros.runtime.compute_threads import sleep_while_waiting
 
 if TYPE_CHECKING:
     from perceptiondlm_ros.captioner import Captioner
@@ -240,6 +241,7 @@ class RegionCaptioner(LifecycleNode):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is told to end; 1 if a parameter has an impossible value."""
+    sleep_while_waiting()
     return run_node(_make, args, begin=RegionCaptioner.autostart, end=RegionCaptioner.close)
 
 

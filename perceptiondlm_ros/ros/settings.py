@@ -18,7 +18,7 @@ from perceptiondlm_ros.messages.bit_depth import ALL_BITS, FEWEST_BITS
 from perceptiondlm_ros.messages.boxes import FITS
 from perceptiondlm_ros.messages.matching import MatchLimits
 from perceptiondlm_ros.messages.region_selection import RegionSettings
-from perceptiondlm_ros.model.contract import MOST_CAPTION_TOKENS, MOST_STEPS
+from perceptiondlm_ros.model.contract import MOST_CAPTION_TOKENS, MOST_STEPS, MOST_THREADS
 
 Kind = TypeVar("Kind", str, int, float, bool)
 Group = TypeVar("Group")
@@ -217,6 +217,8 @@ class Settings:
     decoding: schedule takes all steps; confidence keeps each token as soon as it has the
         probability of decoding_threshold, and ends when all are kept; auto is the checkpoint's own.
     decoding_threshold: Probability from which on a token is kept; 0 is the checkpoint's own.
+    threads: Threads that compute on a CPU; 0 is as many as the process may use and the model has
+        work for.
     enabled: Take frames while the node is active; the service ~/enable sets it. ~/describe works
         either way.
     prompt: What the model is asked about the regions; empty is the checkpoint's own prompt.
@@ -236,6 +238,7 @@ class Settings:
     cache: str = at_configure("auto", choices=("auto", "exact", "prefix"))
     decoding: str = at_configure("auto", choices=("auto", "schedule", "confidence"))
     decoding_threshold: float = at_configure(0.0, bounds=(0.0, 1.0))
+    threads: int = at_configure(0, bounds=(0, MOST_THREADS))
     enabled: bool = live(True)
     prompt: str = live("")
     draft_steps: int = live(0, bounds=(0, MOST_STEPS))

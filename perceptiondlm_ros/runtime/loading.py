@@ -18,13 +18,15 @@ CACHE_MODES = ("auto", "exact", "prefix")
 DECODINGS = ("auto", "schedule", "confidence")
 
 
-def load_backend(folder: Path, backend: str, device: str) -> Backend:
+def load_backend(folder: Path, backend: str, device: str, threads: int = 0) -> Backend:
     """Load a checkpoint folder or an exported one.
 
     Args:
         backend: `torch` for a checkpoint, `onnx` or `tensorrt` for an exported model, or `auto` for
             the fastest that is here.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        threads: that compute on a CPU; 0 is as many as the process may use and the model has work
+            for.
 
     Raises:
         BackendError: the backend or the device isn't available, or isn't for this kind of folder.
@@ -33,13 +35,13 @@ def load_backend(folder: Path, backend: str, device: str) -> Backend:
     if backend not in BACKENDS:
         raise BackendError(f"backend is {backend!r}, expected one of {', '.join(BACKENDS)}")
     if is_exported(folder):
-        return _load_exported(folder, backend, device)
+        return _load_exported(folder, backend, device, threads)
     if backend not in ("auto", "torch"):
         raise BackendError(
             f"backend {backend} needs an exported model, and {folder} is a checkpoint; run "
             f"`perceptiondlm export {folder} OUTPUT` and load OUTPUT, or use backend torch"
         )
-    return _load_torch(folder, device)
+    return _load_torch(folder, device, threads)
 
 
 def own_prompt(folder: Path) -> str | None:
@@ -51,16 +53,16 @@ def own_prompt(folder: Path) -> str | None:
     return Manifest.read(folder).prompt if is_exported(folder) else None
 
 
-def _load_torch(folder: Path, device: str) -> Backend:
+def _load_torch(folder: Path, device: str, threads: int) -> Backend:
     config = ModelConfig.from_folder(folder)
     try:
         from perceptiondlm_ros.runtime.torch_backend import TorchBackend
     except ImportError as error:
         raise _not_importable("torch", "torch safetensors", error) from error
-    return TorchBackend.load(folder, config, device)
+    return TorchBackend.load(folder, config, device, threads=threads)
 
 
-def _load_exported(folder: Path, backend: str, device: str) -> Backend:
+def _load_exported(folder: Path, backend: str, device: str, threads: int) -> Backend:
     if backend == "torch":
         raise BackendError(
             f"backend torch needs a checkpoint, and {folder} is an exported model; use backend "
@@ -68,7 +70,7 @@ def _load_exported(folder: Path, backend: str, device: str) -> Backend:
         )
     if backend == "tensorrt" or (backend == "auto" and _tensorrt_runs(folder, device)):
         return _load_tensorrt(folder, device)
-    return _load_onnx(folder, device)
+    return _load_onnx(folder, device, threads)
 
 
 def _tensorrt_runs(folder: Path, device: str) -> bool:
@@ -86,12 +88,12 @@ def _load_tensorrt(folder: Path, device: str) -> Backend:
     return TensorRTBackend.load(folder, device)
 
 
-def _load_onnx(folder: Path, device: str) -> Backend:
+def _load_onnx(folder: Path, device: str, threads: int) -> Backend:
     try:
         from perceptiondlm_ros.runtime.onnx_backend import OnnxBackend
     except ImportError as error:
         raise _not_importable("onnx", "onnxruntime", error) from error
-    return OnnxBackend.load(folder, device)
+    return OnnxBackend.load(folder, device, threads)
 
 
 def _not_importable(backend: str, packages: str, error: ImportError) -> Exception:

@@ -49,8 +49,8 @@ class Graphs(NamedTuple):
     device: OnnxDevice
 
     @classmethod
-    def open(cls, folder: Path, manifest: Manifest, device: OnnxDevice) -> Graphs:
-        """The graphs of an exported folder, loaded.
+    def open(cls, folder: Path, manifest: Manifest, device: OnnxDevice, threads: int = 0) -> Graphs:
+        """The graphs of an exported folder, loaded; for threads see `session_options`.
 
         Raises:
             BackendError: the device can't run the export's precision, or has too little memory.
@@ -62,7 +62,9 @@ class Graphs(NamedTuple):
             )
         files = [_file(folder, manifest.graphs[graph.name], device) for graph in GRAPHS]
         weights = [folder / name for name in manifest.files if name.endswith(WEIGHTS)]
-        vision_encoder, denoiser = (_session(folder / file, weights, device) for file in files)
+        vision_encoder, denoiser = (
+            _session(folder / file, weights, device, threads) for file in files
+        )
         return cls(vision_encoder, denoiser, device)
 
 
@@ -76,11 +78,12 @@ class OnnxBackend:
         self._graphs: Graphs | None = graphs
 
     @classmethod
-    def load(cls, folder: Path, device: str) -> OnnxBackend:
+    def load(cls, folder: Path, device: str, threads: int = 0) -> OnnxBackend:
         """Load an exported folder.
 
         Args:
             device: `auto`, `cpu`, `cuda` or `cuda:N`.
+            threads: that compute on a CPU; 0 is as many as the process may use.
 
         Raises:
             BackendError: the device isn't there, has too little memory, or can't run the export's
@@ -88,7 +91,7 @@ class OnnxBackend:
             CheckpointError: files are missing, damaged or not as exported.
         """
         manifest, config = open_exported(folder)
-        graphs = Graphs.open(folder, manifest, OnnxDevice.resolve(device))
+        graphs = Graphs.open(folder, manifest, OnnxDevice.resolve(device), threads)
         provider = graphs.denoiser.get_providers()[0].removesuffix("ExecutionProvider")
         library = f"onnxruntime {onnxruntime.__version__} ({provider})"
         return cls(config, graphs, f"{library} on {graphs.device}, {manifest.precision}")
@@ -233,7 +236,7 @@ def _file(folder: Path, graph: GraphRecord, device: OnnxDevice) -> str:
     return file
 
 
-def _session(path: Path, weights: list[Path], device: OnnxDevice) -> Any:
+def _session(path: Path, weights: list[Path], device: OnnxDevice, threads: int) -> Any:
     """ONNX Runtime's session of one graph.
 
     Args:
@@ -245,11 +248,11 @@ def _session(path: Path, weights: list[Path], device: OnnxDevice) -> Any:
 
     try:
         try:
-            return compute_thread().submit(make, session_options()).result()
+            return compute_thread().submit(make, session_options(threads)).result()
         except Exception:
             if not from_memory_helps(path, weights):
                 raise
-        with held_in_memory(weights) as options:
+        with held_in_memory(session_options(threads), weights) as options:
             return compute_thread().submit(make, options).result()
     except Exception as error:  # onnxruntime's errors have no common base
         kind = OutOfMemoryError if _is_about_memory(error) else BackendError

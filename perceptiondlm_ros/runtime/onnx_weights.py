@@ -15,8 +15,6 @@ from pathlib import Path
 
 import onnxruntime
 
-from perceptiondlm_ros.runtime.onnx_devices import session_options
-
 WEIGHTS = ".onnx.data"
 """Ending of the files that hold weights."""
 
@@ -32,9 +30,10 @@ def from_memory_helps(path: Path, weights: Sequence[Path]) -> bool:
 
 
 @contextmanager
-def held_in_memory(weights: Sequence[Path]) -> Iterator[onnxruntime.SessionOptions]:
+def held_in_memory(
+    options: onnxruntime.SessionOptions, weights: Sequence[Path]
+) -> Iterator[onnxruntime.SessionOptions]:
     """Options of a session that takes its weights from here; it must be made within the block."""
-    options = session_options()
     with ExitStack() as stack:
         contents = [stack.enter_context(_mapped(file)) for file in weights]
         options.add_external_initializers_from_files_in_memory(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ from perceptiondlm_ros.model.denoiser import Denoiser
 from perceptiondlm_ros.model.language import KeysValues
 from perceptiondlm_ros.model.perceptiondlm import PerceptionDLM
 from perceptiondlm_ros.runtime.backend import CacheMode, DenoisingState
+from perceptiondlm_ros.runtime.compute_threads import thread_count
 from perceptiondlm_ros.runtime.denoising import look_every
 from perceptiondlm_ros.runtime.feeds import (
     Feed,
@@ -33,27 +36,42 @@ from perceptiondlm_ros.runtime.feeds import (
 # On a CPU, and in CUDA's libraries, torch has no error of its own for too little memory.
 _ALLOCATION_FAILED = re.compile("can't allocate memory|ALLOC_FAILED|out of memory")
 
+_WEIGHTS_A_THREAD = 5_000_000
+"""From how many weights on one thread more pays, where nobody says how many. All threads wait for
+each other at every layer: two took as long as one with the 2 million weights of the packaged
+checkpoint, also alone, and 0.7 of it with 13 million (two cores, waiting asleep, torch 2.13)."""
+
 
 class TorchBackend:
-    """A model in PyTorch, with its weights, on one device; see `backend.Backend`."""
+    """A model in PyTorch, with its weights, on one device; see `backend.Backend`.
 
-    def __init__(self, model: PerceptionDLM) -> None:
+    threads: that compute on a CPU; 0 is as many as the process may use and the model has work for.
+    """
+
+    def __init__(self, model: PerceptionDLM, threads: int = 0) -> None:
         self.config: ModelConfig = model.config
         weight = model.mask_id_embedding.weight
         self.description = f"torch {torch.__version__} on {weight.device}, {_name(weight.dtype)}"
         self.buckets: Buckets | None = None
         self._device = weight.device
         self._model: PerceptionDLM | None = model
+        self._thread = _compute_thread(threads or _threads_for(model))
 
     @classmethod
     def load(
-        cls, folder: Path, config: ModelConfig, device: str, dtype: torch.dtype | None = None
+        cls,
+        folder: Path,
+        config: ModelConfig,
+        device: str,
+        dtype: torch.dtype | None = None,
+        threads: int = 0,
     ) -> TorchBackend:
         """Load a checkpoint folder.
 
         Args:
             device: `auto`, `cpu`, `cuda` or `cuda:N`.
             dtype: None is float32 on a CPU and bfloat16 elsewhere.
+            threads: see the class.
 
         Raises:
             BackendError: the device isn't there or has too little memory.
@@ -63,21 +81,22 @@ class TorchBackend:
         if dtype is None:
             dtype = torch.float32 if target.type == "cpu" else torch.bfloat16
         try:
-            return cls(load_model(folder, config, dtype=dtype, device=target))
+            return cls(load_model(folder, config, dtype=dtype, device=target), threads)
         except (RuntimeError, MemoryError) as error:  # on a CPU, torch has no error of its own
             raise OutOfMemoryError(
                 f"{target} can't hold {folder} in {_name(dtype)} ({error}); "
                 "free memory or use a smaller checkpoint"
             ) from error
 
-    @torch.inference_mode()
     def start(
         self, inputs: ModelInputs, cache: CacheMode, steps: int, threshold: float | None = None
     ) -> TorchSession:
         if self._model is None:
             raise BackendError("the backend was closed, expected an open one; load another one")
         with _failures_reported(self._device):
-            return TorchSession(self._model, inputs, cache, first_state(inputs, steps, threshold))
+            state = first_state(inputs, steps, threshold)
+            start = partial(TorchSession, self._model, inputs, cache, state, self._thread)
+            return self._thread.submit(start).result()
 
     def close(self) -> None:
         """See `backend.Backend`. What a session still uses stays until that session is gone."""
@@ -95,9 +114,16 @@ class TorchSession:
         visual_rows: [B, T*C + N*R, D].
     """
 
+    @torch.inference_mode()
     def __init__(
-        self, model: PerceptionDLM, inputs: ModelInputs, cache: CacheMode, state: Feed
+        self,
+        model: PerceptionDLM,
+        inputs: ModelInputs,
+        cache: CacheMode,
+        state: Feed,
+        thread: ThreadPoolExecutor,
     ) -> None:
+        self._thread = thread
         weight = model.mask_id_embedding.weight
         self._device, self._dtype = weight.device, weight.dtype
         self._denoiser = Denoiser(model.language, inputs.mask_id)
@@ -118,15 +144,18 @@ class TorchSession:
         self.look_every = look_every(state["threshold"].item(), self._device.type)
         self._outputs: dict[str, Tensor] = {}
 
-    @torch.inference_mode()
     def step(self) -> None:
         with _failures_reported(self._device):
-            self._outputs, keys_values = self._denoiser(
-                {**self._inputs, **self._rows}, self._mask, self._past
-            )
-            for tensor in DENOISER.of("state"):
-                self._inputs[tensor.name] = self._outputs[f"new_{tensor.name}"]
-            self._keep(keys_values)
+            self._thread.submit(self._step).result()
+
+    @torch.inference_mode()
+    def _step(self) -> None:
+        self._outputs, keys_values = self._denoiser(
+            {**self._inputs, **self._rows}, self._mask, self._past
+        )
+        for tensor in DENOISER.of("state"):
+            self._inputs[tensor.name] = self._outputs[f"new_{tensor.name}"]
+        self._keep(keys_values)
 
     def state(self) -> DenoisingState:
         if not self._outputs:
@@ -203,6 +232,24 @@ def resolve_device(device: str) -> torch.device:
     if found.type not in ("cpu", "cuda"):
         raise BackendError(f"device is {device!r}, expected 'auto', 'cpu', 'cuda' or 'cuda:N'")
     return found
+
+
+def _threads_for(model: PerceptionDLM) -> int:
+    weights = sum(weight.numel() for weight in model.parameters())
+    return min(torch.get_num_threads(), thread_count(), 1 + weights // _WEIGHTS_A_THREAD)
+
+
+def _compute_thread(threads: int) -> ThreadPoolExecutor:
+    """A thread that computes with so many, while the rest of the process does as before.
+
+    torch keeps the number for each thread that computes: in a new one, the first use sets it to
+    that of the whole process, which `set_num_threads` changes as well.
+    """
+    thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="torch")
+    before = thread.submit(torch.get_num_threads).result()
+    thread.submit(torch.set_num_threads, threads).result()
+    torch.set_num_threads(before)
+    return thread
 
 
 @contextmanager

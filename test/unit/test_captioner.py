@@ -369,6 +369,11 @@ class TestOptions:
         with pytest.raises(InputError, match=rf"^{option} is .*expected "):
             Captioner.load(tmp_path, **{option: value})
 
+    @pytest.mark.parametrize("value", [-1, 1025, 2.0, True, "2", None])
+    def test_a_number_of_threads_out_of_range(self, value: Any, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match=r"^threads is .*expected "):
+            Captioner.load(tmp_path, threads=value)
+
     @pytest.mark.parametrize(("option", "value"), [("backend", "jax"), ("device", "gpu")])
     def test_an_unknown_backend_or_device(self, option: str, value: str, folder: Path) -> None:
         with pytest.raises(BackendError, match=rf"{option} is '{value}'"):
@@ -395,6 +400,7 @@ class TestLoad:
             "cache": "auto",
             "decoding": "auto",
             "decoding_threshold": None,
+            "threads": 0,
         }
 
     def test_a_folder(self, folder: Path) -> None:

@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "ros.inputs": {"ros.health", *_SHARED_IN_ROS, "messages"},
     "ros.health": {*_SHARED_IN_ROS, "messages", "text"},
     **{part: {*_SHARED_IN_ROS, "messages", "model.contract"} for part in _SHARED_IN_ROS},
-    "ros": {"captioner", "messages", "text"},
+    "ros": {"captioner", "messages", "text", "runtime.compute_threads"},
     "cli": {
         *("offline", "messages", "drawing", "captioner"),
         *("export", "preflight", "runtime", "processing", "model", "terminal", "text"),
@@ -79,7 +79,7 @@ WITHOUT_TORCH = (
     *("model.published", "model.tensor_headers", "model.manifest", "preflight"),
     *("runtime.tensorrt", "runtime.exported"),
     *("runtime.onnx_backend", "runtime.onnx_devices", "runtime.onnx_weights"),
-    *("runtime.feeds", "runtime.denoising"),
+    *("runtime.compute_threads", "runtime.feeds", "runtime.denoising"),
     "runtime.loading",
     "drawing",
 )

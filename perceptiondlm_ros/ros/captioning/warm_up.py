@@ -46,6 +46,7 @@ def load_captioner(settings: Settings) -> Captioner:
         cache=settings.cache,
         decoding=settings.decoding,
         decoding_threshold=settings.decoding_threshold or None,
+        threads=settings.threads,
     )
 
 

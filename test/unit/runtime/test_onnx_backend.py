@@ -26,7 +26,7 @@ from perceptiondlm_ros.runtime.backend import CacheMode
 from perceptiondlm_ros.runtime.denoising import denoise
 from perceptiondlm_ros.runtime.locate import DEFAULT_CHECKPOINT
 from perceptiondlm_ros.runtime.onnx_backend import Graphs, OnnxBackend
-from perceptiondlm_ros.runtime.onnx_devices import OnnxDevice, session_options
+from perceptiondlm_ros.runtime.onnx_devices import OnnxDevice
 from perceptiondlm_ros.runtime.torch_backend import TorchBackend
 
 HEIGHT, WIDTH, STEPS = 60, 80, 6
@@ -165,15 +165,13 @@ class TestDevices:
         with pytest.raises(BackendError, match=r"no CUDA provider.*install onnxruntime-gpu"):
             OnnxDevice.resolve("cuda")
 
-    @pytest.mark.parametrize(
-        ("limit", "count"), [("2", 2), ("1", 1), ("8", 4), ("0", 4), ("", 4), ("many", 4)]
-    )
-    def test_threads_are_the_cores_unless_fewer_are_allowed(
-        self, limit: str, count: int, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 5, 7})
-        monkeypatch.setenv("OMP_NUM_THREADS", limit)
-        assert session_options().intra_op_num_threads == count
+    def test_each_graph_has_the_threads_that_are_asked_for(self) -> None:
+        graphs = OnnxBackend.load(exported(tiny()), "cpu", threads=3)._graphs
+        assert graphs is not None
+        for session in (graphs.vision_encoder, graphs.denoiser):
+            options = session.get_session_options()
+            assert options.intra_op_num_threads == 3
+            assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
 
     def test_tensorrt_is_never_asked_for(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -258,6 +259,22 @@ class TestFailures:
         of = inputs([MASKS[:2]])
         with failing(model, "projector", KeyError("bug")), pytest.raises(KeyError):
             TorchBackend(model).start(of, "exact", STEPS)
+
+
+def test_torch_computes_with_them_and_the_rest_of_the_process_as_before() -> None:
+    model = random_model(PUBLISHED)
+    seen: list[int] = []
+    for part in (model.projector, model.language):
+        part.register_forward_hook(lambda *_: seen.append(torch.get_num_threads()))
+    before = torch.get_num_threads()
+    session = TorchBackend(model, threads=before + 2).start(inputs([MASKS[:2]]), "exact", 2)
+    session.step()
+    assert set(seen) == {before + 2}
+    others: list[int] = []
+    thread = Thread(target=lambda: others.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    assert [torch.get_num_threads(), *others] == [before, before]
 
 
 class TestClose:
