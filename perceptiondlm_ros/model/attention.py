@@ -44,7 +44,7 @@ class FactoredMask(NamedTuple):
 
 
 Attend = Callable[[Tensor, Tensor, Tensor, "FactoredMask | Tensor | None"], Tensor]
-"""[B, H, Q, E] queries, [B, H, K, E] keys and values, a mask; gives [B, Q, H*E]."""
+"""[B, Q, H, E] queries, [B, K, H, E] keys and values, a mask; gives [B, Q, H*E]."""
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: FactoredMask | Tensor | None) -> Tensor:
@@ -59,6 +59,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: FactoredMask | Tensor | None) 
     if q.device.type == "cpu" and torch.is_grad_enabled() and q.requires_grad:
         return attend_written_out(q, k, v, mask)
     additive = mask.additive() if isinstance(mask, FactoredMask) else mask
+    q, k, v = (x.transpose(1, 2) for x in (q, k, v))
     free = 0 if additive is None else q.shape[2] - additive.shape[2]
     attended = F.scaled_dot_product_attention(q[:, :, free:], k, v, attn_mask=additive)
     if free:
@@ -71,7 +72,8 @@ def attend_written_out(
     q: Tensor, k: Tensor, v: Tensor, mask: FactoredMask | Tensor | None
 ) -> Tensor:
     """As two products and a softmax, the queries scaled first."""
-    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+    q, k, v = q.transpose(1, 2), k.permute(0, 2, 3, 1), v.transpose(1, 2)
+    scores = (q * q.shape[-1] ** -0.5) @ k
     if mask is not None:
         scores = scores + (mask.additive() if isinstance(mask, FactoredMask) else mask)
     return (scores.softmax(dim=-1) @ v).transpose(1, 2).flatten(2)

@@ -200,8 +200,8 @@ DENOISER = GraphSpec(
         rows    row_class      int64    groups, rows
         rows    class_columns  bool     groups, kinds, past + rows
         visual  visual_rows    weights  groups, visual_rows, width
-        past    past_keys      weights  groups, kv_heads, past, head_width
-        past    past_values    weights  groups, kv_heads, past, head_width
+        past    past_keys      weights  groups, past, kv_heads, head_width
+        past    past_values    weights  groups, past, kv_heads, head_width
         state   caption_ids    int64    groups, captions
         state   masked         bool     groups, captions
         state   confidence     float32  groups, captions
@@ -211,8 +211,8 @@ DENOISER = GraphSpec(
         state   step           int64    groups
     """),
     results=tensor_specs("""
-        keys_values  keys             weights  groups, kv_heads, rows, head_width
-        keys_values  values           weights  groups, kv_heads, rows, head_width
+        keys_values  keys             weights  groups, rows, kv_heads, head_width
+        keys_values  values           weights  groups, rows, kv_heads, head_width
         prediction   best_ids         int64    groups, captions
         prediction   best_confidence  float32  groups, captions
     """),

@@ -77,7 +77,7 @@ class Denoiser(nn.Module):
         Args:
             inputs: everything but the past.
             mask: factored, or additive [B, 1, Q, P+Q], dtype of the weights.
-            past: keys and values of rows before the query, [B, G, P, E], a pair a layer.
+            past: keys and values of rows before the query, [B, P, G, E], a pair a layer.
 
         Returns:
             The prediction and the new state by name, and the query rows' keys and values.

@@ -17,7 +17,7 @@ from perceptiondlm_ros.model.attention import Attend, FactoredMask, attend, mask
 from perceptiondlm_ros.model.config import LanguageConfig
 
 KeysValues = tuple[Tensor, Tensor]
-"""Keys and values of one layer, [B, G, K, E] each."""
+"""Keys and values of one layer, [B, K, G, E] each."""
 
 
 class RMSNorm(nn.Module):
@@ -43,14 +43,14 @@ def rms_normalise(x: Tensor, eps: float) -> Tensor:
 
 
 class Angles(NamedTuple):
-    """Cosine and sine of the rotary embedding, [B, 1, Q, E] each."""
+    """Cosine and sine of the rotary embedding, [B, Q, 1, E] each."""
 
     cos: Tensor
     sin: Tensor
 
     def of_rows(self, rows: Tensor) -> Angles:
         """Those of some query rows."""
-        return Angles(self.cos.index_select(2, rows), self.sin.index_select(2, rows))
+        return Angles(self.cos.index_select(1, rows), self.sin.index_select(1, rows))
 
 
 def rotary_angles(position_ids: Tensor, config: LanguageConfig, dtype: torch.dtype) -> Angles:
@@ -58,13 +58,13 @@ def rotary_angles(position_ids: Tensor, config: LanguageConfig, dtype: torch.dty
     width = config.head_dim
     exponents = torch.arange(0, width, 2, device=position_ids.device, dtype=torch.float32)
     frequencies = 1.0 / config.rope_theta ** (exponents / width)
-    angles = position_ids[:, None, :, None].float() * frequencies
+    angles = position_ids[:, :, None, None].float() * frequencies
     angles = torch.cat((angles, angles), dim=-1)
     return Angles(angles.cos().to(dtype), angles.sin().to(dtype))
 
 
 def rotate(x: Tensor, angles: Angles) -> Tensor:
-    """Rotary position embedding of [B, H, Q, E], halves paired as in Llama."""
+    """Rotary position embedding of [B, Q, H, E], halves paired as in Llama."""
     first, second = x.chunk(2, dim=-1)
     return x * angles.cos + torch.cat((-second, first), dim=-1) * angles.sin
 
@@ -108,12 +108,12 @@ class Attention(nn.Module):
         q = self.rotate(q, angles if rows is None else angles.of_rows(rows))
         keys, values = k, v
         if past is not None:
-            keys, values = torch.cat((past[0], k), dim=2), torch.cat((past[1], v), dim=2)
+            keys, values = torch.cat((past[0], k), dim=1), torch.cat((past[1], v), dim=1)
         attended = self.attend(q, self._for_each_head(keys), self._for_each_head(values), mask)
         return self.out(attended), (k, v)
 
     def _queries_keys_values(self, x: Tensor, rows: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries of `rows`, keys and values of all rows: [B, H, *, E] and twice [B, G, Q, E]."""
+        """Queries of `rows`, keys and values of all rows: [B, *, H, E] and twice [B, Q, G, E]."""
         count = self.heads * self.head_dim
         if rows is None:
             sizes = [count, *[self.kv_heads * self.head_dim] * 2]
@@ -122,17 +122,17 @@ class Attention(nn.Module):
         weight, bias = self.qkv.weight, self.qkv.bias
         of_queries, of_others = (None, None) if bias is None else (bias[:count], bias[count:])
         q = self._split_heads(F.linear(x.index_select(1, rows), weight[:count], of_queries))
-        k, v = self._split_heads(F.linear(x, weight[count:], of_others)).chunk(2, dim=1)
+        k, v = self._split_heads(F.linear(x, weight[count:], of_others)).chunk(2, dim=2)
         return q, k, v
 
     def _split_heads(self, x: Tensor) -> Tensor:
-        return x.unflatten(2, (-1, self.head_dim)).transpose(1, 2)
+        return x.unflatten(2, (-1, self.head_dim))
 
     def _for_each_head(self, x: Tensor) -> Tensor:
-        """Keys or values [B, G, K, E] as [B, H, K, E]: neighbouring heads share them."""
+        """Keys or values [B, K, G, E] as [B, K, H, E]: neighbouring heads share them."""
         if self.kv_heads == self.heads:
             return x
-        return x.unsqueeze(2).expand(-1, -1, self.heads // self.kv_heads, -1, -1).flatten(1, 2)
+        return x.unsqueeze(3).expand(-1, -1, -1, self.heads // self.kv_heads, -1).flatten(2, 3)
 
 
 class LanguageLayer(nn.Module):

@@ -32,9 +32,8 @@ from perceptiondlm_ros.model.json_values import (
 
 MANIFEST = "manifest.json"
 FORMAT = "perceptiondlm_ros exported model"
-FORMAT_VERSION = 3
-"""3: the denoiser takes a threshold, and counts the steps of each group. Graphs of other versions
-can't be run."""
+FORMAT_VERSION = 4
+"""4: rows of keys and values come before their heads. Graphs of other versions can't be run."""
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 SCHEDULES = ("linear",)
 TOKENS = ("mask", "image", "end_of_turn")

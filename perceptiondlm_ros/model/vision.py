@@ -25,8 +25,8 @@ class VisionAttention(nn.Module):
         self.attend: Attend = attend
 
     def forward(self, x: Tensor) -> Tensor:
-        qkv = self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        merged: Tensor = self.out(self.attend(qkv[0], qkv[1], qkv[2], None))
+        q, k, v = self.qkv(x).unflatten(2, (3, self.heads, -1)).unbind(dim=2)
+        merged: Tensor = self.out(self.attend(q, k, v, None))
         return merged
 
 

@@ -185,7 +185,7 @@ class TorchSession:
         if self._later is None or self._past is not None:
             return
         end = self._prefix_rows
-        self._past = [(k[:, :, :end], v[:, :, :end]) for k, v in keys_values]
+        self._past = [(k[:, :end], v[:, :end]) for k, v in keys_values]
         self._rows, self._mask = self._later
 
     def _rows_and_mask(self, feed: Feed) -> tuple[dict[str, Tensor], Tensor]:

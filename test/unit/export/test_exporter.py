@@ -105,7 +105,7 @@ class TestRefused:
 
 def test_json_of_the_manifest_is_readable_by_others(checkpoint: Path) -> None:
     document = json.loads((exported(checkpoint) / "manifest.json").read_text())
-    assert document["format_version"] == 3
+    assert document["format_version"] == 4
     assert document["graphs"]["denoiser"]["inputs"]["class_columns"] == {
         "dtype": "bool",
         "shape": ["groups", "kinds", "past + rows"],

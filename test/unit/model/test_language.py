@@ -20,12 +20,12 @@ def test_rows_after_a_kept_past_give_what_the_whole_gives() -> None:
     mask = torch.zeros(2, 1, 9, 9)
     mask[:, :, :prefix, prefix:] = torch.finfo(torch.float32).min
     whole, keys_values = language()(EMBEDDINGS, POSITIONS, mask)
-    past = [(k[:, :, :prefix], v[:, :, :prefix]) for k, v in keys_values]
+    past = [(k[:, :prefix], v[:, :prefix]) for k, v in keys_values]
     rest, rows = language()(
         EMBEDDINGS[:, prefix:], POSITIONS[:, prefix:], mask[:, :, prefix:], past
     )
     torch.testing.assert_close(rest, whole[:, prefix:], atol=1e-4, rtol=1e-4)
-    assert rows[0][0].shape == (2, 2, 4, 8), "2 key/value heads of width 8, the 4 rows after"
+    assert rows[0][0].shape == (2, 4, 2, 8), "the 4 rows after, 2 key/value heads of width 8"
 
 
 def test_only_the_wanted_rows_are_given_and_are_the_same() -> None:
@@ -54,8 +54,8 @@ def test_a_row_depends_only_on_the_columns_that_it_may_attend_to() -> None:
 
 def test_attention_depends_on_distance_alone() -> None:
     angles = rotary_angles(torch.tensor([[3, 7, 13, 17]]), language().config, torch.float32)
-    x = torch.randn(8, generator=torch.Generator().manual_seed(2)).expand(1, 1, 4, 8)
-    q, k, *later = rotate(x, angles)[0, 0]
+    x = torch.randn(8, generator=torch.Generator().manual_seed(2)).expand(1, 4, 1, 8)
+    q, k, *later = rotate(x, angles)[0, :, 0]
     torch.testing.assert_close(q @ k, later[0] @ later[1], atol=1e-4, rtol=1e-4)
     assert abs(float(q @ k - q @ later[0])) > 1e-3
 

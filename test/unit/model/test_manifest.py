@@ -60,8 +60,8 @@ def test_another_layout_of_the_same_values_is_none(folder: Path) -> None:
     ("values", "says"),
     [
         ({"format": "someone else's"}, 'has format "someone else\'s", expected'),
-        ({"format_version": 2}, "has format_version 2.* older version.* export the checkpoint"),
-        ({"format_version": 4}, "has format_version 4.* update the package"),
+        ({"format_version": 3}, "has format_version 3.* older version.* export the checkpoint"),
+        ({"format_version": 5}, "has format_version 5.* update the package"),
         ({"format_version": True}, "has format_version True"),
         ({"format_version": 0}, "has format_version 0"),
     ],

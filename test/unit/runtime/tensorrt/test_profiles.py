@@ -87,7 +87,7 @@ def test_every_input_lies_within_its_range(
         {
             **state,
             **whole,
-            "past_keys_0": (count, heads[0], 1, heads[1]),
+            "past_keys_0": (count, 1, *heads),
             "visual_rows": (count, visual, language.hidden_size),
         },
     )
@@ -97,7 +97,7 @@ def test_every_input_lies_within_its_range(
         {
             **state,
             **later,
-            "past_values_1": (count, heads[0], length, heads[1]),
+            "past_values_1": (count, length, *heads),
             "visual_rows": (count, 1, language.hidden_size),
         },
     )
@@ -109,5 +109,5 @@ def test_both_parts_take_the_same_tensors() -> None:
     assert {name for name in step if name.startswith("past_")} == {
         f"past_{kind}_{layer}" for kind in ("keys", "values") for layer in range(2)
     }
-    assert [shape[2] for shape in prefill["past_keys_0"]] == [1, 1, 1]
+    assert [shape[1] for shape in prefill["past_keys_0"]] == [1, 1, 1]
     assert [shape[1] for shape in step["visual_rows"]] == [1, 1, 1]
