@@ -31,6 +31,7 @@ from perceptiondlm_ros.runtime.denoising import denoise
 from perceptiondlm_ros.runtime.loading import (
     check_cache,
     check_decoding,
+    check_precision,
     choose_cache,
     choose_threshold,
     load_backend,
@@ -114,6 +115,7 @@ class Captioner:
         decoding: str = "auto",
         decoding_threshold: float | None = None,
         threads: int = 0,
+        precision: str = "auto",
     ) -> Captioner:
         """Load a checkpoint or an exported model.
 
@@ -137,6 +139,8 @@ class Captioner:
                 model has work for. With torch and several of them, set OMP_WAIT_POLICY=PASSIVE
                 before it is imported: beside other busy processes its threads are in each other's
                 way else, see the README.
+            precision: `fp32` or `bf16`; `auto` is fp32 on a CPU and bf16 on a GPU. An exported
+                model has its own, and takes no other.
 
         Raises:
             CheckpointError: files are missing, damaged, or don't fit each other.
@@ -148,8 +152,9 @@ class Captioner:
         check_decoding(decoding, decoding_threshold)
         if threads != 0:
             check_count("threads", threads, MOST_THREADS)
+        check_precision(precision)
         folder = locate_checkpoint(path)
-        loaded = load_backend(folder, backend, device, threads)
+        loaded = load_backend(folder, backend, device, threads, precision)
         return cls(
             loaded,
             CaptionTokenizer(folder, loaded.config.slots),

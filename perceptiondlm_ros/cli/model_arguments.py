@@ -66,6 +66,12 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         "work for)",
     )
     model.add_argument(
+        "--precision",
+        default="auto",
+        help="fp32, bf16 or auto: fp32 on a CPU, bf16 on a GPU, and an exported model's own "
+        "(default: %(default)s)",
+    )
+    model.add_argument(
         "--prompt", type=text_in_utf8, help="what to ask (default: the checkpoint's usual prompt)"
     )
 
@@ -101,6 +107,7 @@ def load_captioner(arguments: argparse.Namespace) -> Captioner:
         decoding=arguments.decoding,
         decoding_threshold=arguments.decoding_threshold,
         threads=arguments.threads,
+        precision=arguments.precision,
     )
 
 

@@ -219,6 +219,8 @@ class Settings:
     decoding_threshold: Probability from which on a token is kept; 0 is the checkpoint's own.
     threads: Threads that compute on a CPU; 0 is as many as the process may use and the model has
         work for.
+    precision: What a checkpoint computes in: auto is fp32 on a CPU and bf16 on a GPU. An exported
+        model has its own, and takes no other.
     enabled: Take frames while the node is active; the service ~/enable sets it. ~/describe works
         either way.
     prompt: What the model is asked about the regions; empty is the checkpoint's own prompt.
@@ -239,6 +241,7 @@ class Settings:
     decoding: str = at_configure("auto", choices=("auto", "schedule", "confidence"))
     decoding_threshold: float = at_configure(0.0, bounds=(0.0, 1.0))
     threads: int = at_configure(0, bounds=(0, MOST_THREADS))
+    precision: str = at_configure("auto", choices=("auto", "fp32", "bf16"))
     enabled: bool = live(True)
     prompt: str = live("")
     draft_steps: int = live(0, bounds=(0, MOST_STEPS))

@@ -15,10 +15,13 @@ from perceptiondlm_ros.runtime.backend import Backend, CacheMode
 
 BACKENDS = ("auto", "torch", "onnx", "tensorrt")
 CACHE_MODES = ("auto", "exact", "prefix")
+PRECISIONS = ("auto", "fp32", "bf16")
 DECODINGS = ("auto", "schedule", "confidence")
 
 
-def load_backend(folder: Path, backend: str, device: str, threads: int = 0) -> Backend:
+def load_backend(
+    folder: Path, backend: str, device: str, threads: int = 0, precision: str = "auto"
+) -> Backend:
     """Load a checkpoint folder or an exported one.
 
     Args:
@@ -27,21 +30,26 @@ def load_backend(folder: Path, backend: str, device: str, threads: int = 0) -> B
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         threads: that compute on a CPU; 0 is as many as the process may use and the model has work
             for.
+        precision: one of PRECISIONS; `auto` is fp32 on a CPU and bf16 on a GPU, and an exported
+            model's own.
 
     Raises:
-        BackendError: the backend or the device isn't available, or isn't for this kind of folder.
+        BackendError: the backend or the device isn't available, or isn't for this kind of folder,
+            or can't compute in this precision.
         CheckpointError: the folder's files are missing, damaged or don't fit each other.
     """
     if backend not in BACKENDS:
         raise BackendError(f"backend is {backend!r}, expected one of {', '.join(BACKENDS)}")
+    check_precision(precision)
     if is_exported(folder):
+        _check_export(folder, precision)
         return _load_exported(folder, backend, device, threads)
     if backend not in ("auto", "torch"):
         raise BackendError(
             f"backend {backend} needs an exported model, and {folder} is a checkpoint; run "
             f"`perceptiondlm export {folder} OUTPUT` and load OUTPUT, or use backend torch"
         )
-    return _load_torch(folder, device, threads)
+    return _load_torch(folder, device, threads, precision)
 
 
 def own_prompt(folder: Path) -> str | None:
@@ -53,13 +61,34 @@ def own_prompt(folder: Path) -> str | None:
     return Manifest.read(folder).prompt if is_exported(folder) else None
 
 
-def _load_torch(folder: Path, device: str, threads: int) -> Backend:
+def check_precision(precision: str) -> None:
+    """Refuse a precision that there is nowhere.
+
+    Raises:
+        InputError: not one of PRECISIONS.
+    """
+    if precision not in PRECISIONS:
+        raise InputError(f"precision is {precision!r}, expected one of {', '.join(PRECISIONS)}")
+
+
+def _check_export(folder: Path, precision: str) -> None:
+    """Raise BackendError for another precision than that of the export."""
+    own = Manifest.read(folder).precision
+    if precision not in ("auto", own):
+        raise BackendError(
+            f"precision is {precision}, but {folder} was exported in {own}; use precision auto, or "
+            f"run `perceptiondlm export --precision {precision}` with its checkpoint"
+        )
+
+
+def _load_torch(folder: Path, device: str, threads: int, precision: str) -> Backend:
     config = ModelConfig.from_folder(folder)
     try:
-        from perceptiondlm_ros.runtime.torch_backend import TorchBackend
+        from perceptiondlm_ros.runtime.torch_backend import TorchBackend, choose_dtype
     except ImportError as error:
         raise _not_importable("torch", "torch safetensors", error) from error
-    return TorchBackend.load(folder, config, device, threads=threads)
+    dtype = choose_dtype(precision, device)
+    return TorchBackend.load(folder, config, device, dtype, threads)
 
 
 def _load_exported(folder: Path, backend: str, device: str, threads: int) -> Backend:

@@ -32,6 +32,7 @@ from perceptiondlm_ros.runtime.feeds import (
     first_state,
     vision_feed,
 )
+from perceptiondlm_ros.runtime.processor import BF16_FLAGS, multiplies_bf16
 
 # On a CPU, and in CUDA's libraries, torch has no error of its own for too little memory.
 _ALLOCATION_FAILED = re.compile("can't allocate memory|ALLOC_FAILED|out of memory")
@@ -70,7 +71,7 @@ class TorchBackend:
 
         Args:
             device: `auto`, `cpu`, `cuda` or `cuda:N`.
-            dtype: None is float32 on a CPU and bfloat16 elsewhere.
+            dtype: None is what `choose_dtype` takes by itself.
             threads: see the class.
 
         Raises:
@@ -79,7 +80,7 @@ class TorchBackend:
         """
         target = resolve_device(device)
         if dtype is None:
-            dtype = torch.float32 if target.type == "cpu" else torch.bfloat16
+            dtype = choose_dtype("auto", device)
         try:
             return cls(load_model(folder, config, dtype=dtype, device=target), threads)
         except (RuntimeError, MemoryError) as error:  # on a CPU, torch has no error of its own
@@ -232,6 +233,24 @@ def resolve_device(device: str) -> torch.device:
     if found.type not in ("cpu", "cuda"):
         raise BackendError(f"device is {device!r}, expected 'auto', 'cpu', 'cuda' or 'cuda:N'")
     return found
+
+
+def choose_dtype(precision: str, device: str) -> torch.dtype:
+    """What `auto`, `fp32` or `bf16` is on a device, see `resolve_device`.
+
+    Raises:
+        BackendError: the device isn't there, or is a CPU that doesn't multiply bf16, which it would
+            have to imitate, slower than fp32.
+    """
+    on_cpu = resolve_device(device).type == "cpu"
+    if precision == "fp32" or (precision == "auto" and on_cpu):
+        return torch.float32
+    if on_cpu and not multiplies_bf16():
+        raise BackendError(
+            "precision is bf16, but this processor doesn't multiply bf16, expected one with "
+            f"{' or '.join(sorted(BF16_FLAGS))} in /proc/cpuinfo; use precision auto or fp32"
+        )
+    return torch.bfloat16
 
 
 def _threads_for(model: PerceptionDLM) -> int:

@@ -369,6 +369,11 @@ class TestOptions:
         with pytest.raises(InputError, match=rf"^{option} is .*expected "):
             Captioner.load(tmp_path, **{option: value})
 
+    @pytest.mark.parametrize("value", ["fp16", "BF16", "", None, 32])
+    def test_a_precision_that_there_is_not(self, value: Any, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match=r"^precision is .*expected one of auto, fp32, bf16"):
+            Captioner.load(tmp_path, precision=value)
+
     @pytest.mark.parametrize("value", [-1, 1025, 2.0, True, "2", None])
     def test_a_number_of_threads_out_of_range(self, value: Any, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"^threads is .*expected "):
@@ -401,6 +406,7 @@ class TestLoad:
             "decoding": "auto",
             "decoding_threshold": None,
             "threads": 0,
+            "precision": "auto",
         }
 
     def test_a_folder(self, folder: Path) -> None:

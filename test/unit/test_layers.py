@@ -79,7 +79,7 @@ WITHOUT_TORCH = (
     *("model.published", "model.tensor_headers", "model.manifest", "preflight"),
     *("runtime.tensorrt", "runtime.exported"),
     *("runtime.onnx_backend", "runtime.onnx_devices", "runtime.onnx_weights"),
-    *("runtime.compute_threads", "runtime.feeds", "runtime.denoising"),
+    *("runtime.processor", "runtime.compute_threads", "runtime.feeds", "runtime.denoising"),
     "runtime.loading",
     "drawing",
 )

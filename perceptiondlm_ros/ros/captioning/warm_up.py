@@ -47,6 +47,7 @@ def load_captioner(settings: Settings) -> Captioner:
         decoding=settings.decoding,
         decoding_threshold=settings.decoding_threshold or None,
         threads=settings.threads,
+        precision=settings.precision,
     )
 
 

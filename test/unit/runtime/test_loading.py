@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from exported_models import exported, tiny
 from tiny_checkpoint import save_checkpoint, tiny_config
 
 from perceptiondlm_ros.errors import BackendError, CheckpointError, InputError
+from perceptiondlm_ros.runtime import processor
 from perceptiondlm_ros.runtime.loading import check_cache, choose_cache, load_backend
 
 
@@ -25,6 +27,49 @@ def test_torch_runs_a_checkpoint(folder: Path, backend: str) -> None:
     loaded = load_backend(folder, backend, "cpu")
     assert loaded.config == tiny_config()
     assert "torch" in loaded.description and "cpu, float32" in loaded.description
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "multiplies"),
+    [
+        ("processor\t: 0\nflags\t\t: fpu amx_bf16 sse\n", True),
+        ("flags\t\t: fpu avx512_bf16\n\nprocessor\t: 1\nflags\t\t: fpu\n", True),
+        ("Features\t: fp asimd bf16\n", True),
+        ("flags\t\t: fpu avx512f sse\nbugs\t\t: bf16\n", False),
+        ("flags\t\t:\n", False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_bf16_is_refused_where_the_processor_lacks_it(
+    folder: Path,
+    tmp_path: Path,
+    cpuinfo: str | None,
+    multiplies: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(processor, "_CPUINFO", tmp_path / "cpuinfo")
+    if cpuinfo is not None:
+        (tmp_path / "cpuinfo").write_text(cpuinfo, encoding="utf-8")
+    for precision in ("auto", "fp32"):
+        description = load_backend(folder, "torch", "cpu", precision=precision).description
+        assert description.endswith("on cpu, float32")
+    if multiplies:
+        description = load_backend(folder, "torch", "cpu", precision="bf16").description
+        assert description.endswith("on cpu, bfloat16")
+    else:
+        with pytest.raises(BackendError, match=r"precision is bf16.*use precision auto or fp32"):
+            load_backend(folder, "auto", "cpu", precision="bf16")
+
+
+def test_an_export_keeps_its_precision() -> None:
+    folder = exported(tiny())
+    for precision in ("auto", "fp32"):
+        assert load_backend(folder, "onnx", "cpu", precision=precision).description.endswith("fp32")
+    with pytest.raises(
+        BackendError, match=r"precision is bf16.*exported in fp32.*--precision bf16"
+    ):
+        load_backend(folder, "auto", "cpu", precision="bf16")
 
 
 @pytest.mark.parametrize("backend", ["jax", "", "Torch", None])
