@@ -1,7 +1,7 @@
 """An exported model in ONNX Runtime, on a CPU or a CUDA device; without torch.
 
 Tensors stay on the device between steps: what a step gives is bound as input of the next, and the
-first step's keys and values are the past of the later ones, on a GPU in the very same memory.
+first step's keys and values are the past of the later ones, in the very same memory.
 """
 
 from __future__ import annotations
@@ -105,11 +105,7 @@ class OnnxBackend:
             visual_rows = _encode(self._graphs, inputs)
             feeds = [all_rows(inputs, self.config, past=1)]
             if cache == "prefix":
-                # Without the captions' keys and values, which are out of date, attention has less
-                # to do; on a GPU cutting them off would cost a way through the host.
-                on_cpu = self._graphs.device.kind == "cpu"
-                past = inputs.layout.captions_start if on_cpu else inputs.layout.length
-                feeds.append(caption_rows_alone(inputs, self.config, past=past))
+                feeds.append(caption_rows_alone(inputs, self.config, past=inputs.layout.length))
             state = first_state(inputs, steps, threshold)
             return OnnxSession(self._graphs, visual_rows, feeds, state, inputs, self.config)
 
@@ -159,7 +155,6 @@ class OnnxSession:
         self._bound: list[dict[str, Any]] = []
         self._first: Any = None
         self._later: dict[int, Any] = {}
-        self._kept: dict[str, Any] = {}
 
     def step(self) -> None:
         with _failures_reported(self._device):
@@ -211,17 +206,11 @@ class OnnxSession:
         return {name: self._device.zeros(shape, kinds[name]) for name in self._past_names}
 
     def _past(self) -> dict[str, Any]:
-        """What the first step gave, of the rows that the later ones take."""
+        """What the first step gave, uncopied."""
         if len(self._feeds) == 1:
             return self._empty_past()
-        if not self._kept:
-            feed = self._feeds[-1]
-            count = feed["class_columns"].shape[2] - feed["token_ids"].shape[1]
-            given = self._first.get_outputs()[-len(self._past_names) :]
-            for name, value in zip(self._past_names, given, strict=True):
-                self._kept[name] = self._device.first_rows(value, count)
-            self._first.clear_binding_outputs()
-        return self._kept
+        given = self._first.get_outputs()[-len(self._past_names) :]
+        return dict(zip(self._past_names, given, strict=True))
 
 
 def _encode(graphs: Graphs, inputs: ModelInputs) -> onnxruntime.OrtValue:

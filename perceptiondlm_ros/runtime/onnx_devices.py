@@ -71,10 +71,6 @@ class OnnxDevice:
         own = np.array(array, order="C")  # on a CPU the value is the array's own memory
         return onnxruntime.OrtValue.ortvalue_from_numpy(own, self.kind, self.index)
 
-    def first_rows(self, value: Any, count: int) -> Any:
-        """The first `count` of [B, rows, ...]; the value itself where it has no more."""
-        return value if value.shape()[1] == count else self.put(value.numpy()[:, :count])
-
     def zeros(self, shape: tuple[int, ...], kind: str) -> Any:
         """An OrtValue of a graph's element type, such as `tensor(float16)`."""
         if kind == "tensor(bfloat16)":
