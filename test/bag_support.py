@@ -30,6 +30,14 @@ LATE = 5 * MS  # from a stamp to the recorder's clock
 STORE: Any = typestore()
 TYPES = STORE.types
 STRING = "std_msgs/msg/String"
+KINDS = [
+    (StoragePlugin.MCAP, CompressionMode.NONE),
+    (StoragePlugin.MCAP, CompressionMode.STORAGE),
+    (StoragePlugin.MCAP, CompressionMode.FILE),
+    (StoragePlugin.SQLITE3, CompressionMode.NONE),
+    (StoragePlugin.SQLITE3, CompressionMode.MESSAGE),
+    (StoragePlugin.SQLITE3, CompressionMode.FILE),
+]
 
 
 def header(stamp_ns: int) -> Any:
@@ -38,14 +46,18 @@ def header(stamp_ns: int) -> Any:
 
 
 def image(stamp_ns: int, value: int = 90, width: int = 32, height: int = 24) -> Any:
+    return picture(stamp_ns, "rgb8", np.full((height, width, 3), value, np.uint8))
+
+
+def picture(stamp_ns: int, encoding: str, pixels: np.ndarray) -> Any:
     return TYPES[IMAGE](
         header=header(stamp_ns),
-        height=height,
-        width=width,
-        encoding="rgb8",
+        height=pixels.shape[0],
+        width=pixels.shape[1],
+        encoding=encoding,
         is_bigendian=0,
-        step=3 * width,
-        data=np.full(3 * width * height, value, np.uint8),
+        step=pixels[0].nbytes,
+        data=pixels.reshape(-1).view(np.uint8),
     )
 
 
@@ -72,17 +84,20 @@ def _detection(name: str, x0: float, y0: float, x1: float, y1: float) -> Any:
     return TYPES["vision_msgs/msg/Detection2D"](header(0), [result], box, name)
 
 
-def text(words: str) -> Any:
-    return TYPES[STRING](data=words)
+Message = tuple[str, int, str, Any]
+"""Topic, log time in ns, type, and a message or the bytes that stand for one."""
+
+
+def serialized(kind: str, message: Any) -> bytes:
+    return message if isinstance(message, bytes) else bytes(STORE.serialize_cdr(message, kind))
 
 
 def write_bag(
     path: Path,
-    messages: Sequence[tuple[str, int, str, Any]],
+    messages: Sequence[Message],
     storage: StoragePlugin = StoragePlugin.MCAP,
     compression: CompressionMode = CompressionMode.NONE,
 ) -> Path:
-    """messages: topic, log time in ns, type and message."""
     writer = Writer(path, version=8, storage_plugin=storage)
     writer.set_compression(compression, CompressionFormat.ZSTD)
     with writer:
@@ -90,7 +105,7 @@ def write_bag(
         for topic, log_ns, kind, message in messages:
             if topic not in connections:
                 connections[topic] = writer.add_connection(topic, kind, typestore=STORE)
-            writer.write(connections[topic], log_ns, STORE.serialize_cdr(message, kind))
+            writer.write(connections[topic], log_ns, serialized(kind, message))
     return path
 
 
@@ -107,7 +122,7 @@ class Foreign:
 
 def write_mcap(
     path: Path,
-    messages: Sequence[tuple[str, int, str, Any]],
+    messages: Sequence[Message],
     foreign: Sequence[Foreign] = (),
     profile: str = "ros2",
     extras: bool = False,
@@ -136,9 +151,9 @@ def write_mcap(
                 text = STORE.generate_msgdef(kind, ros_version=2)[0].encode()
                 schema = writer.register_schema(kind, "ros2msg", text)
                 topics[topic] = writer.register_channel(topic, "cdr", schema)
-            data = bytes(STORE.serialize_cdr(message, kind))
             for other, channel in zip(others, foreign, strict=True):
                 writer.add_message(other, log_ns, channel.data, log_ns - 9, number)
+            data = serialized(kind, message)
             writer.add_message(topics[topic], log_ns, data, log_ns - 7, number + 1)
             if extras and number == 1:
                 writer.add_attachment(3, 5, "calibration.txt", "text/plain", b"\x00\xff fx 1")
@@ -161,7 +176,7 @@ def edit_metadata(bag: Path, change: Callable[[dict[str, Any]], object]) -> None
 
 def split_bag(
     path: Path,
-    parts: Sequence[Sequence[tuple[str, int, str, Any]]],
+    parts: Sequence[Sequence[Message]],
     storage: StoragePlugin = StoragePlugin.MCAP,
     compression: CompressionMode = CompressionMode.NONE,
 ) -> Path:
@@ -184,7 +199,7 @@ def split_bag(
 
 def died(
     path: Path,
-    messages: Sequence[tuple[str, int, str, Any]],
+    messages: Sequence[Message],
     settled: int = 0,
     journal: str = "WAL",
     unfinished: int = 0,
@@ -219,7 +234,7 @@ def died(
                 database.execute("BEGIN")
             database.execute(
                 "INSERT INTO messages(topic_id, timestamp, data) VALUES(?, ?, ?)",
-                (topics[topic], log_ns, bytes(STORE.serialize_cdr(message, kind))),
+                (topics[topic], log_ns, serialized(kind, message)),
             )
             if number == settled - 1:
                 database.execute(f"PRAGMA wal_checkpoint({checkpoint})")
@@ -231,7 +246,7 @@ def died(
     return path
 
 
-def scene(frames: int = 4) -> list[tuple[str, int, str, Any]]:
+def scene(frames: int = 4) -> list[Message]:
     """Frames at 10 Hz with a box each and one more a frame, and something else between them."""
     messages = []
     for number in range(frames):
@@ -239,7 +254,7 @@ def scene(frames: int = 4) -> list[tuple[str, int, str, Any]]:
         boxes = [(2.0 + n, 2.0, 12.0 + n, 10.0 + number) for n in range(1 + number)]
         messages += [
             ("/image", stamp + LATE, IMAGE, image(stamp, 60 + number)),
-            ("/chatter", stamp + LATE, STRING, text(f"word {number}")),
+            ("/chatter", stamp + LATE, STRING, TYPES[STRING](data=f"word {number}")),
             ("/detections", stamp + 2 * LATE, DETECTIONS, detections(stamp, boxes)),
         ]
     return messages
@@ -272,21 +287,28 @@ class FakeCaption(NamedTuple):
 
 
 class FakeCaptioner:
-    """Says how bright the image is and where the boxes are; fails after so many passes."""
+    """Says how bright the image is and where the boxes are; fails after so many passes.
+
+    seen: the regions of each pass.
+    """
 
     name = "fake"
 
     def __init__(self, passes: int = 1000, error: BaseException | None = None) -> None:
         self.left = passes
         self.error = error or BackendError("out of memory")
-        self.passes = 0
+        self.seen: list[list[Any]] = []
+
+    @property
+    def passes(self) -> int:
+        return len(self.seen)
 
     def describe(
         self, image: np.ndarray, regions: Sequence[Any], prompt: str | None = None
     ) -> list[Any]:
         if self.passes == self.left:
             raise self.error
-        self.passes += 1
+        self.seen.append(list(regions))
         return [FakeCaption(f"{image[0, 0, 0]} at {box}") for box in regions]
 
 

@@ -227,8 +227,18 @@ class Manifest:
 
 
 def is_exported(folder: Path) -> bool:
-    """Whether the folder is an exported model rather than a checkpoint."""
-    return lexists(folder / MANIFEST)
+    """Whether the folder is an exported model rather than a checkpoint.
+
+    Raises:
+        CheckpointError: it has graphs, and neither the manifest of an export nor weights.
+    """
+    found = lexists(folder / MANIFEST)
+    if not found and any(folder.glob("*.onnx")) and not any(folder.glob("*.safetensors*")):
+        raise CheckpointError(
+            f"{folder} is an exported model without its {MANIFEST}, which says what the graphs "
+            "take; copy the whole folder again, or export the checkpoint into a new one"
+        )
+    return found
 
 
 def record_of(path: Path) -> FileRecord:

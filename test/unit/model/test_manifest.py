@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from perceptiondlm_ros.errors import CheckpointError
-from perceptiondlm_ros.model.manifest import MANIFEST, Manifest, _checksum
+from perceptiondlm_ros.model.manifest import MANIFEST, Manifest, _checksum, is_exported
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +32,13 @@ def folder(exported: Path, tmp_path: Path) -> Path:
 def change(folder: Path, **values: Any) -> None:
     path = folder / MANIFEST
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def change_rightly(folder: Path, **values: Any) -> None:
+    """With a checksum that is right again."""
+    document = json.loads((folder / MANIFEST).read_text()) | values
+    del document["checksum"]
+    change(folder, **values, checksum=_checksum(document))
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
@@ -85,51 +92,34 @@ def test_missing_and_unreadable_manifests_are_named(folder: Path) -> None:
         Manifest.read(folder)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data())
-def test_any_json_is_read_or_refused(data: st.DataObject, folder: Path) -> None:
-    values = json.loads((folder / MANIFEST).read_text())
-    place: Any = values
-    for _ in range(data.draw(st.integers(0, 3))):
-        inner = [key for key, value in place.items() if isinstance(value, dict)]
-        if not inner:
-            break
-        place = place[data.draw(st.sampled_from(sorted(inner)))]
-    if place:
-        place[data.draw(st.sampled_from(sorted(place)))] = data.draw(JSON_VALUES)
-    copy = folder.parent / "any"
-    copy.mkdir(exist_ok=True)
-    (copy / MANIFEST).write_text(json.dumps(values))
-    with suppress(CheckpointError):
-        Manifest.read(copy)
+def test_graphs_without_a_manifest_are_no_checkpoint_unless_there_are_weights(
+    folder: Path,
+) -> None:
+    (folder / MANIFEST).unlink()
+    with pytest.raises(CheckpointError, match=r"is an exported model without its manifest\.json"):
+        is_exported(folder)
+    (folder / "model-00001-of-00002.safetensors").touch()
+    assert not is_exported(folder)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_values_of_another_kind_are_refused_even_with_a_right_checksum(
-    data: st.DataObject, folder: Path
+    data: st.DataObject, exported: Path, folder: Path
 ) -> None:
-    values = json.loads((folder / MANIFEST).read_text())
-    del values["checksum"]
-    key = data.draw(st.sampled_from(sorted(values.keys() - {"made_with"})))
-    values[key] = data.draw(JSON_VALUES)
-    values["checksum"] = _checksum(values)
-    copy = folder.parent / "kind"
-    copy.mkdir(exist_ok=True)
-    (copy / MANIFEST).write_text(json.dumps(values))
+    (folder / MANIFEST).write_bytes((exported / MANIFEST).read_bytes())
+    keys = json.loads((folder / MANIFEST).read_text()).keys() - {"made_with", "checksum"}
+    change_rightly(folder, **{data.draw(st.sampled_from(sorted(keys))): data.draw(JSON_VALUES)})
     with suppress(CheckpointError):
-        read = Manifest.read(copy)
+        read = Manifest.read(folder)
         assert isinstance(read.steps, int) and isinstance(read.prompt, str)
         assert read.files.keys() >= {"config.json", "tokenizer.json", "denoiser.onnx"}
 
 
 @pytest.mark.parametrize("name", ["../config.json", "/etc/passwd", "a/b", "..", "", MANIFEST])
 def test_files_elsewhere_are_refused(name: str, folder: Path) -> None:
-    values = json.loads((folder / MANIFEST).read_text())
-    del values["checksum"]
-    values["files"][name] = {"bytes": 1, "sha256": "0"}
-    values["checksum"] = _checksum(values)
-    (folder / MANIFEST).write_text(json.dumps(values))
+    files = json.loads((folder / MANIFEST).read_text())["files"]
+    change_rightly(folder, files=files | {name: {"bytes": 1, "sha256": "0"}})
     with pytest.raises(CheckpointError, match="expected a file of the same folder"):
         Manifest.read(folder)
 
@@ -153,12 +143,3 @@ def test_a_damaged_file_is_named(name: str, damage: Any, says: str, folder: Path
     assert says in dict(manifest.problems(folder))[name]
     with pytest.raises(CheckpointError, match=f"{name} .*{says}.*copy it again"):
         manifest.verify(folder)
-
-
-def test_swapped_files_are_both_named(folder: Path) -> None:
-    manifest = Manifest.read(folder)
-    first, second = folder / "vision_encoder.onnx", folder / "denoiser.onnx"
-    contents = first.read_bytes(), second.read_bytes()
-    first.write_bytes(contents[1])
-    second.write_bytes(contents[0])
-    assert dict(manifest.problems(folder)).keys() == {first.name, second.name}

@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 import tracemalloc
 from collections.abc import Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import bag_support
 import numpy as np
 import pytest
-from bag_support import LATE, MS, START, FakeCaptioner, caption, contents, write_bag
+from bag_support import LATE, MS, START, FakeCaptioner, Message, caption, contents, write_bag
 from rosbags.rosbag2 import CompressionMode, StoragePlugin
 
 from perceptiondlm_ros.messages.stamps import nanoseconds
@@ -20,14 +21,13 @@ from perceptiondlm_ros.offline.definitions import DETECTIONS, IMAGE
 
 STEP = 33 * MS
 BOX = [(2.0, 2.0, 12.0, 10.0)]
-Message = tuple[str, int, str, Any]
 
 
-def image(number: int, log_ns: int | None = None, topic: str = "/image") -> Message:
+def image(number: int, log_ns: int | None = None) -> Message:
     """At 30 Hz, each of another brightness, logged soon after its stamp."""
     stamp = START + number * STEP
     message = bag_support.image(stamp, number % 250)
-    return (topic, stamp + LATE if log_ns is None else log_ns, IMAGE, message)
+    return ("/image", stamp + LATE if log_ns is None else log_ns, IMAGE, message)
 
 
 def found(number: int, log_ns: int) -> Message:
@@ -43,7 +43,7 @@ def run(
     **options: Any,
 ) -> tuple[BagSummary, list[tuple[int, int]]]:
     """The summary, and log time and number of each frame; each has the image of its stamp."""
-    in_order = sorted(messages, key=lambda message: message[1])
+    in_order = sorted(messages, key=itemgetter(1))
     summary = caption(
         write_bag(folder / "in", in_order, storage, compression), folder / "out", **options
     )
@@ -56,7 +56,7 @@ def run(
     return summary, seen
 
 
-@pytest.mark.parametrize("storage", [StoragePlugin.MCAP, StoragePlugin.SQLITE3])
+@pytest.mark.parametrize("storage", StoragePlugin)
 @pytest.mark.parametrize("late", [0, 500 * MS, 3000 * MS, 10_000 * MS, 100_000 * MS])
 def test_a_slow_detector_has_each_frame_its_own_image(
     late: int, storage: StoragePlugin, tmp_path: Path
@@ -119,52 +119,48 @@ def test_a_recording_that_was_played_twice(tmp_path: Path) -> None:
         other = bag_support.image(stamp, 255)
         messages.append(("/image", stamp + LATE + later, IMAGE, other))
     messages += [found(n, START + n * STEP + 3000 * MS + later) for n in range(0, 100, 5)]
-    in_order = sorted(messages, key=lambda message: message[1])
-    caption(write_bag(tmp_path / "in", in_order), tmp_path / "out")
+    caption(write_bag(tmp_path / "in", sorted(messages, key=itemgetter(1))), tmp_path / "out")
     described = contents(tmp_path / "out").described
     texts = [message.regions[0].caption.split()[0] for _, message in described]
     assert texts == [str(n) for n in range(0, 100, 5)] + ["255"] * 20
 
 
-def test_masks_are_found_as_well(tmp_path: Path) -> None:
+def test_masks_are_captioned_where_there_are_some(tmp_path: Path) -> None:
     """And where they were logged last the frame is complete with them."""
 
     def masks(number: int) -> Message:
         ids = np.zeros((24, 32), np.uint8)
         ids[2 : 3 + number, 3:9] = 1
-        message = bag_support.image(START + number * STEP)
-        message.encoding, message.step, message.data = "mono8", 32, ids.reshape(-1)
+        message = bag_support.picture(START + number * STEP, "mono8", ids)
         return ("/ids", START + 9000 * MS + number, IMAGE, message)
 
-    heights: list[int] = []
-
-    class Sees(FakeCaptioner):
-        def describe(self, image: Any, regions: Sequence[Any], prompt: Any = None) -> list[Any]:
-            heights.append(int(np.asarray(regions[0]).any(axis=1).sum()))
-            return super().describe(image, regions, prompt)
-
-    messages = [image(n) for n in range(20)] + [masks(n) for n in range(20)]
+    messages = [image(n) for n in range(20)] + [masks(n) for n in range(19)]
     messages += [found(n, START + 5000 * MS + n) for n in range(20)]
-    summary, seen = run(
-        tmp_path, messages, captioner=Sees(), image="/image", masks="/ids", tolerance=0.0
-    )
-    assert heights == list(range(1, 21))
-    assert summary.matching.masks_missing == 0
-    assert [log_ns for log_ns, _ in seen] == [START + 9000 * MS + n for n in range(20)]
+    captioner, options = FakeCaptioner(), {"image": "/image", "masks": "/ids", "tolerance": 0.0}
+    summary, seen = run(tmp_path, messages, captioner=captioner, **options)
+    *shapes, (box,) = captioner.seen
+    assert [int(mask.any(axis=1).sum()) for (mask,) in shapes] == list(range(1, 20))
+    assert box == BOX[0]
+    assert summary.matching.masks_missing == 1
+    complete = [START + 9000 * MS + n for n in range(19)]
+    assert [log_ns for log_ns, _ in seen] == [START + 5000 * MS + 19, *complete]
 
 
-def test_neither_the_bag_nor_its_captions_are_kept_in_memory(tmp_path: Path) -> None:
+@pytest.mark.parametrize("storage", StoragePlugin)
+def test_neither_the_bag_nor_its_captions_are_kept_in_memory(
+    storage: StoragePlugin, tmp_path: Path
+) -> None:
     """With a detector that is far behind, too."""
 
     def peak(frames: int) -> int:
         folder = tmp_path / str(frames)
-        pixels = [bag_support.image(START + n * STEP, n % 250, 160, 120) for n in range(frames)]
+        stamps = [START + n * STEP for n in range(frames)]
         messages: list[Message] = [
-            ("/image", START + n * STEP + LATE, IMAGE, message) for n, message in enumerate(pixels)
+            ("/image", stamp + LATE, IMAGE, bag_support.image(stamp, n % 250, 160, 120))
+            for n, stamp in enumerate(stamps)
         ]
-        messages += [found(n, START + n * STEP + 3000 * MS) for n in range(frames)]
-        in_order = sorted(messages, key=lambda message: message[1])
-        source = write_bag(folder / "in", in_order, StoragePlugin.SQLITE3)
+        messages += [found(n, stamp + 3000 * MS) for n, stamp in enumerate(stamps)]
+        source = write_bag(folder / "in", sorted(messages, key=itemgetter(1)), storage)
         tracemalloc.start()
         assert caption(source, folder / "out").frames == frames
         _, most = tracemalloc.get_traced_memory()

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -20,6 +21,7 @@ from perceptiondlm_ros.cli.main import main
 from perceptiondlm_ros.errors import BackendError, InputError
 from perceptiondlm_ros.messages.region_selection import RegionSettings
 from perceptiondlm_ros.offline import caption_bag as caption_module
+from perceptiondlm_ros.offline.bag_reading import bag_files
 from perceptiondlm_ros.offline.caption_bag import BagOptions, caption_bag
 
 
@@ -167,17 +169,8 @@ def test_where_a_bag_can_t_be_unpacked_another_place_is_advised(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = write_bag(tmp_path / "in", scene(2), compression=CompressionMode.FILE)
-    full = tmp_path / "full"
-
-    whole_open = Path.open
-
-    def opened(path: Path, *rest: Any, **options: Any) -> Any:
-        place = Path("/dev/full") if full in path.parents else path
-        return whole_open(place, *rest, **options)
-
-    monkeypatch.setattr(Path, "open", opened)
-    full.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(full))
+    (full := tmp_path / "full").mkdir()
+    (full / "in.mcap").symlink_to("/dev/full")
+    monkeypatch.setattr(bag_files, "TemporaryDirectory", lambda prefix: nullcontext(str(full)))
     with pytest.raises(InputError, match=r"unpacked to .*No space left.*TMPDIR names another"):
         caption(source, tmp_path / "out")
-    assert list(full.iterdir()) == []
