@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +16,15 @@ from perceptiondlm_ros.cli.model_arguments import (
 )
 from perceptiondlm_ros.cli.region_arguments import RegionArgument, box, mask
 from perceptiondlm_ros.errors import InputError
-from perceptiondlm_ros.terminal import Progress
+from perceptiondlm_ros.terminal import Progress, table
 from perceptiondlm_ros.text import one_line
 
 if TYPE_CHECKING:
     from perceptiondlm_ros.captioner import Caption, Captioner
     from perceptiondlm_ros.cli.picture_files import Picture
+
+_HEADINGS = ("region", "confidence", "caption")
+_CUT_OFF = " ..."
 
 _DESCRIPTION = """\
 Captions the given regions of an image in one parallel denoising pass and prints one row a region,
@@ -91,7 +96,7 @@ def run(arguments: argparse.Namespace) -> None:
         )
     with Progress("loading") as waiting:
         # Here and not above, so that the help needs none of the libraries.
-        from perceptiondlm_ros.cli import caption_report, picture_files
+        from perceptiondlm_ros.cli import picture_files
 
         picture = picture_files.read_picture(arguments.image, given, arguments.significant_bits)
         if arguments.annotate:
@@ -103,8 +108,7 @@ def run(arguments: argparse.Namespace) -> None:
         print("perceptiondlm:", one_line(doubt), file=sys.stderr)
     if arguments.annotate:
         picture_files.write_annotated(arguments.annotate, picture, captions)
-    write = caption_report.write_json if arguments.json else caption_report.write_table
-    write(given, captions, sys.stdout)
+    print((json_text if arguments.json else table_text)(given, captions), end="")
 
 
 def _describe(
@@ -118,3 +122,36 @@ def _describe(
         for index, region in enumerate(arguments.regions):
             message = message.replace(f"regions[{index}]", f"--{region.label}")
         raise InputError(message) from error
+
+
+def json_text(regions: Sequence[RegionArgument], captions: Sequence[Caption]) -> str:
+    """A list of objects in the given order, one object a line."""
+    objects = [
+        {
+            "region": region.as_json(),
+            "caption": caption.text,
+            "confidence": caption.confidence,
+            "truncated": caption.truncated,
+            "token_ids": caption.token_ids,
+        }
+        for region, caption in zip(regions, captions, strict=True)
+    ]
+    # ASCII, which every locale can print.
+    lines = ",\n".join(f"  {json.dumps(item)}" for item in objects)
+    return f"[\n{lines}\n]\n"
+
+
+def table_text(regions: Sequence[RegionArgument], captions: Sequence[Caption]) -> str:
+    """A row a region, wrapped to the terminal's width; on one line each where there is none."""
+    rows = [
+        (
+            f"{number} {region.label}",
+            f"{caption.confidence:.2f}",
+            (caption.text.strip() or "(empty)") + _CUT_OFF * caption.truncated,
+        )
+        for number, (region, caption) in enumerate(zip(regions, captions, strict=True), start=1)
+    ]
+    # A ? stands for each character that standard output's encoding lacks.
+    encoding = sys.stdout.encoding or "utf-8"
+    text = table([_HEADINGS, *rows], numbers=[_HEADINGS.index("confidence")])
+    return text.encode(encoding, "replace").decode(encoding)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
@@ -91,11 +92,10 @@ def _is_of(connection: Connection, types: Collection[str]) -> bool:
 
 
 def _choose(bag: BagReader, option: str, given: str | None, types: tuple[str, ...]) -> str:
-    fitting: dict[str, int] = {}
+    fitting: Counter[str] = Counter()
     for connection in bag.connections:
         if _is_of(connection, types):
-            counted = fitting.get(connection.topic, 0) + connection.msgcount
-            fitting[connection.topic] = counted
+            fitting[connection.topic] += connection.msgcount
     kind = " or ".join(name.replace("/msg/", "/") for name in types)
     told = ", ".join(f"{topic} ({count})" for topic, count in sorted(fitting.items()))
     if given is not None:

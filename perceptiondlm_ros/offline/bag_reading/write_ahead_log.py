@@ -88,7 +88,8 @@ def _counted(
 def _checksums(before: NDArray[np.uint32], words: NDArray[Any]) -> NDArray[np.uint32]:
     """The two sums of each row, uint32 [rows, 2]: those before it, and its words added."""
     first, second = before.T.copy()
-    for word, following in words.T.astype(np.uint32, order="C").reshape(-1, 2, len(words)):
+    pairs = words.T.astype(np.uint32, order="C").reshape(words.shape[1] // 2, 2, len(words))
+    for word, following in pairs:
         first += word + second
         second += following + first
     return np.stack([first, second], axis=1)

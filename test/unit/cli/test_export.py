@@ -55,15 +55,3 @@ def test_wrong_options_give_one_line(
     assert (status, out) == (2, "")
     assert message in err and err.count("\n") == 1
     assert not (tmp_path / "out").exists()
-
-
-def test_a_checkpoint_that_is_not_there(run: Any, tmp_path: Path) -> None:
-    status, _, err = run("export", tmp_path / "none", tmp_path / "out")
-    assert status == 2 and "none does not exist" in err
-
-
-def test_a_place_that_is_taken(run: Any, checkpoint: Path, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("mine")
-    status, _, err = run("export", checkpoint, tmp_path)
-    assert status == 2 and "exists and is no exported model" in err
-    assert (tmp_path / "file").read_text() == "mine"

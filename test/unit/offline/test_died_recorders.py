@@ -11,10 +11,8 @@ from rosbags.rosbag2 import CompressionMode, StoragePlugin
 from perceptiondlm_ros.errors import InputError
 from perceptiondlm_ros.offline.bag_reading.bag_reader import BagReader
 
-Files = dict[str, tuple[bytes, int]]
 
-
-def files(folder: Path) -> Files:
+def files(folder: Path) -> dict[str, tuple[bytes, int]]:
     return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
 
 
@@ -92,6 +90,7 @@ def test_what_was_not_finished_is_told_and_what_is_damaged_is_an_error(tmp_path:
         whole[: len(whole) // 4] + b"\x55" + whole[len(whole) // 4 + 1 :],
         whole[:40] + b"\x55\x55\x55\x55" + whole[44:],  # salts of the first page
         whole[:9] + b"\x55" + whole[10:],
+        whole[:900],
         whole[:20],
     ):
         log.write_bytes(damaged)
