@@ -161,11 +161,9 @@ def build(environment: Path, stages: Mapping[str, Stage], with_ros: bool) -> Non
 
 def prune_links(environment: Path) -> None:
     """Removes links of files that have left the repository."""
-    for folder in (
-        environment.glob(f"lib/python3*/site-packages/{PACKAGE}"),
-        [environment / "share" / PACKAGE],
-    ):
-        for path in (path for root in folder for path in root.rglob("*")):
+    code = environment.glob(f"lib/python3*/site-packages/{PACKAGE}")
+    for folder in (*code, environment / "share" / PACKAGE):
+        for path in folder.rglob("*"):
             if path.is_symlink() and not path.exists():
                 path.unlink()
 

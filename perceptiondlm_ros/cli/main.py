@@ -14,7 +14,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib import metadata
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from perceptiondlm_ros.cli import bag, caption, check, export
 from perceptiondlm_ros.cli.interpreter import interpreter, what_to_install
@@ -74,26 +74,21 @@ def _parser() -> argparse.ArgumentParser:
         description="Captions for the regions of an image, all in one parallel denoising pass.",
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action=_Version, help="show the version and exit")
+    version = f"%(prog)s {_version()}"
+    parser.add_argument(
+        "--version", action="version", version=version, help="show the version and exit"
+    )
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for subcommand in SUBCOMMANDS:
         subcommand.add_parser(subparsers)
     return parser
 
 
-class _Version(argparse.Action):
-    """Looks the version up only when asked: pip's and colcon's installs both write metadata."""
-
-    def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:  # noqa: A002
-        super().__init__(option_strings, dest, nargs=0, help=help)
-
-    def __call__(self, parser: argparse.ArgumentParser, *unused: Any) -> None:
-        try:
-            version = metadata.version(_DISTRIBUTION)
-        except metadata.PackageNotFoundError:
-            version = "of unknown version: it runs without having been installed"
-        print(parser.prog, version)
-        parser.exit()
+def _version() -> str:
+    try:
+        return metadata.version(_DISTRIBUTION)
+    except metadata.PackageNotFoundError:
+        return "of unknown version: it runs without having been installed"
 
 
 def _with_negative_boxes(arguments: Sequence[str]) -> list[str]:

@@ -141,16 +141,11 @@ def _refuse_quantised(
     folder: Path, found: dict[str, TensorHeader], wanted: Collection[str]
 ) -> None:
     """Weights of few bits mean nothing without their scales, which this package doesn't apply."""
-    signs = [
-        *((name, method) for name in sorted(found) if (method := _method(name))),
-        *(
-            (name, f"its elements are {found[name].dtype}")
-            for name in sorted(found.keys() & wanted)
-            if found[name].dtype not in _FLOATS
-        ),
-    ]
-    if signs:
-        name, sign = signs[0]
+    signs = {name: method for name in sorted(found) if (method := _method(name))}
+    for name in sorted(found.keys() & wanted):
+        if found[name].dtype not in _FLOATS:
+            signs.setdefault(name, f"its elements are {found[name].dtype}")
+    for name, sign in signs.items():
         raise CheckpointError(
             f"{folder} holds quantised weights, as tensor {name} tells ({sign}), expected F32, F16 "
             "or BF16; take the checkpoint that they were made from"

@@ -116,11 +116,15 @@ class Decoder:
                 return _Bytes.text
             number = _dtype(what[0])
             return lambda data: data.numbers(number, 1)[0].item()
-        (element, what_of), length = what
+        element, length = what
         fixed = length if kind == Nodetype.ARRAY else None
-        if element == Nodetype.BASE and what_of[0] != "string":
-            return _numbers(_dtype(what_of[0]), fixed)
-        return _several(self._field((element, what_of)), fixed)
+        if element[0] == Nodetype.BASE and element[1][0] != "string":
+            numbers = _dtype(element[1][0])
+            return lambda data: data.numbers(
+                numbers, data.length(numbers.itemsize) if fixed is None else fixed
+            )
+        read = self._field(element)
+        return lambda data: [read(data) for _ in range(data.length(1) if fixed is None else fixed)]
 
 
 def stamp_of(data: bytes) -> tuple[int, int] | None:
@@ -150,15 +154,3 @@ def _plain(data: bytes) -> bytes:
 
 def _dtype(name: str) -> np.dtype[Any]:
     return np.dtype({"byte": "uint8", "char": "uint8"}.get(name, name))
-
-
-def _numbers(kind: np.dtype[Any], fixed: int | None) -> _Read:
-    return lambda data: data.numbers(kind, data.length(kind.itemsize) if fixed is None else fixed)
-
-
-def _several(element: _Read, fixed: int | None) -> _Read:
-    def read(data: _Bytes) -> list[Any]:
-        count = data.length(1) if fixed is None else fixed
-        return [element(data) for _ in range(count)]
-
-    return read

@@ -13,6 +13,11 @@ import pytest
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 
 
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
 @pytest.fixture
 def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The set-up program, looking at a small repository of its own."""
@@ -31,9 +36,7 @@ def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         *("srv/Describe.srv", "interfaces/vision_msgs/package.xml"),
         *("perceptiondlm_ros/errors.py", "config/node.yaml", "launch/node.launch.py"),
     ):
-        path = repository / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(name)
+        write(repository / name, name)
     monkeypatch.setattr(module, "REPOSITORY", repository)
     monkeypatch.delenv("ROS_DISTRO", raising=False)
     return module
@@ -60,8 +63,7 @@ class SetUp:
 
     def _run(self, title: str, command: Sequence[str], log: Path, env: Mapping[str, str]) -> bool:
         self._titles.append(title)
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text(self.log)
+        write(log, self.log)
         if isinstance(self.outcome, bool):
             return self.outcome
         raise self.outcome
@@ -82,36 +84,29 @@ def set_up(tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return SetUp(tool, tmp_path / "venv", monkeypatch)
 
 
+RUNS = {
+    "tools/constraints.txt tools/requirements.txt": ALL[1:],
+    "interfaces/vision_msgs/package.xml": ALL[2:],
+    "package.xml CMakeLists.txt msg/Region.msg srv/Describe.srv": BUILD,
+    # Links show an edited file by themselves.
+    "perceptiondlm_ros/errors.py config/node.yaml": [],
+    # New files are linked if they are installed.
+    "perceptiondlm_ros/model/vision.py export/onnx.py": BUILD,
+    "perceptiondlm_ros/checkpoints/small/model.safetensors": BUILD,
+    "perceptiondlm_ros/__pycache__/errors.cpython-311.pyc perceptiondlm_ros/.errors.py.swp": [],
+    "test/unit/test_other.py": [],
+}
+
+
 @pytest.mark.parametrize(
-    ("name", "runs"),
-    [
-        ("tools/constraints.txt", ALL[1:]),
-        ("tools/requirements.txt", ALL[1:]),
-        ("interfaces/vision_msgs/package.xml", ALL[2:]),
-        ("package.xml", BUILD),
-        ("CMakeLists.txt", BUILD),
-        ("msg/Region.msg", BUILD),
-        ("srv/Describe.srv", BUILD),
-        # Links show an edited file by themselves.
-        ("perceptiondlm_ros/errors.py", []),
-        ("config/node.yaml", []),
-        # New files are linked if they are installed.
-        ("perceptiondlm_ros/model/vision.py", BUILD),
-        ("perceptiondlm_ros/checkpoints/small/model.safetensors", BUILD),
-        ("export/onnx.py", BUILD),
-        ("perceptiondlm_ros/__pycache__/errors.cpython-311.pyc", []),
-        ("perceptiondlm_ros/.errors.py.swp", []),
-        ("test/unit/test_other.py", []),
-    ],
+    ("name", "runs"), [(name, runs) for names, runs in RUNS.items() for name in names.split()]
 )
 def test_a_changed_or_new_file_runs_only_what_depends_on_it(
     name: str, runs: list[str], set_up: SetUp
 ) -> None:
     assert set_up() == ALL
     assert set_up() == [], "a second call does nothing"
-    path = set_up.repository / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("something else")
+    write(set_up.repository / name, "something else")
     assert set_up() == runs
 
 
@@ -198,9 +193,8 @@ def test_sourced_ros_without_numpy_is_explained(
 
 
 def test_paths_of_the_build_machine_are_replaced(tool: ModuleType, tmp_path: Path) -> None:
-    path = tmp_path / "share" / "a" / "cmake" / "export.cmake"
-    path.parent.mkdir(parents=True)
-    path.write_text('"/opt/python/cp312-cp312/include/python3.12;/opt/python/cp312-cp312/lib/x"')
+    path = tmp_path / "share/a/cmake/export.cmake"
+    write(path, '"/opt/python/cp312-cp312/include/python3.12;/opt/python/cp312-cp312/lib/x"')
     tool.point_exports_here(tmp_path)
     text = path.read_text()
     assert "/opt/python" not in text

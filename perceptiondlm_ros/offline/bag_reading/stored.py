@@ -5,6 +5,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import starmap
+from operator import itemgetter
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from mcap.records import Attachment, Metadata
@@ -72,18 +74,11 @@ def merged(
         sources: for each the log time before which it has nothing, and what opens it. None is
             opened before its time, so that only those that overlap are in memory together.
     """
-    heads: list[tuple[int, int, StoredMessage | None, Any]] = [
-        (start, number, None, source) for number, (start, source) in enumerate(sources)
-    ]
-    heapq.heapify(heads)
-    while heads:
-        _, number, message, rest = heads[0]
-        if message is None:
-            rest = iter(rest())
-        else:
-            yield message
-        following = next(rest, None)
-        if following is None:
-            heapq.heappop(heads)
-        else:
-            heapq.heapreplace(heads, (following.log_ns, number, following, rest))
+
+    def opened_late(start: int, source: Callable[[], Iterable[StoredMessage]]) -> Any:
+        yield start, None  # takes the place of the source until its time has come
+        for message in source():
+            yield message.log_ns, message
+
+    in_order = heapq.merge(*starmap(opened_late, sources), key=itemgetter(0))
+    return (message for _, message in in_order if message is not None)

@@ -41,12 +41,9 @@ def test_answers_without_importing_what_takes_long() -> None:
     assert python(program, HEAVY, *lines, *wrong).stdout.endswith("heavy: []\n")
 
 
-def test_version_is_that_of_the_manifest(run: Any) -> None:
+def test_version_is_that_of_the_manifest_and_help_names_the_subcommands(run: Any) -> None:
     version = ElementTree.parse(REPOSITORY / "package.xml").getroot().findtext("version")
     assert run("--version") == (0, f"perceptiondlm {version}\n", "")
-
-
-def test_help_names_the_subcommands(run: Any) -> None:
     status, out, _ = run("--help")
     assert status == 0 and all(name in out for name in ("caption", "bag", "export", "check"))
 
