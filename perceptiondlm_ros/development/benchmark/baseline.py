@@ -16,6 +16,7 @@ from perceptiondlm_ros.development.benchmark.measured_process import MeasuredPro
 from perceptiondlm_ros.development.benchmark.measuring import Case, Subject, quotient
 from perceptiondlm_ros.development.benchmark.models import export_checkpoint, find_checkpoint
 from perceptiondlm_ros.errors import InputError
+from perceptiondlm_ros.runtime.locate import DEFAULT_CHECKPOINT
 from perceptiondlm_ros.terminal import Progress
 
 HERE: Final = Path(__file__).resolve().parent
@@ -68,6 +69,11 @@ def plan_baseline(options: argparse.Namespace) -> Plan:
         exported = str(options.work / side)
         with MeasuredProcess(side, options.output / f"{side}.log", python) as process:
             packaged = process.ask("packaged")
+        if python != Path(sys.executable) and Path(packaged).samefile(DEFAULT_CHECKPOINT):
+            raise InputError(
+                f"{python} imports this version of the package, expected that of its "
+                "own checkout; unset PYTHONPATH, and run `make setup` there"
+            )
         export_checkpoint(packaged, Path(exported), "fp32", options.output, python)
         for name, load in {
             "onnx": {"model": exported, "backend": "onnx"},

@@ -13,7 +13,7 @@ from exported_models import exported, tiny
 from perceptiondlm_ros.development.benchmark import baseline
 from perceptiondlm_ros.development.benchmark.baseline import CASES, SIDES, baseline_rows
 from perceptiondlm_ros.development.benchmark.measuring import Case, Subject
-from perceptiondlm_ros.development.benchmark.run_benchmark import main
+from perceptiondlm_ros.development.benchmark.run_benchmark import FAILED, main
 from perceptiondlm_ros.errors import InputError
 
 MAKEFILE = """setup:
@@ -102,7 +102,9 @@ def test_rows_hold_both_sides_their_ratios_and_what_was_not_measured() -> None:
     assert len(rows) == sum(map(len, CASES.values())) + 4
 
 
-def test_both_sides_are_timed_in_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_sides_are_timed_in_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     size = (90, 60)
     cases = {
         "onnx": (Case("a", size, 2), Case("p", size, 2, do="prepare"), Case("b", size, 2, busy=1)),
@@ -124,6 +126,9 @@ def test_both_sides_are_timed_in_turns(tmp_path: Path, monkeypatch: pytest.Monke
     python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     python.chmod(0o755)
     arguments = ["--baseline", str(tmp_path / "old"), "--output", str(tmp_path)]
+    assert main(arguments) == FAILED
+    assert "imports this version of the package, expected that of" in capsys.readouterr().err
+    monkeypatch.setattr(baseline, "find_python", lambda _: Path(sys.executable))
     assert main([*arguments, "--repetitions", "2", "--device", "cpu"]) == 0
     kept = json.loads((tmp_path / "baseline.json").read_text())
     (rows,) = kept["tables"]

@@ -98,3 +98,13 @@ def test_descriptions_are_either_completed_or_counted(parts: list[tuple[str, int
             bag.add(part, stamp, "")
     described = sum(part == "descriptions" for part, _ in parts)
     assert len(bag.written) + bag.lost == described
+
+
+def test_images_without_captions_are_forgotten_without_a_count() -> None:
+    with Bag(kept=2) as bag:
+        for stamp in range(10):
+            bag.add("image", stamp, "")
+        bag.add("detections", 0, "")
+        bag.add("descriptions", 0, "")
+    assert bag.written == [], "the image of stamp 0 is long gone"
+    assert bag.lost == 1
