@@ -6,7 +6,7 @@ WITH_VENV := AMENT_PREFIX_PATH="$(abspath $(VENV))$(AMENT_PREFIX_PATH:%=:%)" \
   LD_LIBRARY_PATH="$(abspath $(VENV))/lib$(LD_LIBRARY_PATH:%=:%)"
 endif
 
-.PHONY: demo test setup evaluate train bench load
+.PHONY: demo test setup evaluate train packaged-graphs bench load
 
 demo: setup
 	@$(WITH_VENV) $(VENV)/bin/python -m perceptiondlm_ros.development.demo.run_demo
@@ -22,6 +22,10 @@ evaluate: setup
 
 train: setup
 	@$(WITH_VENV) $(VENV)/bin/python -m perceptiondlm_ros.development.training.train
+
+# After training, or when the exporter or the model's code makes other graphs.
+packaged-graphs: setup
+	@$(WITH_VENV) $(VENV)/bin/python -m perceptiondlm_ros.export.packaged_graphs perceptiondlm_ros/checkpoints/small
 
 # Options in LOAD, as in `make load LOAD=--seconds=600`.
 load: setup

@@ -45,22 +45,20 @@ setup(
     packages=[name for name in packages if "__pycache__" not in name],
     package_dir=package_dir,
     package_data={
-        "": ["*.json", "*.msg", "*.safetensors", "*.yaml", "*.jinja", "*.txt", "py.typed"]
+        "": ["*.json", "*.msg", "*.onnx", "*.safetensors", "*.yaml", "*.jinja", "*.txt", "py.typed"]
     },
     include_package_data=False,
     install_requires=[
-        *("msgspec>=0.18", "numpy>=1.26", "pillow>=10.1", "psutil>=5.9", "rich>=11.2"),
-        "tokenizers>=0.19",
+        *("msgspec>=0.18", "numpy>=1.26", "onnxruntime>=1.18", "pillow>=10.1", "psutil>=5.9"),
+        *("rich>=11.2", "tokenizers>=0.19"),
     ],
     extras_require={
         "bag": ["apsw>=3.42", "mcap>=1.2", "opencv-python-headless>=4.5", "rosbags>=0.11"],
         "development": [*TORCH, "huggingface_hub>=0.23", "matplotlib>=3.8"],
         "hub": ["huggingface_hub>=0.23"],
         "export": [
-            *("filelock>=3.6", "onnx>=1.16", "onnxruntime>=1.18", "onnxscript>=0.5"),
-            *("safetensors>=0.4", "torch>=2.8"),
+            *("filelock>=3.6", "onnx>=1.16", "onnxscript>=0.5", "safetensors>=0.4", "torch>=2.8"),
         ],
-        "onnx": ["onnxruntime>=1.18"],
         "tensorrt": ["cuda-bindings>=12.8", "filelock>=3.6", "tensorrt>=10.3"],
         "torch": TORCH,
     },

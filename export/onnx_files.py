@@ -24,7 +24,7 @@ OPSET = 20
 IR_VERSION = 10
 """Of the files, the newest that TensorRT 10.3 reads."""
 
-_SMALL = 1024  # bytes that stay inside the ONNX file
+SMALL = 1024  # bytes that stay inside the ONNX file
 _LOGGERS = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 
 
@@ -70,14 +70,14 @@ def write(model: onnx_ir.Model, path: Path, shared: Path | None = None) -> None:
         shared: an ONNX file beside it, whose weights are referred to where they are the same.
     """
     if shared is None:
-        onnx_ir.save(model, path, external_data=f"{path.name}.data", size_threshold_bytes=_SMALL)
+        onnx_ir.save(model, path, external_data=f"{path.name}.data", size_threshold_bytes=SMALL)
         return
     known = {
         _key(tensor): tensor for tensor in _weights(onnx_ir.load(shared)) if _is_external(tensor)
     }
     for value in model.graph.initializers.values():
         tensor = value.const_value
-        if tensor is not None and tensor.nbytes >= _SMALL:
+        if tensor is not None and tensor.nbytes >= SMALL:
             value.const_value = known.get(_key(tensor), tensor)
     onnx_ir.save(model, path)
 

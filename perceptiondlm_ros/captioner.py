@@ -123,8 +123,8 @@ class Captioner:
             path: a checkpoint folder in the published layout, a folder that `perceptiondlm export`
                 wrote, or a hub id such as `MSALab/PerceptionDLM`; None is the packaged small
                 checkpoint.
-            backend: `torch` for a checkpoint, `onnx` or `tensorrt` for an exported model; `auto` is
-                the fastest that is here.
+            backend: `torch` for a checkpoint, `onnx` or `tensorrt` for an exported model, `onnx`
+                for the packaged checkpoint too; `auto` is the fastest that is here.
             device: `auto`, `cpu`, `cuda` or `cuda:N`.
             steps: denoising steps, at most, 1 to 1024; None is what the checkpoint is meant for.
             caption_tokens: tokens of a caption, 1 to 512; None as above.

@@ -45,6 +45,7 @@ class FakeCaptioner:
     """
 
     name = "fake"
+    description = "nothing on cpu"
 
     def __init__(self) -> None:
         self.gate = Event()

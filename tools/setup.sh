@@ -36,7 +36,7 @@ if [ -n "${ROS_DISTRO:-}" ]; then
 else
     machine="$(uname -s) $(uname -m)"
     [ "$machine" = "Linux x86_64" ] ||
-        fail "the ROS 2 wheels are for Linux x86_64 only, and this is $machine: source a ROS 2 installation first (source /opt/ros/jazzy/setup.sh), or use the package without ROS ('pip install .[torch]')."
+        fail "the ROS 2 wheels are for Linux x86_64 only, and this is $machine: source a ROS 2 installation first (source /opt/ros/jazzy/setup.sh), or use the package without ROS ('pip install .')."
 fi
 
 "$python" -c 'import venv, ensurepip' 2>/dev/null ||

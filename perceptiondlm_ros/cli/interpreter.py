@@ -7,7 +7,7 @@ import sys
 from importlib.util import find_spec
 
 _ALWAYS = {
-    **{name: name for name in ("msgspec", "numpy", "psutil", "rich", "tokenizers")},
+    **{name: name for name in ("msgspec", "numpy", "onnxruntime", "psutil", "rich", "tokenizers")},
     "PIL": "pillow",
 }
 _FOR_TORCH = {"torch": "torch", "safetensors": "safetensors"}

@@ -21,8 +21,8 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     model.add_argument(
         "--backend",
         default="auto",
-        help="auto, torch for a checkpoint, onnx or tensorrt for an exported model; auto is the "
-        "fastest that is here (default: %(default)s)",
+        help="auto, torch for a checkpoint, onnx or tensorrt for an exported model, onnx for the "
+        "packaged checkpoint too; auto is the fastest that is here (default: %(default)s)",
     )
     model.add_argument(
         "--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)"

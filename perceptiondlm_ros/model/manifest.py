@@ -31,6 +31,8 @@ from perceptiondlm_ros.model.json_values import (
 )
 
 MANIFEST = "manifest.json"
+BESIDE = "graphs.json"
+"""The manifest of graphs that lie beside a checkpoint and use its weights."""
 FORMAT = "perceptiondlm_ros exported model"
 FORMAT_VERSION = 4
 """4: rows of keys and values come before their heads. Graphs of other versions can't be run."""
@@ -153,13 +155,13 @@ class Manifest:
         return Buckets(self.tile_buckets, self.slot_buckets)
 
     @classmethod
-    def read(cls, folder: Path) -> Manifest:
-        """Read the manifest of an exported folder; the files are not looked at.
+    def read(cls, folder: Path, name: str = MANIFEST) -> Manifest:
+        """Read the manifest `name` of a folder; the files are not looked at.
 
         Raises:
             CheckpointError: it is missing, damaged, of another program or of another version.
         """
-        path = folder / MANIFEST
+        path = folder / name
         raw = read_json(path)
         _check_format(path, raw)
         if raw.pop("checksum", None) != _checksum(raw):
@@ -174,15 +176,15 @@ class Manifest:
             raise CheckpointError(f"{path}: {error}; export the checkpoint again") from error
         return manifest
 
-    def write(self, folder: Path) -> None:
-        """Write `manifest.json`."""
+    def write(self, folder: Path, name: str = MANIFEST) -> None:
+        """Write the file that `read` reads."""
         document = {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
             **msgspec.to_builtins(self),
         }
         document["checksum"] = _checksum(document)
-        (folder / MANIFEST).write_text(json.dumps(document, indent=1) + "\n")
+        (folder / name).write_text(json.dumps(document, indent=1) + "\n")
 
     def verify(self, folder: Path) -> None:
         """Hold every file against its size and checksum.
@@ -239,6 +241,11 @@ def is_exported(folder: Path) -> bool:
             "take; copy the whole folder again, or export the checkpoint into a new one"
         )
     return found
+
+
+def has_graphs(folder: Path) -> bool:
+    """Whether a checkpoint has graphs beside it, which ONNX Runtime runs with its weights."""
+    return lexists(folder / BESIDE)
 
 
 def record_of(path: Path) -> FileRecord:

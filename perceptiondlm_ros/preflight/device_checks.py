@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from perceptiondlm_ros.preflight.devices import TargetDevice
-from perceptiondlm_ros.preflight.findings import Finding, Kind, Status
+from perceptiondlm_ros.preflight.findings import Finding, Status
 from perceptiondlm_ros.preflight.jetpack import JetPack, jetpack_at_hand
 from perceptiondlm_ros.preflight.libraries import Installed
 from perceptiondlm_ros.preflight.memory import MemoryNeed
@@ -20,12 +20,6 @@ from perceptiondlm_ros.text import counted, gibibytes, gigabytes
 _device = partial(Finding, "device")
 _memory = partial(Finding, "memory")
 _library = partial(Finding, "libraries")
-
-_BACKENDS: dict[Kind, tuple[str, ...]] = {
-    "checkpoint": ("torch",),
-    "exported": ("onnx", "tensorrt"),
-}
-"""What can run each kind of folder."""
 
 
 def check_precision(device: TargetDevice, precision: str) -> Finding:
@@ -115,21 +109,21 @@ def check_disk(folder: Path, weights: int) -> Finding:
 
 
 def check_libraries(
-    installed: Installed, kind: Kind, device: TargetDevice, *, here: bool
+    installed: Installed, backends: Sequence[str], device: TargetDevice, *, here: bool
 ) -> Iterator[Finding]:
-    """What each backend for this kind of folder has and lacks.
+    """What each backend that can run the folder has and lacks.
 
     Args:
         here: whether the device is this machine's; else what is installed tells nothing about it.
     """
     ready = [
         name
-        for name in _BACKENDS[kind]
+        for name in backends
         if not installed.missing(name) and (name != "tensorrt" or device.compute is not None)
     ]
-    for backend in _BACKENDS[kind]:
+    for backend in backends:
         yield _backend(installed, backend, device, here=here, needed=not ready)
-    if kind == "checkpoint":
+    if "torch" in backends:
         yield _export(installed)
     if installed.doubled:
         text = (

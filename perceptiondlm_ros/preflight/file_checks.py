@@ -9,10 +9,11 @@ from pathlib import Path
 
 from perceptiondlm_ros.errors import CheckpointError
 from perceptiondlm_ros.model.config import ModelConfig
-from perceptiondlm_ros.model.manifest import MANIFEST, Manifest
+from perceptiondlm_ros.model.manifest import BESIDE, MANIFEST, Manifest, has_graphs
 from perceptiondlm_ros.preflight.devices import TargetDevice
 from perceptiondlm_ros.preflight.findings import Finding
 from perceptiondlm_ros.preflight.memory import part_bytes
+from perceptiondlm_ros.runtime.exported import open_exported
 from perceptiondlm_ros.text import counted, gigabytes
 
 _file = partial(Finding, "files")
@@ -41,7 +42,19 @@ def check_checkpoint(folder: Path, precision: str) -> tuple[CheckedModel, list[F
         return CheckedModel(precision), [finding]
     checks = ("weights", _described_weights), ("tokenizer", _described_tokenizer)
     findings = [finding, *(_checked(name, look, folder, config) for name, look in checks)]
+    if has_graphs(folder):
+        findings.append(_check_graphs_beside(folder))
     return CheckedModel(precision, config, part_bytes(config, precision)), findings
+
+
+def _check_graphs_beside(folder: Path) -> Finding:
+    """That the graphs beside a checkpoint are whole, and of this very checkpoint."""
+    try:
+        manifest, _ = open_exported(folder)
+    except CheckpointError as error:
+        return _graph(BESIDE, "fail", str(error))
+    files = [file for graph in manifest.graphs.values() for file in graph.files]
+    return _graph(BESIDE, "ok", f"{', '.join(files)} in {manifest.precision}, of this checkpoint")
 
 
 def check_exported(folder: Path, device: TargetDevice) -> tuple[CheckedModel, list[Finding]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from perceptiondlm_ros.errors import CheckpointError, InputError
-from perceptiondlm_ros.model.manifest import MANIFEST, is_exported
+from perceptiondlm_ros.model.manifest import MANIFEST, has_graphs, is_exported
 from perceptiondlm_ros.preflight.device_checks import (
     check_disk,
     check_jetpack,
@@ -81,7 +81,7 @@ def preflight(
         findings += check_memory(target, needs, model.config.slots, build)
     if kind == "exported" and build and here:
         findings.append(check_disk(folder, sum(model.weights)))
-    findings += check_libraries(libraries, kind, target, here=here)
+    findings += check_libraries(libraries, _backends(folder, kind, target), target, here=here)
     return PreflightReport(
         path=str(folder),
         kind=kind,
@@ -108,6 +108,13 @@ def kind_of(folder: Path) -> Kind:
         f"{folder} holds neither {MANIFEST} nor config.json; expected what `perceptiondlm export` "
         "wrote, or a checkpoint in the published layout"
     )
+
+
+def _backends(folder: Path, kind: Kind, device: TargetDevice) -> tuple[str, ...]:
+    """What can run the folder; graphs beside a checkpoint are for CPUs."""
+    if kind == "exported":
+        return "onnx", "tensorrt"
+    return ("onnx", "torch") if has_graphs(folder) and device.compute is None else ("torch",)
 
 
 def _build(model: CheckedModel, device: TargetDevice) -> tuple[int, int] | None:

@@ -128,7 +128,9 @@ class RegionCaptioner(LifecycleNode):
             captioner = load_and_warm_up(self._load, settings, self.status)
         self._captioning = Captioning(captioner, self.outputs, self.monitor, lambda: self.settings)
         took = time.monotonic() - started
-        self.get_logger().info(f"{captioner.name} is loaded and warmed up after {took:.1f} s")
+        model = f"{captioner.name} in {captioner.description}"
+        self.get_logger().info(f"{model} is loaded and warmed up after {took:.1f} s")
+        self.status.loaded(model)
         self.status.enter(Activity.INACTIVE, captioner.name)
 
     def _activate(self, state: LifecycleState) -> None:
@@ -209,6 +211,7 @@ class RegionCaptioner(LifecycleNode):
                 f"the running pass takes longer than {_STOP_TIMEOUT:.0f} s; "
                 "its memory is freed when it ends"
             )
+        self.status.loaded("")
         self.monitor.tell_losses(at_the_end=True)
 
     # ---- parameters: rclpy's two ways to set them, and what follows ----

@@ -208,7 +208,7 @@ class Settings:
         PNG) on image/compressed.
     checkpoint: Checkpoint folder, exported folder or hub id; empty is the packaged checkpoint.
     backend: What computes the model: torch for a checkpoint, onnx or tensorrt for an exported
-        model; auto takes the fastest that is there.
+        model, onnx for the packaged checkpoint too; auto takes the fastest that is there.
     device: Where the model runs: auto, cpu, cuda, or one of several such as cuda:1.
     steps: Denoising steps of a pass, at most; 0 is the checkpoint's own number.
     caption_tokens: Tokens of a caption; 0 is the checkpoint's own number.

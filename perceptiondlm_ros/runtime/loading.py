@@ -10,8 +10,9 @@ import numpy as np
 
 from perceptiondlm_ros.errors import BackendError, InputError
 from perceptiondlm_ros.model.config import ModelConfig
-from perceptiondlm_ros.model.manifest import Manifest, is_exported
+from perceptiondlm_ros.model.manifest import Manifest, has_graphs, is_exported
 from perceptiondlm_ros.runtime.backend import Backend, CacheMode
+from perceptiondlm_ros.runtime.tensorrt.gpu import driver_cuda_version
 
 BACKENDS = ("auto", "torch", "onnx", "tensorrt")
 CACHE_MODES = ("auto", "exact", "prefix")
@@ -25,8 +26,8 @@ def load_backend(
     """Load a checkpoint folder or an exported one.
 
     Args:
-        backend: `torch` for a checkpoint, `onnx` or `tensorrt` for an exported model, or `auto` for
-            the fastest that is here.
+        backend: `torch` for a checkpoint, `onnx` or `tensorrt` for an exported model, `onnx` for a
+            checkpoint with graphs beside it too, or `auto` for the fastest that is here.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         threads: that compute on a CPU; 0 is as many as the process may use and the model has work
             for.
@@ -44,6 +45,14 @@ def load_backend(
     if is_exported(folder):
         _check_export(folder, precision)
         return _load_exported(folder, backend, device, threads)
+    own, in_fp32 = has_graphs(folder), precision != "bf16"
+    if own and backend == "onnx" and not in_fp32:
+        raise BackendError(
+            f"precision is {precision}, but the graphs beside {folder} are in fp32; use precision "
+            "auto, or backend torch"
+        )
+    if own and (backend == "onnx" or (backend == "auto" and in_fp32 and _graphs_are_best(device))):
+        return _load_onnx(folder, "cpu" if device == "auto" else device, threads)
     if backend not in ("auto", "torch"):
         raise BackendError(
             f"backend {backend} needs an exported model, and {folder} is a checkpoint; run "
@@ -79,6 +88,27 @@ def _check_export(folder: Path, precision: str) -> None:
             f"precision is {precision}, but {folder} was exported in {own}; use precision auto, or "
             f"run `perceptiondlm export --precision {precision}` with its checkpoint"
         )
+
+
+def _graphs_are_best(device: str) -> bool:
+    """Whether torch can do no better than the graphs beside a checkpoint, which are for CPUs."""
+    if str(device).startswith("cuda"):
+        return False
+    if find_spec("onnxruntime") is None:
+        return find_spec("torch") is None
+    return device != "auto" or not _torch_has_gpu()
+
+
+def _torch_has_gpu() -> bool:
+    """Whether torch could compute on a GPU; asked only where there is a driver, since importing
+    torch takes seconds."""
+    if driver_cuda_version() is None:
+        return False
+    try:
+        from perceptiondlm_ros.runtime.torch_backend import resolve_device
+    except ImportError:
+        return False
+    return resolve_device("auto").type == "cuda"
 
 
 def _load_torch(folder: Path, device: str, threads: int, precision: str) -> Backend:

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import onnxruntime
 
-WEIGHTS = ".onnx.data"
-"""Ending of the files that hold weights."""
+WEIGHTS = (".onnx.data", ".safetensors")
+"""Endings of the files that hold weights: an export's own, and a checkpoint's."""
 
 
 def from_memory_helps(path: Path, weights: Sequence[Path]) -> bool:

@@ -57,7 +57,9 @@ MAY_IMPORT = {
     "development.checkpoint_files": {"runtime.locate", "model"},
     "development.scenes": {"captioner", "processing", "model"},
     "development": set(),
-    "preflight": {"runtime.tensorrt", "processing", "model", "terminal", "text"},
+    "preflight": {
+        *("runtime.exported", "runtime.tensorrt", "processing", "model", "terminal", "text"),
+    },
     "export": {"processing", "model", "terminal", "text"},
     "drawing": {"captioner", "text"},
     "captioner": {"runtime", "processing", "model.contract"},

@@ -32,6 +32,7 @@ class Snapshot:
     """The state at one moment. Times are of `time.monotonic`, in seconds.
 
     since: start of the activity. detail: more about it, such as the model's name or a percentage.
+    model: its name, and the backend with its device and precision; empty where none is loaded.
     pass_since: start of the pass that runs; None where none runs.
     failures: transitions or passes that failed one after the other, up to now; 0 after one that
         went well.
@@ -45,6 +46,7 @@ class Snapshot:
     activity: Activity
     since: float
     detail: str = ""
+    model: str = ""
     pass_since: float | None = None
     failures: int = 0
     failure: Failure | None = None
@@ -72,6 +74,10 @@ class Status:
             if activity is not self._state.activity:
                 self._set(activity=activity, since=self._now(), failures=0)
             self._set(detail=detail)
+
+    def loaded(self, model: str) -> None:
+        """A model is there, see `Snapshot.model`, or with an empty text there is none any more."""
+        self._set(model=model)
 
     @contextmanager
     def passing(self) -> Iterator[None]:

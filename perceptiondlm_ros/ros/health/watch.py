@@ -160,6 +160,7 @@ class Watch:
             "activity": seen.activity.value,
             "activity for [s]": _number(seen.activity_for, 1),
             "detail": seen.detail,
+            "model": snapshot.model,
             "image topic": seen.images.topic,
             "image publishers": str(seen.images.publishers),
             "image rate [Hz]": _number(rates.rate("images"), 1),

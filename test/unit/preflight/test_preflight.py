@@ -21,6 +21,7 @@ from perceptiondlm_ros.preflight.devices import TargetDevice
 from perceptiondlm_ros.preflight.findings import Finding, PreflightReport
 from perceptiondlm_ros.preflight.libraries import Installed, find_installed
 from perceptiondlm_ros.preflight.preflight import preflight
+from perceptiondlm_ros.runtime.locate import DEFAULT_CHECKPOINT
 from perceptiondlm_ros.text import GIB
 
 ALL = {
@@ -232,6 +233,16 @@ def test_libraries_for_a_checkpoint(
 ) -> None:
     report = preflight(checkpoint, device, installed=installed)
     assert found(report, "torch").status == status
+
+
+@pytest.mark.parametrize(
+    ("lacking", "onnx", "torch"),
+    [("torch", "ok", "warn"), ("onnxruntime-gpu", "warn", "ok"), ("msgspec", "fail", "fail")],
+)
+def test_libraries_for_the_packaged_checkpoint(lacking: str, onnx: str, torch: str) -> None:
+    report = preflight(DEFAULT_CHECKPOINT, A_CPU, installed=libraries(without=lacking))
+    assert (found(report, "onnx").status, found(report, "torch").status) == (onnx, torch)
+    assert report.fits == (lacking != "msgspec")
 
 
 def test_two_builds_of_onnxruntime_are_a_warning(exported: Path) -> None:

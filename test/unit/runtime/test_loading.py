@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from exported_models import exported, tiny
 from tiny_checkpoint import save_checkpoint, tiny_config
 
 from perceptiondlm_ros.errors import BackendError, CheckpointError, InputError
-from perceptiondlm_ros.runtime import processor
+from perceptiondlm_ros.runtime import loading, processor
 from perceptiondlm_ros.runtime.loading import check_cache, choose_cache, load_backend
+from perceptiondlm_ros.runtime.locate import DEFAULT_CHECKPOINT
+from perceptiondlm_ros.runtime.torch_backend import TorchBackend
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +74,82 @@ def test_an_export_keeps_its_precision() -> None:
         BackendError, match=r"precision is bf16.*exported in fp32.*--precision bf16"
     ):
         load_backend(folder, "auto", "cpu", precision="bf16")
+
+
+class TestGraphsBesideACheckpoint:
+    """Which backend runs the packaged checkpoint, whose graphs are for CPUs."""
+
+    @staticmethod
+    def chosen(backend: str = "auto", device: str = "auto") -> str:
+        return load_backend(DEFAULT_CHECKPOINT, backend, device).description.partition(" ")[0]
+
+    @pytest.fixture
+    def without(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+        """Makes a library one that isn't installed."""
+
+        def hide(library: str) -> None:
+            monkeypatch.setitem(sys.modules, library, None)
+            for backend in ("torch_backend", "onnx_backend"):
+                name = f"perceptiondlm_ros.runtime.{backend}"
+                monkeypatch.delitem(sys.modules, name, raising=False)
+
+        return hide
+
+    @pytest.mark.parametrize("backend", ["auto", "onnx"])
+    @pytest.mark.parametrize("device", ["auto", "cpu"])
+    def test_onnxruntime_runs_them(self, backend: str, device: str) -> None:
+        assert self.chosen(backend, device) == "onnxruntime"
+
+    def test_torch_runs_the_checkpoint_when_asked(self) -> None:
+        assert self.chosen("torch") == "torch"
+
+    def test_torch_computes_in_bf16(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        loaded = []
+        monkeypatch.setattr(TorchBackend, "load", lambda *given: loaded.append(given[3]))
+        monkeypatch.setattr("perceptiondlm_ros.runtime.torch_backend.multiplies_bf16", lambda: True)
+        load_backend(DEFAULT_CHECKPOINT, "auto", "cpu", precision="bf16")
+        assert loaded == [torch.bfloat16]
+        with pytest.raises(BackendError, match=r"precision is bf16.*graphs beside .* in fp32"):
+            load_backend(DEFAULT_CHECKPOINT, "onnx", "cpu", precision="bf16")
+
+    @pytest.mark.parametrize("device", ["auto", "cpu"])
+    def test_torch_runs_it_without_onnxruntime(
+        self, device: str, without: Callable[[str], None]
+    ) -> None:
+        without("onnxruntime")
+        assert self.chosen(device=device) == "torch"
+
+    def test_without_both_the_error_names_the_smaller_one(
+        self, without: Callable[[str], None]
+    ) -> None:
+        without("onnxruntime")
+        without("torch")
+        with pytest.raises(BackendError, match="pip install onnxruntime`"):
+            self.chosen()
+
+    def test_a_gpu_is_for_torch(
+        self, monkeypatch: pytest.MonkeyPatch, without: Callable[[str], None]
+    ) -> None:
+        loaded = []
+        monkeypatch.setattr(TorchBackend, "load", lambda *given: loaded.append(given[2]))
+        monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+        load_backend(DEFAULT_CHECKPOINT, "auto", "cuda:1")
+        monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+        monkeypatch.setattr(loading, "driver_cuda_version", lambda: "13.0")
+        load_backend(DEFAULT_CHECKPOINT, "auto", "auto")
+        assert loaded == ["cuda:1", "auto"]
+        assert self.chosen(device="cpu") == "onnxruntime"
+        monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+        assert self.chosen() == "onnxruntime"
+        without("torch")
+        assert self.chosen() == "onnxruntime"
+
+    def test_onnxruntime_has_no_graphs_for_a_gpu(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        here = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+        monkeypatch.setattr("onnxruntime.get_available_providers", lambda: here)
+        assert self.chosen("onnx") == "onnxruntime"
+        with pytest.raises(BackendError, match="exported for CPUs alone, and device is cuda:0"):
+            self.chosen("onnx", "cuda")
 
 
 @pytest.mark.parametrize("backend", ["jax", "", "Torch", None])

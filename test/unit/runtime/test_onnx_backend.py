@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +14,12 @@ import pytest
 from exported_models import exported, tiny
 from tiny_checkpoint import picture, rectangles, tiny_tokenizer
 
-from perceptiondlm_ros.captioner import Captioner
-from perceptiondlm_ros.development.scenes.render import render
-from perceptiondlm_ros.development.scenes.sample import sample_scene
 from perceptiondlm_ros.errors import BackendError, OutOfMemoryError
 from perceptiondlm_ros.model.contract import Buckets, ModelInputs
 from perceptiondlm_ros.processing.model_inputs import prepare_inputs
 from perceptiondlm_ros.processing.regions import Region
 from perceptiondlm_ros.runtime.backend import CacheMode
 from perceptiondlm_ros.runtime.denoising import denoise
-from perceptiondlm_ros.runtime.locate import DEFAULT_CHECKPOINT
 from perceptiondlm_ros.runtime.onnx_backend import Graphs, OnnxBackend
 from perceptiondlm_ros.runtime.onnx_devices import OnnxDevice
 from perceptiondlm_ros.runtime.torch_backend import TorchBackend
@@ -115,22 +110,6 @@ def test_the_past_is_not_copied(backend: OnnxBackend) -> None:
     for turn in range(2):
         past = [session._bound[1 + turn][name].data_ptr() for name in session._past_names]
         assert past == places
-
-
-class TestShippedCheckpoint:
-    @staticmethod
-    @cache
-    def captioner(cache: str) -> Captioner:
-        return Captioner.load(exported(DEFAULT_CHECKPOINT), cache=cache)
-
-    def test_prefix_and_exact_give_the_tokens_of_torch(self) -> None:
-        torch_captioner = Captioner.load()
-        for seed in range(6):
-            drawn = render(sample_scene(seed, objects=seed + 1), masks=False)
-            expected = [c.token_ids for c in torch_captioner.describe(drawn.image, drawn.boxes)]
-            for cache_mode in CACHES:
-                found = self.captioner(cache_mode).describe(drawn.image, drawn.boxes)
-                assert [caption.token_ids for caption in found] == expected
 
 
 def test_it_needs_no_torch_and_leaves_the_callers_arithmetic_as_it_is(checkpoint: Path) -> None:

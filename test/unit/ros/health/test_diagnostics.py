@@ -193,10 +193,14 @@ def test_it_goes_on_telling_while_a_transition_keeps_the_executor_busy(operator:
             ),
         )
         assert operator.status.message.endswith(" s (tiny)")
+        assert operator.values()["model"] == ""
     finally:
         gate.set()
         executor.join(PATIENCE)
-    operator.hear(WARN, "inactive")
+    model = "fake in nothing on cpu"
+    operator.hear(WARN, "inactive", told=lambda: operator.values()["model"] == model)
+    operator.node.trigger_cleanup()
+    operator.hear(WARN, "unconfigured", told=lambda: operator.values()["model"] == "")
 
 
 def test_it_comes_each_second_of_real_time_while_simulated_time_stands_still(
