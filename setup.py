@@ -59,6 +59,10 @@ setup(
         "export": [
             *("filelock>=3.6", "onnx>=1.16", "onnxscript>=0.5", "safetensors>=0.4", "torch>=2.8"),
         ],
+        "rtx": [
+            *("cuda-bindings>=13", "filelock>=3.6"),
+            *("tensorrt-rtx-cu13-bindings>=1.7", "tensorrt-rtx-cu13-libs>=1.7"),
+        ],
         "tensorrt": ["cuda-bindings>=12.8", "filelock>=3.6", "tensorrt>=10.3"],
         "torch": TORCH,
     },

@@ -11,6 +11,7 @@ from collections.abc import Iterator  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
 from tensorrt_stand_in.fixtures import (  # noqa: E402, F401 (for all tests)
+    rtx,
     trt,
     trt_script,
     trt_version,

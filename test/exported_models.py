@@ -15,6 +15,7 @@ from filelock import FileLock
 from surroundings import EXPORTS
 from tiny_checkpoint import save_checkpoint
 
+from perceptiondlm_ros.development.benchmark.models import find_checkpoint
 from perceptiondlm_ros.export.exporter import ExportOptions, export
 from perceptiondlm_ros.model.manifest import Manifest
 
@@ -32,6 +33,15 @@ def tiny() -> Path:
     folder.mkdir()
     save_checkpoint(folder, prefix_sees_captions=False)
     return folder
+
+
+@cache
+def random_small() -> Path:
+    """Random weights of the published proportions, as `make bench` makes them."""
+    place = Path(os.environ[EXPORTS]) / "random"
+    place.mkdir(parents=True, exist_ok=True)
+    with FileLock(place / "lock"):
+        return find_checkpoint(None, "small", place)
 
 
 @cache

@@ -16,13 +16,13 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import NoReturn
 
-from perceptiondlm_ros.cli import bag, caption, check, export
+from perceptiondlm_ros.cli import bag, caption, check, compile, export  # noqa: A004
 from perceptiondlm_ros.cli.interpreter import interpreter, what_to_install
 from perceptiondlm_ros.errors import PerceptionDLMError
 from perceptiondlm_ros.runtime.compute_threads import sleep_while_waiting
 from perceptiondlm_ros.text import one_line
 
-SUBCOMMANDS = (caption, bag, export, check)
+SUBCOMMANDS = (caption, bag, export, compile, check)
 FAILED = 2  # argparse's status for wrong arguments
 INTERRUPTED = 128 + signal.SIGINT  # what a shell reports
 

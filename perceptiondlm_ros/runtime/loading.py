@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.model.manifest import Manifest, has_graphs, is_exported
 from perceptiondlm_ros.runtime.backend import Backend, CacheMode
 from perceptiondlm_ros.runtime.tensorrt.gpu import driver_cuda_version
+from perceptiondlm_ros.runtime.tensorrt.products import tensorrt_at_hand
 
 BACKENDS = ("auto", "torch", "onnx", "tensorrt")
 CACHE_MODES = ("auto", "exact", "prefix")
@@ -136,7 +136,7 @@ def _tensorrt_runs(folder: Path, device: str) -> bool:
     """Whether TensorRT is installed and could run this export on this device."""
     graphs = Manifest.read(folder).graphs.values()
     portable = all(graph.file is not None for graph in graphs)
-    return portable and device != "cpu" and find_spec("tensorrt") is not None
+    return portable and device != "cpu" and tensorrt_at_hand()
 
 
 def _load_tensorrt(folder: Path, device: str) -> Backend:

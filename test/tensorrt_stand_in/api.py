@@ -1,9 +1,9 @@
 """A module with the names and signatures of one version of TensorRT's Python bindings, and no more.
 
-Made from `api-VERSION.json`. It is a stand-in: it holds code against the real surface (an unknown
-name, an argument that no signature takes, a property that can't be set, a class that can't be
-constructed all fail as with the real one), and leaves what calls do to `Behaviour` classes. What
-has no behaviour raises NotImplementedError, so that nothing passes by doing nothing.
+Made from `api-VERSION.json` or the real bindings. It is a stand-in: it holds code against the real
+surface (an unknown name, an argument that no signature takes, a property that can't be set, a class
+that can't be constructed all fail as with the real one), and leaves what calls do to `Behaviour`
+classes. What has no behaviour raises NotImplementedError, so that nothing passes by doing nothing.
 
 The numbers behind enumerations are the stand-in's own: code that writes one down fails.
 """
@@ -11,15 +11,12 @@ The numbers behind enumerations are the stand-in's own: code that writes one dow
 from __future__ import annotations
 
 import enum
-import json
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from tensorrt_stand_in.signatures import Signature, call, parse
-
-Api = dict[str, dict[str, Any]]
+from tensorrt_stand_in.versions import Api
 
 _FIRST_NUMBER = 3
 _DATA = {"IHostMemory": bytes}
@@ -34,12 +31,6 @@ class _Number(enum.Enum):
 
     def __index__(self) -> int:
         return int(self.value)
-
-
-def read_api(path: Path) -> Api:
-    """The surface of one version."""
-    api: Api = json.loads(path.read_text(encoding="utf-8"))
-    return api
 
 
 def state(instance: Any) -> SimpleNamespace:

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import os
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from tensorrt_stand_in.building import Script
 from tensorrt_stand_in.cuda_runtime import CudaRuntime
 from tensorrt_stand_in.module import stand_in
-from tensorrt_stand_in.versions import API_FOLDER, VERSIONS, api_path
+from tensorrt_stand_in.plans import Script, place_engines
+from tensorrt_stand_in.versions import RTX, VERSIONS, skip_where_unknown
 
 from perceptiondlm_ros.errors import BackendError
 from perceptiondlm_ros.runtime.tensorrt.cuda_gpu import CudaGpu
 from perceptiondlm_ros.runtime.tensorrt.engine_spec import ENGINES_VARIABLE
 from perceptiondlm_ros.runtime.tensorrt.open_gpu import open_gpu
+from perceptiondlm_ros.runtime.tensorrt.products import import_tensorrt
 from perceptiondlm_ros.runtime.tensorrt.tensorrt_backend import TensorRTBackend
-from perceptiondlm_ros.runtime.tensorrt.tensorrt_log import import_tensorrt
 
 REAL = "real"
-EVERYWHERE = [*VERSIONS, pytest.param(REAL, marks=pytest.mark.tensorrt)]
+EVERYWHERE = [*VERSIONS, RTX, pytest.param(REAL, marks=pytest.mark.tensorrt)]
 
 _ENGINES: list[TemporaryDirectory[str]] = []
 
@@ -39,8 +38,9 @@ def load(folder: Path, where: str) -> TensorRTBackend:
         patch.setenv(ENGINES_VARIABLE, _ENGINES[0].name)
         if where != REAL:
             script = Script()
-            trt = stand_in(where, script)
-            return TensorRTBackend.load(folder, CudaGpu(CudaRuntime(script.gpu), 0), trt=trt)
+            trt, gpu = stand_in(where, script), CudaGpu(CudaRuntime(script.gpu), 0)
+            place_engines(folder, trt, gpu)
+            return TensorRTBackend.load(folder, gpu, trt=trt)
         return TensorRTBackend.load(folder, "auto")
 
 
@@ -52,5 +52,5 @@ def skip_where_missing(where: str) -> None:
             open_gpu("auto").close()
         except BackendError as error:
             pytest.skip(f"the real TensorRT can't run here: {error}")
-    elif not api_path(where).is_file() and "CI" not in os.environ:
-        pytest.skip(f"the surface of TensorRT {where} is not in {API_FOLDER}")
+    else:
+        skip_where_unknown(where)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import os
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from tensorrt_stand_in.versions import API_FOLDER, VERSIONS, api_path
+from tensorrt_stand_in.versions import RTX, VERSIONS, real_rtx, skip_where_unknown
 
 if TYPE_CHECKING:
-    from tensorrt_stand_in.building import Script
+    from tensorrt_stand_in.plans import Script
 
 
-@pytest.fixture(params=VERSIONS)
+@pytest.fixture
+def rtx() -> Any:
+    """The real module of TensorRT for RTX."""
+    return real_rtx()
+
+
+@pytest.fixture(params=[*VERSIONS, RTX])
 def trt_version(request: pytest.FixtureRequest) -> str:
     """Each version whose surface is known."""
-    if not api_path(request.param).is_file() and "CI" not in os.environ:
-        pytest.skip(f"the surface of TensorRT {request.param} is not in {API_FOLDER}")
+    skip_where_unknown(request.param)
     return request.param
 
 
@@ -26,14 +30,14 @@ def trt_script() -> Script:
     """The stand-in's device and what is to happen there."""
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
-    from tensorrt_stand_in.building import Script
+    from tensorrt_stand_in.plans import Script
 
     return Script()
 
 
 @pytest.fixture
 def trt(trt_version: str, trt_script: Script) -> ModuleType:
-    """A stand-in for the module `tensorrt`."""
+    """A stand-in for the module `tensorrt`, or that of TensorRT for RTX."""
     from tensorrt_stand_in.module import stand_in
 
     return stand_in(trt_version, trt_script)

@@ -50,7 +50,7 @@ class FakeGpu:
     def __init__(
         self,
         name: str = "Stand-in GPU",
-        compute: tuple[int, int] = (8, 7),
+        compute: tuple[int, int] = (8, 9),
         cuda: str = "12.6",
         memory: int = 8 * 2**30,
     ) -> None:

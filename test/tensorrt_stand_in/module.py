@@ -1,28 +1,26 @@
-"""Stand-ins for the module `tensorrt`: what CI runs where TensorRT and a GPU can't be.
+"""Stand-ins for the modules of TensorRT where no GPU can be: they execute engines, and build none.
 
-They have the real names and signatures of three versions and compute with ONNX Runtime on host
+They have the real names and signatures of four versions and compute with ONNX Runtime on host
 memory. That code runs against them says that it calls what is there, with arguments that fit, in an
 order that the real one accepts too; it says nothing about the real one's speed, memory or numbers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from types import ModuleType
 
-from tensorrt_stand_in.api import Api, make_module, read_api
-from tensorrt_stand_in.building import Script, building
+from tensorrt_stand_in.api import make_module
+from tensorrt_stand_in.plans import Script
 from tensorrt_stand_in.running import running
-from tensorrt_stand_in.versions import api_path
+from tensorrt_stand_in.versions import Api, read_api
 
 
 def stand_in(version: str, script: Script) -> ModuleType:
-    """A module `tensorrt` of this version on the script's device."""
-    return make_module(
-        _api(version), version, lambda trt: {**building(trt, script), **running(trt, script)}
-    )
+    """A module of this version on the script's device."""
+    number, api = _api(version)
+    return make_module(api, number, lambda trt: running(trt, script))
 
 
-@cache
-def _api(version: str) -> Api:
-    return read_api(api_path(version))
+_api: Callable[[str], tuple[str, Api]] = cache(read_api)

@@ -12,6 +12,7 @@ import numpy as np
 from exported_models import exported, tiny
 from tensorrt_stand_in.cuda_runtime import CudaRuntime
 from tensorrt_stand_in.gpu import FakeGpu
+from tensorrt_stand_in.plans import place_engines
 from tiny_checkpoint import picture, rectangles, tiny_tokenizer
 
 from perceptiondlm_ros.model.contract import ModelInputs
@@ -52,9 +53,9 @@ class OnStandIn:
         self.trt, self.cuda = trt, CudaRuntime(gpu)
 
     def __call__(self, folder: Path | None = None, **options: Any) -> TensorRTBackend:
-        return TensorRTBackend.load(
-            folder or exported_tiny(), CudaGpu(self.cuda, 0), trt=self.trt, **options
-        )
+        folder, gpu = folder or exported_tiny(), CudaGpu(self.cuda, 0)
+        place_engines(folder, self.trt, gpu)
+        return TensorRTBackend.load(folder, gpu, trt=self.trt, **options)
 
 
 def inputs(

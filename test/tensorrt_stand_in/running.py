@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 import onnxruntime
 from tensorrt_stand_in.api import make, state
-from tensorrt_stand_in.building import Script, unpack
 from tensorrt_stand_in.gpu import FakeGpuError, Work
+from tensorrt_stand_in.plans import Script, unpack
 from tensorrt_stand_in.symbols import size_of, sizes_of
+
+from perceptiondlm_ros.runtime.tensorrt.gpu import GpuInfo
+from perceptiondlm_ros.runtime.tensorrt.products import targets
 
 _NUMPY = {"FLOAT": np.float32, "INT64": np.int64, "INT32": np.int32, "BOOL": np.bool_}
 _SCRATCH = 1000
@@ -39,7 +42,13 @@ def running(trt: ModuleType, script: Script) -> dict[str, type]:
             )
             return make(trt.ICudaEngine, settings=settings, session=session)
 
+    class IRuntimeConfig:
+        def set_execution_context_allocation_strategy(self, strategy: Any) -> None:
+            state(self).strategy = strategy
+
     class ICudaEngine:
+        _versions = ("create_runtime_config",)
+
         def num_io_tensors(self) -> int:
             return len(_tensors(self))
 
@@ -57,14 +66,20 @@ def running(trt: ModuleType, script: Script) -> dict[str, type]:
             shapes = state(self).settings["profiles"][profile_index][name]
             return [make(trt.Dims, sizes=tuple(shape)) for shape in shapes]
 
-        def create_execution_context(self, strategy: Any) -> Any:
+        def create_runtime_config(self) -> Any:
+            return make(trt.IRuntimeConfig, strategy=None)
+
+        def create_execution_context(self, strategy: Any = None, runtime_config: Any = None) -> Any:
+            strategy = strategy or state(runtime_config).strategy
             assert strategy is trt.ExecutionContextAllocationStrategy.USER_MANAGED
             return make(
                 trt.IExecutionContext, engine=self, profile=None, shapes={}, addresses={},
                 scratch=None, version=0, ran=-1,
             )  # fmt: skip
 
+    newer = {} if trt.__version__ == "10.3.0" else {"IRuntimeConfig": IRuntimeConfig}
     return {
+        **newer,
         "Runtime": Runtime,
         "ICudaEngine": ICudaEngine,
         "IExecutionContext": _context(trt, script),
@@ -181,10 +196,11 @@ def _array(gpu: Any, address: int, shape: tuple[int, ...], dtype: str) -> np.nda
 def _unusable(trt: ModuleType, script: Script, settings: dict[str, Any] | None) -> str:
     if settings is None:
         return "the plan is damaged"
-    if settings["version"] != trt.__version__:
-        return f"the plan is of TensorRT {settings['version']}"
-    if (settings["gpu"], settings["compute"]) != (script.gpu.name, list(script.gpu.compute)):
-        return f"the plan is for {settings['gpu']}"
+    gpu = GpuInfo(script.gpu.name, script.gpu.compute, "", 0, 0, shared=False)
+    if settings["target"] not in [
+        [target.tensorrt, target.compute] for target in targets(trt, gpu)
+    ]:
+        return f"the plan is for {settings['target']}"
     digest = hashlib.sha256(Path(settings["onnx"]).read_bytes()).hexdigest()
     return "" if digest == settings["sha256"] else "the stand-in's ONNX file has changed"
 

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 _SIGNATURE = re.compile(r"^(?:\d+\. )?(\w+)\((.*)\) -> (.+)$")
-_NAME = re.compile(r"(?:tensorrt_bindings\.tensorrt|nvinfer1|nvonnxparser)(?:\.|::)(.+)")
+_NAME = re.compile(
+    r"(?:tensorrt_(?:rtx_)?bindings\.tensorrt(?:_rtx)?|nvinfer1|nvonnxparser)(?:\.|::)(.+)"
+)
 _SEQUENCE = re.compile(r"(?:List|collections\.abc\.Sequence)\[(.+)\]")
 
 Classes = Callable[[str], type | None]

@@ -190,7 +190,7 @@ def test_version_is_written_once() -> None:
 
 def test_every_installed_version_is_pinned() -> None:
     wanted = [
-        line.partition("[")[0]
+        re.split(r"[\[;]", line)[0]
         for path in (REPOSITORY / "tools").glob("requirements*.txt")
         for line in path.read_text().splitlines()
         if line and not line.startswith("#")

@@ -1,4 +1,4 @@
-"""One engine from one ONNX file: the part that talks to TensorRT, the same for 10.3 to 11.
+"""One engine from one ONNX file: the part that talks to TensorRT, 10.3 to 11 or for RTX.
 
 The network is strongly typed: every tensor keeps the type that it has in the file. TensorRT 11
 knows nothing else, and 10 takes the same with a flag.
@@ -12,6 +12,13 @@ from typing import Any
 from perceptiondlm_ros.errors import BackendError
 from perceptiondlm_ros.runtime.tensorrt.build_progress import BuildClock, progress_monitor
 from perceptiondlm_ros.runtime.tensorrt.engine_spec import EngineSpec
+from perceptiondlm_ros.runtime.tensorrt.products import (
+    Target,
+    configure,
+    network_flags,
+    times_kernels,
+    title,
+)
 from perceptiondlm_ros.runtime.tensorrt.profiles import Profile
 from perceptiondlm_ros.runtime.tensorrt.tensorrt_log import failure, reasons
 
@@ -21,19 +28,27 @@ _WORKSPACE = 256 * 2**20
 
 @dataclass(frozen=True)
 class Built:
-    """What came out; `timings` is the timing cache for the next build."""
+    """What came out; `timings` is the timing cache for the next build, if any."""
 
     plan: memoryview
     timings: bytes
 
 
 def build(
-    trt: Any, log: Any, spec: EngineSpec, *, timings: bytes, free: int, clock: BuildClock
+    trt: Any,
+    log: Any,
+    spec: EngineSpec,
+    target: Target,
+    *,
+    timings: bytes,
+    free: int,
+    clock: BuildClock,
 ) -> Built:
-    """Compile a graph for the current device.
+    """Compile a graph.
 
     Args:
-        trt: the module `tensorrt`.
+        trt: the module, see `products`.
+        target: what for.
         log: see `tensorrt_log`.
         timings: a timing cache from an earlier build, or nothing.
         free: bytes of memory that the build can have.
@@ -43,13 +58,14 @@ def build(
         BackendError: TensorRT can't parse or build the graph.
     """
     builder = trt.Builder(log)
-    network = builder.create_network(_network_flags(trt))
+    network = builder.create_network(network_flags(trt))
     _parse(trt, log, network, spec)
     config = builder.create_builder_config()
     _configure(trt, config, spec, free)
+    configure(trt, config, target)
     for profile in spec.profiles:
         _add_profile(builder, config, network, profile, spec)
-    cache = _timing_cache(config, timings)
+    cache = _timing_cache(config, timings) if times_kernels(trt) else None
     config.progress_monitor = monitor = progress_monitor(trt, clock)
     with clock.ticking():
         plan = builder.build_serialized_network(network, config)
@@ -58,15 +74,12 @@ def build(
     if plan is None:
         raise failure(
             why := reasons(log),
-            f"TensorRT {trt.__version__} can't build {spec.onnx}: {why}; if it ran out of memory, "
-            "close other programs; else export again with this version of the package",
+            f"{title(trt)} can't build {spec.onnx} for compute {target.compute}: {why}; if it ran "
+            "out of memory, close other programs; else export again with this version of the "
+            "package",
         )
-    return Built(memoryview(plan), bytes(memoryview(cache.serialize())))
-
-
-def _network_flags(trt: Any) -> int:
-    flag = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
-    return 0 if flag is None else 1 << int(flag)  # without the flag there is nothing but that
+    timings = b"" if cache is None else bytes(memoryview(cache.serialize()))
+    return Built(memoryview(plan), timings)
 
 
 def _parse(trt: Any, log: Any, network: Any, spec: EngineSpec) -> None:
@@ -79,7 +92,7 @@ def _parse(trt: Any, log: Any, network: Any, spec: EngineSpec) -> None:
     errors = [parser.get_error(index) for index in range(parser.num_errors)]
     details = "; ".join(f"{error.node_operator()}: {error.desc()}" for error in errors[:3])
     raise BackendError(
-        f"TensorRT {trt.__version__} can't parse {spec.onnx} ({details or reasons(log)}); "
+        f"{title(trt)} can't parse {spec.onnx} ({details or reasons(log)}); "
         "export the checkpoint again with this version of the package"
     )
 
@@ -90,10 +103,6 @@ def _configure(trt: Any, config: Any, spec: EngineSpec, free: int) -> None:
     if spec.precision == "fp32":
         # Else products are rounded to ten bits, and tokens are not those of fp32.
         config.clear_flag(trt.BuilderFlag.TF32)
-    resize = getattr(trt.PreviewFeature, "RUNTIME_ACTIVATION_RESIZE_10_10", None)
-    if resize is not None:
-        # Memory for the shapes that come, not for the largest of the profile.
-        config.set_preview_feature(resize, True)
 
 
 def _add_profile(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -40,10 +40,17 @@ class BuildClock:
     Args:
         graph: what is built.
         every: seconds between two lines.
+        tell: takes them; None logs them.
     """
 
-    def __init__(self, graph: str, every: float = 10.0) -> None:
+    def __init__(
+        self,
+        graph: str,
+        every: float = 10.0,
+        tell: Callable[[BuildProgress], None] | None = None,
+    ) -> None:
         self._graph, self._every = graph, every
+        self._told_to = tell or (lambda progress: _LOG.info("%s", progress))
         self._start, self._told = time.monotonic(), -every
         self._phase: tuple[str, float | None] = ("starting", None)
 
@@ -79,7 +86,7 @@ class BuildClock:
         if seconds - self._told >= self._every:
             self._told = seconds
             phase, fraction = self._phase
-            _LOG.info("%s", BuildProgress(self._graph, phase, seconds, fraction))
+            self._told_to(BuildProgress(self._graph, phase, seconds, fraction))
 
 
 def progress_monitor(trt: Any, clock: BuildClock) -> Any:
@@ -87,7 +94,7 @@ def progress_monitor(trt: Any, clock: BuildClock) -> Any:
     such as Ctrl-C, which ends the build: raised into TensorRT it would end the process.
 
     Args:
-        trt: the module `tensorrt`.
+        trt: the module, see `products`.
     """
 
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]

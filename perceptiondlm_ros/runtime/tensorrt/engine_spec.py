@@ -11,7 +11,7 @@ from pathlib import Path
 from perceptiondlm_ros.errors import BackendError
 from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.model.manifest import Manifest
-from perceptiondlm_ros.runtime.tensorrt.gpu import GpuInfo
+from perceptiondlm_ros.runtime.tensorrt.products import Target
 from perceptiondlm_ros.runtime.tensorrt.profiles import (
     Profile,
     Sizes,
@@ -41,6 +41,10 @@ class EngineKey:
     builder: int = _BUILDER
 
     @property
+    def target(self) -> Target:
+        return Target(self.tensorrt, self.cuda, self.gpu, self.compute)
+
+    @property
     def stem(self) -> str:
         """Name of the engine's files, without their ending."""
         return f"{self.graph}-{_sha256(json.dumps(asdict(self), sort_keys=True))[:16]}"
@@ -66,17 +70,14 @@ class EngineSpec:
     precision: str
     profiles: tuple[Profile, ...]
 
-    def key(self, gpu: GpuInfo, tensorrt: str) -> EngineKey:
-        """The key of its engine on this GPU, with this version of TensorRT."""
+    def key(self, target: Target) -> EngineKey:
+        """The key of its engine for a target."""
         return EngineKey(
             graph=self.name,
             model=self.digest,
             precision=self.precision,
             profiles=_sha256(json.dumps(self.profiles, sort_keys=True)),
-            tensorrt=tensorrt,
-            cuda=gpu.cuda,
-            gpu=gpu.name,
-            compute="{}.{}".format(*gpu.compute),
+            **asdict(target),
         )
 
 

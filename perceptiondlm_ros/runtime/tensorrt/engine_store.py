@@ -7,6 +7,7 @@ timing-10.3.0-8.7.cache            how long each kernel took, so that the next b
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -65,6 +66,10 @@ class EngineStore:
         finally:
             lock.release()
 
+    def path(self, key: EngineKey) -> Path:
+        """The file of the engine with this key, whether it is there or not."""
+        return self._path(key, "engine")
+
     def find(self, key: EngineKey) -> mmap.mmap | None:
         """The engine with this key; None where it is missing, incomplete or damaged. It is mapped
         and not read, since it can be as large as the memory."""
@@ -79,6 +84,24 @@ class EngineStore:
             return data
         data.close()
         return None
+
+    def why_missing(self, key: EngineKey, *, others: bool) -> str | None:
+        """Why there is no engine with this key; None where there is nothing to tell.
+
+        Args:
+            others: whether engines of its graph and model for other targets are told of.
+        """
+        if self._path(key, "json").exists():
+            return f"the engine of {key.graph} in {self.folder} is damaged or cut short"
+        found = set()
+        for path in self.folder.glob(f"{key.graph}-*.json") if others else ():
+            with contextlib.suppress(OSError, ValueError, RecursionError, TypeError, KeyError):
+                other = EngineKey(**json.loads(path.read_text(encoding="utf-8"))["key"])
+                if (other.model, other.precision) == (key.model, key.precision):
+                    found.add(str(other.target))
+        if not found:
+            return None
+        return f"the engines of {key.graph} in {self.folder} are for {'; '.join(sorted(found))}"
 
     def add(self, key: EngineKey, plan: memoryview, seconds: float) -> None:
         """Write an engine, then its description; only both together are ever found.
@@ -130,8 +153,8 @@ class EngineStore:
         return self.folder / f"{key.stem}.{ending}"
 
     def _timing_path(self, key: EngineKey) -> Path:
-        gpu = re.sub(r"[^A-Za-z0-9]+", "-", key.gpu).strip("-")
-        return self.folder / f"timing-{key.tensorrt}-{gpu}-{key.compute}.cache"
+        made_for = f"{key.tensorrt}-{key.gpu}-{key.compute}"
+        return self.folder / f"timing-{re.sub(r'[^A-Za-z0-9.]+', '-', made_for).strip('-')}.cache"
 
     def _write(self, path: Path, data: bytes | memoryview) -> None:
         """Write a file so that nobody ever sees a part of it, not even after a power cut."""
@@ -157,7 +180,7 @@ def _description(key: EngineKey, plan: mmap.mmap | memoryview) -> dict[str, Any]
 
 
 def _not_written(path: Path, error: OSError) -> BackendError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         todo = "free space there, or set PERCEPTIONDLM_ENGINES to a folder on a larger disk"
     else:
         todo = "allow it, or set PERCEPTIONDLM_ENGINES to a folder that can be written to"

@@ -13,6 +13,7 @@ from typing import Any
 from perceptiondlm_ros.errors import BackendError
 from perceptiondlm_ros.runtime.tensorrt.blocks import Blocks, DeviceTensor, Shape
 from perceptiondlm_ros.runtime.tensorrt.gpu import CaptureError, Gpu, GpuGraph
+from perceptiondlm_ros.runtime.tensorrt.products import create_context
 from perceptiondlm_ros.runtime.tensorrt.tensorrt_log import failure, reasons
 
 _LOG = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ class Program:
     """An engine with one of its optimisation profiles, and the tensors that it runs on.
 
     Args:
-        trt: the module `tensorrt`.
+        trt: the module, see `products`.
         log: see `tensorrt_log`.
         profile: the profile's index.
         device, blocks: where to run and to keep outputs.
@@ -45,8 +46,7 @@ class Program:
     ) -> None:
         self._log, self._engine, self._profile = log, engine, profile
         self._device, self._blocks, self._place, self._record = device, blocks, place, record
-        strategy = trt.ExecutionContextAllocationStrategy.USER_MANAGED
-        self._context = engine.create_execution_context(strategy)
+        self._context = create_context(trt, engine)
         if self._context is None:
             why = reasons(log)
             raise failure(why, f"TensorRT can't make an execution context: {why}")

@@ -27,7 +27,8 @@ from perceptiondlm_ros.runtime.tensorrt.engine_spec import (
 from perceptiondlm_ros.runtime.tensorrt.engine_store import EngineStore
 from perceptiondlm_ros.runtime.tensorrt.gpu import Gpu
 from perceptiondlm_ros.runtime.tensorrt.open_gpu import open_gpu
-from perceptiondlm_ros.runtime.tensorrt.tensorrt_log import import_tensorrt, make_log
+from perceptiondlm_ros.runtime.tensorrt.products import import_tensorrt, targets, title
+from perceptiondlm_ros.runtime.tensorrt.tensorrt_log import make_log
 from perceptiondlm_ros.runtime.tensorrt.tensorrt_session import Engines, TensorRTSession, Workspace
 
 
@@ -70,7 +71,7 @@ class TensorRTBackend:
 
         Args:
             device: `auto`, `cuda` or `cuda:N`.
-            trt: the module `tensorrt`; None imports it.
+            trt: the module, see `products`; None imports the one that is installed.
 
         Raises:
             BackendError: TensorRT, a GPU, memory or disk space is missing, or a build failed.
@@ -82,9 +83,9 @@ class TensorRTBackend:
         opened = open_gpu(device) if isinstance(device, str) else device
         opened.activate()
         log, store = make_log(module), EngineStore(engines_folder(folder))
-        loader = EngineLoader(
-            module, log, store, opened.info, partial(verify_graphs, folder, manifest)
-        )
+        verify = partial(verify_graphs, folder, manifest)
+        found = targets(module, opened.info())
+        loader = EngineLoader(module, log, store, found, opened.info, verify)
         vision_encoder, denoiser = (
             loader.load(specs[name]) for name in ("vision_encoder", "denoiser")
         )
@@ -94,8 +95,7 @@ class TensorRTBackend:
             opened,
             config=config,
             buckets=manifest.buckets,
-            description=f"TensorRT {module.__version__} on {opened.info().name}, "
-            f"{manifest.precision}",
+            description=f"{title(module)} on {opened.info().name}, {manifest.precision}",
         )
 
     def start(

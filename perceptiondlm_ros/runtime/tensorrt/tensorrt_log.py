@@ -1,5 +1,4 @@
-"""The module `tensorrt`, and its messages: to our log, and the errors into the exceptions that they
-explain."""
+"""Messages of TensorRT: to our log, and the errors into the exceptions that they explain."""
 
 from __future__ import annotations
 
@@ -17,28 +16,12 @@ _OF_MEMORY = re.compile(r"out ?of ?memory|bad_alloc|alloc_failed|allocate memory
 """In TensorRT's words; it gives no type or code for them."""
 
 
-def import_tensorrt() -> Any:
-    """The module `tensorrt`.
-
-    Raises:
-        BackendError: it can't be imported; the message says how to get it.
-    """
-    try:
-        import tensorrt
-    except ImportError as error:
-        raise BackendError(
-            "the TensorRT backend needs the Python package tensorrt, which can't be imported "
-            f"({error}); JetPack brings it as python3-libnvinfer (a virtual environment sees it "
-            "with --system-site-packages), elsewhere run `pip install tensorrt`"
-        ) from error
-    return tensorrt
-
-
-def make_log(trt: Any) -> Any:
+def make_log(trt: Any, *, quiet: bool = False) -> Any:
     """A logger for TensorRT with the attribute `errors`: a list of what went wrong, newest last.
 
     Args:
-        trt: the module `tensorrt`.
+        trt: the module, see `products`.
+        quiet: log nothing, for who tells errors from `reasons` alone.
     """
     levels = {
         trt.ILogger.Severity.INTERNAL_ERROR: logging.ERROR,
@@ -56,7 +39,7 @@ def make_log(trt: Any) -> Any:
             level = levels.get(severity, logging.NOTSET)
             if level == logging.ERROR:
                 self.errors.append(msg)
-            if level:
+            if level and not quiet:
                 _LOG.log(level, "%s", msg)
 
     return Log()

@@ -35,7 +35,7 @@ class Engines:
     """The two engines of an exported model.
 
     Attributes:
-        trt: the module `tensorrt`.
+        trt: the module, see `products`.
         log: see `tensorrt_log`.
         vision_encoder: with one profile.
         denoiser: with two profiles: all rows, and caption rows after them.

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tensorrt_stand_in.building import Script
     from tensorrt_stand_in.passes import OnStandIn
+    from tensorrt_stand_in.plans import Script
 
 
 class Listener(logging.Handler):

@@ -25,7 +25,8 @@ from tensorrt_stand_in.passes import (
     on_onnx_runtime,
     run,
 )
-from tensorrt_stand_in.versions import VERSIONS, api_path
+from tensorrt_stand_in.plans import pack
+from tensorrt_stand_in.versions import VERSIONS, skip_where_unknown
 from tiny_checkpoint import rectangles
 
 from perceptiondlm_ros.errors import BackendError, CheckpointError, OutOfMemoryError
@@ -34,19 +35,20 @@ from perceptiondlm_ros.model.manifest import Manifest
 from perceptiondlm_ros.processing.regions import Region
 from perceptiondlm_ros.runtime.backend import DenoisingState
 from perceptiondlm_ros.runtime.denoising import denoise
-from perceptiondlm_ros.runtime.tensorrt.engine_spec import EngineKey
+from perceptiondlm_ros.runtime.tensorrt.build import Built
+from perceptiondlm_ros.runtime.tensorrt.engine_spec import EngineKey, EngineSpec
 from perceptiondlm_ros.runtime.tensorrt.engine_store import EngineStore
+from perceptiondlm_ros.runtime.tensorrt.products import Target
 from perceptiondlm_ros.runtime.tensorrt.tensorrt_backend import TensorRTBackend
 
 if TYPE_CHECKING:
-    from tensorrt_stand_in.building import Script
+    from tensorrt_stand_in.plans import Script
 
 
 @pytest.fixture
 def trt_version() -> str:
     """What follows is the same in every version."""
-    if not api_path(VERSIONS[-1]).is_file():
-        pytest.skip(f"the surface of TensorRT {VERSIONS[-1]} is not known")
+    skip_where_unknown(VERSIONS[-1])
     return VERSIONS[-1]
 
 
@@ -163,32 +165,27 @@ def test_the_state_comes_after_a_step_and_no_step_after_the_last(load: OnStandIn
 
 
 def test_an_engine_that_tensorrt_refuses_is_built_again(
-    load: OnStandIn, trt_script: Script, tmp_path: Path
+    load: OnStandIn,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-
     load()
     # Whole, and of the right key, but nothing that TensorRT knows.
-
     store = EngineStore(tmp_path / "engines")
     (described,) = store.folder.glob("denoiser-*.json")
     key = EngineKey(**json.loads(described.read_text())["key"])
     store.add(key, memoryview(b"not a plan"), 1.0)
-    load()
-    assert [len(built["profiles"]) for built in trt_script.builds] == [1, 2, 2]
+    built: list[str] = []
 
+    def build(trt: Any, log: Any, spec: EngineSpec, target: Target, **unused: Any) -> Built:
+        built.append(spec.name)
+        return Built(memoryview(pack(spec, target)), b"")
 
-def test_engines_need_no_graphs_and_a_build_takes_only_those_that_were_exported(
-    load: OnStandIn, tmp_path: Path
-) -> None:
-    copy = tmp_path / "copy"
-    shutil.copytree(exported_tiny(), copy)
-    data = copy / "denoiser.onnx.data"
-    *others, last = data.read_bytes()
-    data.write_bytes(bytes([*others, last ^ 1]))
-    with pytest.raises(CheckpointError, match=r"denoiser\.onnx\.data has another checksum"):
-        load(copy)
+    monkeypatch.setattr("perceptiondlm_ros.runtime.tensorrt.engine_loader.build", build)
     load()
-    load(copy)  # the engines are there, and are of the graphs that the manifest names
+    assert built == ["denoiser"]
+    assert "can't load the engine of denoiser (the plan is damaged); building it" in caplog.text
 
 
 def test_a_config_of_another_export_is_refused(load: OnStandIn, tmp_path: Path) -> None:
@@ -213,10 +210,9 @@ def test_padding_to_buckets_is_asked_for(load: OnStandIn) -> None:
     assert load().buckets == Buckets(tiles=(1, 3, 4, 5, 6, 7), slots=(1, 2, 4, 6))
 
 
-def test_without_tensorrt_the_message_says_how_to_get_it() -> None:
-    pytest.importorskip("onnxruntime")
-    if "tensorrt" in sys.modules:
-        pytest.skip("TensorRT is installed here")
+def test_without_tensorrt_the_message_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("tensorrt", "tensorrt_rtx_bindings"):
+        monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(BackendError, match=r"needs the Python package tensorrt.*pip install"):
         TensorRTBackend.load(exported_tiny(), "auto")
 

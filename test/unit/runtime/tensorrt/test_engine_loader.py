@@ -1,39 +1,56 @@
-"""Engines are built once for each GPU, version and model, whatever happens in between."""
+"""Engines are built once for each GPU, version and model, whatever happens in between. What a build
+itself does is a matter of its own; here it gives bytes."""
 
 from __future__ import annotations
 
 import errno
 import os
+import re
 import threading
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from patience import PATIENCE
-from tensorrt_stand_in.versions import VERSIONS
 
 from perceptiondlm_ros.errors import BackendError, CheckpointError
+from perceptiondlm_ros.runtime.tensorrt.build import Built
 from perceptiondlm_ros.runtime.tensorrt.engine_loader import EngineLoader
 from perceptiondlm_ros.runtime.tensorrt.engine_spec import EngineSpec
 from perceptiondlm_ros.runtime.tensorrt.engine_store import EngineStore
 from perceptiondlm_ros.runtime.tensorrt.gpu import GpuInfo
-from perceptiondlm_ros.runtime.tensorrt.tensorrt_log import make_log
+from perceptiondlm_ros.runtime.tensorrt.products import Target, targets
 
-if TYPE_CHECKING:
-    from tensorrt_stand_in.building import Script
+GPU = GpuInfo("Stand-in GPU", (8, 9), "12.6", 2**33, 2**33, shared=False)
+SPEC = EngineSpec("double", Path("double.onnx"), "0" * 64, 100, "fp32", ())
+RTX = Target("TensorRT for RTX 1.7.1", "any", "any", "8.9")
 
-GPU = GpuInfo("Stand-in GPU", (8, 7), "12.6", 2**33, 2**33, shared=False)
-pytestmark = pytest.mark.parametrize("trt_version", VERSIONS[-1:], indirect=True)
+
+@dataclass
+class Builds:
+    """Takes the place of `build`, and counts.
+
+    Attributes:
+        during: called in the middle of each.
+    """
+
+    during: Callable[[], None] = lambda: None
+    made: list[Built] = field(default_factory=list)
+
+    def __call__(self, *unused: Any, **also_unused: Any) -> Built:
+        self.during()
+        self.made.append(Built(memoryview(b"%d. plan" % len(self.made)), b"timings"))
+        return self.made[-1]
 
 
 @pytest.fixture
-def spec(trt: ModuleType, tmp_path: Path) -> EngineSpec:
-    from tensorrt_stand_in.graphs import small_spec
-
-    return small_spec(tmp_path)
+def builds(monkeypatch: pytest.MonkeyPatch) -> Builds:
+    made = Builds()
+    monkeypatch.setattr("perceptiondlm_ros.runtime.tensorrt.engine_loader.build", made)
+    return made
 
 
 @pytest.fixture
@@ -45,50 +62,55 @@ Build = Callable[..., bytes]
 
 
 @pytest.fixture
-def build(trt: ModuleType, spec: EngineSpec, folder: Path) -> Build:
+def build(builds: Builds, folder: Path) -> Build:
     """Finds or builds an engine and gives its content."""
 
     def find_or_build(
-        of: EngineSpec = spec, gpu: GpuInfo = GPU, verify: Callable[[], None] = lambda: None
+        of: EngineSpec = SPEC,
+        gpu: GpuInfo = GPU,
+        version: str = "11.4.0",
+        verify: Callable[[], None] = lambda: None,
+        made_for: tuple[Target, ...] = (),
     ) -> bytes:
+        trt = SimpleNamespace(__version__=version)
+        made_for = made_for or targets(trt, gpu)
         store = EngineStore(folder)
-        loader = EngineLoader(trt, make_log(trt), store, lambda: gpu, verify, poll=0.01)
-        return bytes(loader.find_or_build(of))
+        loader = EngineLoader(trt, None, store, made_for, lambda: gpu, verify, poll=0.01)
+        return bytes(loader.find_or_build(of).data)
 
     return find_or_build
 
 
-def test_it_is_built_once(build: Build, trt_script: Script, folder: Path) -> None:
+def test_it_is_built_once(build: Build, builds: Builds, folder: Path) -> None:
     assert build() == build()
-    assert len(trt_script.builds) == 1
+    assert len(builds.made) == 1
     names = {path.suffix for path in folder.iterdir() if path.name != ".lock"}
     assert names == {".engine", ".json", ".cache"}
 
 
 @pytest.mark.parametrize("changed", [{"name": "Other"}, {"compute": (9, 0)}, {"cuda": "13.0"}])
 def test_another_gpu_or_cuda_gets_an_engine_of_its_own(
-    build: Build, trt_script: Script, changed: dict[str, object]
+    build: Build, builds: Builds, changed: dict[str, object]
 ) -> None:
     for gpu in (GPU, replace(GPU, **changed), GPU):
         build(gpu=gpu)
-    assert len(trt_script.builds) == 2
+    assert len(builds.made) == 2
 
 
 def test_another_model_precision_range_or_version_gets_an_engine_of_its_own(
-    build: Build, trt: ModuleType, trt_script: Script, spec: EngineSpec, folder: Path
+    build: Build, builds: Builds, folder: Path
 ) -> None:
     build()
-    build(replace(spec, digest="1" * 64))
-    build(replace(spec, precision="bf16"))
-    build(replace(spec, profiles=({"x": ((1, 4), (1, 4), (2, 4))},)))
-    trt.__version__ = "11.5.0"  # type: ignore[attr-defined]
-    build()
-    assert len(trt_script.builds) == len([*folder.glob("*.engine")]) == 5
+    build(replace(SPEC, digest="1" * 64))
+    build(replace(SPEC, precision="bf16"))
+    build(replace(SPEC, profiles=({"x": ((1, 4), (1, 4), (2, 4))},)))
+    build(version="11.5.0")
+    assert len(builds.made) == len([*folder.glob("*.engine")]) == 5
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "changed", "missing", "undescribed"])
 def test_a_damaged_engine_is_built_again(
-    build: Build, trt_script: Script, folder: Path, damage: str
+    build: Build, builds: Builds, folder: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     content = build()
     (path,) = folder.glob("*.engine")
@@ -104,12 +126,13 @@ def test_a_damaged_engine_is_built_again(
     else:
         path.write_bytes(damaged[damage])
     build()
-    assert len(trt_script.builds) == 2
+    assert len(builds.made) == 2
     assert build() == path.read_bytes() != damaged.get(damage)
+    assert ("is damaged or cut short; building it" in caplog.text) is (damage != "undescribed")
 
 
 def test_an_interrupted_build_leaves_nothing_that_loads(
-    build: Build, trt_script: Script, folder: Path, monkeypatch: pytest.MonkeyPatch
+    build: Build, builds: Builds, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(descriptor: int) -> None:
         raise KeyboardInterrupt
@@ -120,7 +143,7 @@ def test_an_interrupted_build_leaves_nothing_that_loads(
             build()
     assert not [path for path in folder.iterdir() if path.name != ".lock"]
     build()
-    assert len(trt_script.builds) == 2
+    assert len(builds.made) == 2
 
 
 @pytest.mark.parametrize(
@@ -139,7 +162,7 @@ def test_a_full_or_read_only_disk_is_said_and_leaves_nothing(
 
 
 def test_a_second_build_into_the_folder_waits_and_uses_the_first(
-    build: Build, trt_script: Script, listen: Callable[[str, int], Any]
+    build: Build, builds: Builds, listen: Callable[[str, int], Any]
 ) -> None:
     building, waits = threading.Event(), listen("waiting for another build", 1)
     found: list[bytes] = []
@@ -148,13 +171,53 @@ def test_a_second_build_into_the_folder_waits_and_uses_the_first(
         building.set()
         assert waits.heard.wait(PATIENCE), "the second one never waited"
 
-    trt_script.during_build = during_build
+    builds.during = during_build
     first = threading.Thread(target=lambda: found.append(build()))
     first.start()
     assert building.wait(PATIENCE)
     found.append(build())
     first.join(PATIENCE)
-    assert len(trt_script.builds) == 1 and len(set(found)) == 1
+    assert len(builds.made) == 1 and len(set(found)) == 1
+
+
+def test_an_engine_for_all_gpus_of_rtx_is_used_where_there_is_none_for_this_one(
+    build: Build, builds: Builds
+) -> None:
+    everywhere = replace(RTX, compute="all")
+    content = build(made_for=(everywhere,))
+    assert build(made_for=(RTX, everywhere)) == content
+    own = build(made_for=(RTX,))
+    assert build(made_for=(RTX, everywhere)) == own != content
+    assert len(builds.made) == 2
+
+
+@pytest.mark.parametrize(
+    ("other", "says"),
+    [
+        (
+            replace(RTX, compute="8.6"),
+            r"are for compute 8\.6, with TensorRT for RTX 1\.7\.1; build",
+        ),
+        (
+            replace(RTX, tensorrt="TensorRT for RTX 1.6.0"),
+            r"with TensorRT for RTX 1\.6\.0; building",
+        ),
+        (
+            Target("10.3.0", "12.6", "Orin", "8.7"),
+            r"for Orin, compute 8\.7, with TensorRT 10\.3\.0",
+        ),
+    ],
+)
+def test_engines_of_another_version_or_gpu_are_named_and_not_used(
+    build: Build, builds: Builds, other: Target, says: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    build(made_for=(other,))
+    assert not caplog.records
+    build(made_for=(RTX,))
+    (record,) = caplog.records
+    assert re.search(says, record.message)
+    assert record.message.endswith("building it for compute 8.9, with TensorRT for RTX 1.7.1")
+    assert len(builds.made) == 2
 
 
 def test_what_was_left_half_written_is_removed(build: Build, folder: Path) -> None:
@@ -164,14 +227,12 @@ def test_what_was_left_half_written_is_removed(build: Build, folder: Path) -> No
     assert not [*folder.glob("*.partial")]
 
 
-def test_too_little_memory_or_disk_is_said_before_the_build(
-    build: Build, trt_script: Script, spec: EngineSpec
-) -> None:
+def test_too_little_memory_or_disk_is_said_before_the_build(build: Build, builds: Builds) -> None:
     with pytest.raises(BackendError, match=r"takes .* of memory .* free; weights of up to"):
-        build(replace(spec, weight_bytes=2**32), replace(GPU, free=2**32))
+        build(replace(SPEC, weight_bytes=2**32), replace(GPU, free=2**32))
     with pytest.raises(BackendError, match=r"takes about .* on disk, and .* has .* free"):
-        build(replace(spec, weight_bytes=2**59), replace(GPU, memory=2**62, free=2**62))
-    assert not trt_script.builds
+        build(replace(SPEC, weight_bytes=2**59), replace(GPU, memory=2**62, free=2**62))
+    assert not builds.made
 
 
 def test_a_folder_that_is_a_file_is_named(build: Build, folder: Path) -> None:

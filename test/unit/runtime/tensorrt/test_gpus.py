@@ -83,7 +83,7 @@ def test_what_can_not_be_recorded_leaves_the_stream_as_it_was(device: CudaGpu) -
 def test_the_gpu_is_described(device: CudaGpu) -> None:
     device.allocate(1000)
     info = device.info()
-    assert (info.name, info.compute, info.shared) == ("Stand-in GPU", (8, 7), False)
+    assert (info.name, info.compute, info.shared) == ("Stand-in GPU", (8, 9), False)
     assert (info.memory, info.free) == (2**33, 2**33 - 1000)
     assert info.cuda
     assert cuda_version(12060) == "12.6"
