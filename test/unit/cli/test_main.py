@@ -45,7 +45,9 @@ def test_version_is_that_of_the_manifest_and_help_names_the_subcommands(run: Any
     version = ElementTree.parse(REPOSITORY / "package.xml").getroot().findtext("version")
     assert run("--version") == (0, f"perceptiondlm {version}\n", "")
     status, out, _ = run("--help")
-    assert status == 0 and all(name in out for name in ("caption", "bag", "export", "compile", "check"))
+    assert status == 0 and all(
+        name in out for name in ("caption", "bag", "export", "compile", "check")
+    )
 
 
 @pytest.mark.parametrize("arguments", [[], ["captions"], ["caption"], ["--verison"]])
