@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from perceptiondlm_ros.errors import BackendError
-from perceptiondlm_ros.runtime.tensorrt.build_progress import BuildClock, progress_monitor
+from perceptiondlm_ros.runtime.tensorrt.build_progress import (
+    BuildClock,
+    progress_monitor,
+    signals_noted,
+)
 from perceptiondlm_ros.runtime.tensorrt.engine_spec import EngineSpec
 from perceptiondlm_ros.runtime.tensorrt.products import (
     Target,
@@ -59,16 +63,17 @@ def build(
     """
     builder = trt.Builder(log)
     network = builder.create_network(network_flags(trt))
-    _parse(trt, log, network, spec)
-    config = builder.create_builder_config()
-    _configure(trt, config, spec, free)
-    configure(trt, config, target)
-    for profile in spec.profiles:
-        _add_profile(builder, config, network, profile, spec)
-    cache = _timing_cache(config, timings) if times_kernels(trt) else None
-    config.progress_monitor = monitor = progress_monitor(trt, clock)
-    with clock.ticking():
-        plan = builder.build_serialized_network(network, config)
+    with signals_noted() as noted:
+        _parse(trt, log, network, spec)
+        config = builder.create_builder_config()
+        _configure(trt, config, spec, free)
+        configure(trt, config, target)
+        for profile in spec.profiles:
+            _add_profile(builder, config, network, profile, spec)
+        cache = _timing_cache(config, timings) if times_kernels(trt) else None
+        config.progress_monitor = monitor = progress_monitor(trt, clock, noted)
+        with clock.ticking():
+            plan = None if noted else builder.build_serialized_network(network, config)
     if monitor.failure is not None:
         raise monitor.failure
     if plan is None:

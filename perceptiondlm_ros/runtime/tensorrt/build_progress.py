@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -89,12 +90,35 @@ class BuildClock:
             self._told_to(BuildProgress(self._graph, phase, seconds, fraction))
 
 
-def progress_monitor(trt: Any, clock: BuildClock) -> Any:
+@contextmanager
+def signals_noted() -> Iterator[list[int]]:
+    """Gives a list that signals to end are noted in; they are raised when this is left.
+
+    A handler that raises does so in whatever Python runs, as in a callback of TensorRT, which logs
+    the exception and goes on.
+    """
+    noted: list[int] = []
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) not in (None, signal.SIG_IGN):
+                before[number] = signal.signal(number, lambda told, frame: noted.append(told))
+    try:
+        yield noted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in noted[:1]:
+            signal.raise_signal(number)
+
+
+def progress_monitor(trt: Any, clock: BuildClock, noted: Sequence[int] = ()) -> Any:
     """What TensorRT reports its phases to. Its attribute `failure` is what was raised meanwhile,
-    such as Ctrl-C, which ends the build: raised into TensorRT it would end the process.
+    which ends the build: raised into TensorRT it would end the process.
 
     Args:
         trt: the module, see `products`.
+        noted: ends the build when there is anything in it.
     """
 
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
@@ -109,7 +133,7 @@ def progress_monitor(trt: Any, clock: BuildClock) -> Any:
 
         def step_complete(self, phase_name: str, step: int) -> bool:
             self._enter(phase_name, min(1.0, (step + 1) / self._steps.get(phase_name, 1)))
-            return self.failure is None
+            return self.failure is None and not noted
 
         def phase_finish(self, phase_name: str) -> None:
             self._steps.pop(phase_name, None)
