@@ -108,8 +108,8 @@ def signals_noted() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        for number in noted[:1]:
-            signal.raise_signal(number)
+        if noted:
+            signal.raise_signal(noted[0])
 
 
 def progress_monitor(trt: Any, clock: BuildClock, noted: Sequence[int] = ()) -> Any:
