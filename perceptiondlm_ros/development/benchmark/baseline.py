@@ -11,7 +11,11 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Final
 
-from perceptiondlm_ros.development.benchmark.benchmark_report import Plan, Rows, short_number
+from perceptiondlm_ros.development.benchmark.benchmark_report import (
+    BenchmarkPlan,
+    Rows,
+    short_number,
+)
 from perceptiondlm_ros.development.benchmark.measured_process import MeasuredProcess
 from perceptiondlm_ros.development.benchmark.measuring import Case, Subject, quotient
 from perceptiondlm_ros.development.benchmark.models import export_checkpoint, find_checkpoint
@@ -54,7 +58,7 @@ _NOT_FOR_OTHERS: Final = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "VENV"}
 """What `make` hands on, which would set up this checkout again."""
 
 
-def plan_baseline(options: argparse.Namespace) -> Plan:
+def plan_baseline(options: argparse.Namespace) -> BenchmarkPlan:
     """The older version and this one, case by case in turns.
 
     Raises:
@@ -84,7 +88,7 @@ def plan_baseline(options: argparse.Namespace) -> Plan:
         }.items():
             arguments = {**load, "device": options.device}
             subjects[name].append(Subject(f"{name}, {side}", arguments, python))
-    return Plan(
+    return BenchmarkPlan(
         name="baseline",
         title=f"This version against {options.baseline}",
         notes="Medians of {repetitions} calls, in turns; a ratio below 1 says that this "

@@ -21,7 +21,7 @@ _WORDS = {"backend", "what", "measured", ""}
 
 
 @dataclass(frozen=True)
-class Plan:
+class BenchmarkPlan:
     """One run of the benchmark.
 
     Attributes:
@@ -59,7 +59,7 @@ class Plan:
                 )
 
 
-def report(plan: Plan, output: Path) -> str:
+def report(plan: BenchmarkPlan, output: Path) -> str:
     """Write NAME.json, NAME.md and, where there is anything to show, NAME.png; return the text of
     them, with their names."""
     machine, versions = describe_machine(), library_versions()

@@ -8,7 +8,11 @@ from itertools import product
 from statistics import median
 from typing import Final
 
-from perceptiondlm_ros.development.benchmark.benchmark_report import Plan, Rows, short_number
+from perceptiondlm_ros.development.benchmark.benchmark_report import (
+    BenchmarkPlan,
+    Rows,
+    short_number,
+)
 from perceptiondlm_ros.development.benchmark.measuring import Case, Subject, quotient
 from perceptiondlm_ros.development.benchmark.models import (
     find_checkpoint,
@@ -19,7 +23,7 @@ BUSY: Final = (0, 1, 2)
 """Processes that compute beside the one that captions."""
 
 
-def plan_neighbours(options: argparse.Namespace) -> Plan:
+def plan_neighbours(options: argparse.Namespace) -> BenchmarkPlan:
     """The packaged checkpoint, or the one that was asked for, through torch and ONNX Runtime,
     alone and beside busy processes.
 
@@ -33,7 +37,7 @@ def plan_neighbours(options: argparse.Namespace) -> Plan:
         for name, model in models.items()
     ]
     cases = [Case(f"{busy} busy", (640, 480), 6, busy=busy) for busy in BUSY]
-    return Plan(
+    return BenchmarkPlan(
         name="neighbours",
         title=f"{folder.name}, six boxes at 640x480",
         notes="Milliseconds of one call, median and longest of {repetitions}, beside so many "

@@ -11,7 +11,11 @@ from typing import Final
 
 import numpy as np
 
-from perceptiondlm_ros.development.benchmark.benchmark_report import Plan, Rows, short_number
+from perceptiondlm_ros.development.benchmark.benchmark_report import (
+    BenchmarkPlan,
+    Rows,
+    short_number,
+)
 from perceptiondlm_ros.development.benchmark.machine import describe_machine
 from perceptiondlm_ros.development.benchmark.measuring import Case, Subject
 from perceptiondlm_ros.development.benchmark.models import find_checkpoint, find_models
@@ -35,7 +39,7 @@ Scenarios = dict[Case, int]
 """Each case with the tiles that its image is cut into."""
 
 
-def plan_scenarios(options: argparse.Namespace) -> Plan:
+def plan_scenarios(options: argparse.Namespace) -> BenchmarkPlan:
     """Every backend with every cache mode on every number of tiles and regions.
 
     Raises:
@@ -66,7 +70,7 @@ def plan_scenarios(options: argparse.Namespace) -> Plan:
         f"{config.caption_tokens} caption tokens"
     )
     cases = list(scenarios)
-    return Plan(
+    return BenchmarkPlan(
         name="results",
         title=title,
         notes="Milliseconds of one call, median of {repetitions}; a step is one after the first, "
