@@ -40,6 +40,9 @@ IMAGE = picture(HEIGHT, WIDTH)
 MASKS = list(rectangles(HEIGHT, WIDTH, 14))
 
 
+CONFIDENCE: dict[str, Any] = {"decoding": "confidence", "decoding_threshold": 0.5}
+
+
 def own_captioner(**options: Any) -> Captioner:
     return Captioner(own_backend(), tiny_tokenizer(), name="tiny", **options)
 
@@ -155,8 +158,9 @@ class TestGroups:
             str((i % 16 % 4 + 1) * (i % 16 // 4 + 1)) for i in range(regions)
         ]
 
-    def test_a_group_in_a_batch_gets_what_it_gets_alone(self) -> None:
-        captioner = own_captioner()
+    @pytest.mark.parametrize("options", [{}, CONFIDENCE])
+    def test_a_group_in_a_batch_gets_what_it_gets_alone(self, options: dict[str, Any]) -> None:
+        captioner = own_captioner(**options)
         together = captioner.describe(IMAGE, MASKS[:7])
         # The rectangles shrink, and regions are dealt to the groups in turn.
         for group in (MASKS[0:7:2], MASKS[1:7:2]):
@@ -164,6 +168,7 @@ class TestGroups:
             first = 0 if group[0] is MASKS[0] else 1
             for caption, expected in zip(alone, together[first::2], strict=True):
                 assert caption.token_ids == expected.token_ids
+                assert caption.steps == expected.steps
                 assert caption.confidence == pytest.approx(expected.confidence, abs=1e-4)
 
 
@@ -485,16 +490,15 @@ class TestDrafts:
         assert self.drafts(draft_steps)[1] == {}
 
     def test_under_a_threshold_they_keep_what_the_captions_keep_and_end_with_the_pass(self) -> None:
-        options = {"decoding": "confidence", "decoding_threshold": 0.5}
-        found, early = self.drafts(1, **options)
-        assert early and self.drafts(None, **options)[0] == found
+        found, early = self.drafts(1, **CONFIDENCE)
+        assert early and self.drafts(None, **CONFIDENCE)[0] == found
         for index, draft in early.items():
             sure = [
                 a for a, b in zip(draft.token_ids, found[index].token_ids, strict=True) if a == b
             ]
             assert sure, "what was kept after a step stays"
         last = max(caption.steps for caption in found)
-        assert 1 < last <= 6 and self.drafts(last, **options)[1] == {}
+        assert 1 < last <= 6 and self.drafts(last, **CONFIDENCE)[1] == {}
 
     @pytest.mark.parametrize("draft_steps", [0, -1, 1025, 1.5, True])
     def test_other_numbers_are_refused(self, draft_steps: Any) -> None:
