@@ -25,7 +25,7 @@ from onnx_ir.tape import Tape
 from perceptiondlm_ros.export.exporter import ExportOptions, export
 from perceptiondlm_ros.export.onnx_files import SMALL
 from perceptiondlm_ros.model.config import ModelConfig
-from perceptiondlm_ros.model.manifest import BESIDE, Manifest, record_of
+from perceptiondlm_ros.model.manifest import BESIDE, Manifest, record_of, refuse_index
 from perceptiondlm_ros.model.published import WEIGHTS, published_parameters
 
 _DTYPES = {"F32": DataType.FLOAT, "F16": DataType.FLOAT16, "BF16": DataType.BFLOAT16}
@@ -53,8 +53,10 @@ def write_beside(checkpoint: Path, exported: Path, output: Path) -> None:
         output: the checkpoint's own folder, or another one to compare the files with.
 
     Raises:
-        CheckpointError: the export's manifest or the checkpoint's config can't be used.
+        CheckpointError: the export's manifest or the checkpoint's config can't be used, or its
+            weights are sharded.
     """
+    refuse_index(checkpoint)
     manifest, sources, graphs = Manifest.read(exported), _sources(checkpoint), {}
     for name, record in manifest.graphs.items():
         file = f"{name}_cpu.onnx"

@@ -29,6 +29,7 @@ from perceptiondlm_ros.model.json_values import (
     decode,
     read_json,
 )
+from perceptiondlm_ros.model.published import INDEX, WEIGHTS
 
 MANIFEST = "manifest.json"
 BESIDE = "graphs.json"
@@ -246,6 +247,20 @@ def is_exported(folder: Path) -> bool:
 def has_graphs(folder: Path) -> bool:
     """Whether a checkpoint has graphs beside it, which ONNX Runtime runs with its weights."""
     return lexists(folder / BESIDE)
+
+
+def refuse_index(checkpoint: Path) -> None:
+    """Hold that a checkpoint's weights are the one file which graphs beside it take them from.
+
+    Raises:
+        CheckpointError: it has an index, whose shards are what torch reads.
+    """
+    if lexists(checkpoint / INDEX):
+        raise CheckpointError(
+            f"{checkpoint} has {INDEX}, whose shards are its weights, and graphs beside a "
+            f"checkpoint take them from {WEIGHTS} alone; it runs in torch without {BESIDE}, or "
+            f"exported: `perceptiondlm export {checkpoint} OUTPUT`"
+        )
 
 
 def record_of(path: Path) -> FileRecord:

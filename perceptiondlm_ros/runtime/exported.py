@@ -8,7 +8,7 @@ from pathlib import Path
 
 from perceptiondlm_ros.errors import CheckpointError
 from perceptiondlm_ros.model.config import ModelConfig
-from perceptiondlm_ros.model.manifest import BESIDE, Manifest, is_exported
+from perceptiondlm_ros.model.manifest import BESIDE, Manifest, is_exported, refuse_index
 
 _OF_GRAPHS = (".onnx", ".onnx.data")
 
@@ -34,6 +34,7 @@ def open_exported(folder: Path, *, graphs: bool = True) -> tuple[Manifest, Model
 
 def _open_beside(folder: Path) -> tuple[Manifest, ModelConfig]:
     """The same of graphs that lie beside a checkpoint."""
+    refuse_index(folder)
     try:
         manifest = Manifest.read(folder, BESIDE)
         manifest.verify(folder)

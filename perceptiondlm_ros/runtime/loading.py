@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,8 +13,12 @@ from perceptiondlm_ros.errors import BackendError, InputError
 from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.model.manifest import Manifest, has_graphs, is_exported
 from perceptiondlm_ros.runtime.backend import Backend, CacheMode
-from perceptiondlm_ros.runtime.tensorrt.gpu import driver_cuda_version
-from perceptiondlm_ros.runtime.tensorrt.products import tensorrt_at_hand
+from perceptiondlm_ros.runtime.tensorrt.gpu import Gpu, driver_cuda_version
+from perceptiondlm_ros.runtime.tensorrt.open_gpu import open_gpu_of_rtx
+from perceptiondlm_ros.runtime.tensorrt.products import RTX
+
+_LOG = logging.getLogger(__name__)
+_ROCM_DRIVER = Path("/dev/kfd")
 
 BACKENDS = ("auto", "torch", "onnx", "tensorrt")
 CACHE_MODES = ("auto", "exact", "prefix")
@@ -103,11 +108,14 @@ def _graphs_are_best(device: str) -> bool:
 def _torch_has_gpu() -> bool:
     """Whether torch could compute on a GPU; asked only where there is a driver, since importing
     torch takes seconds."""
-    if driver_cuda_version() is None:
+    if driver_cuda_version() is None and not _ROCM_DRIVER.exists():
         return False
     try:
         from perceptiondlm_ros.runtime.torch_backend import resolve_device
     except ImportError:
+        return False
+    except OSError as error:  # a library that torch itself loads
+        _LOG.warning("torch can't be imported (%s), so the model runs in ONNX Runtime", error)
         return False
     return resolve_device("auto").type == "cuda"
 
@@ -128,19 +136,29 @@ def _load_exported(folder: Path, backend: str, device: str, threads: int) -> Bac
             f"backend torch needs a checkpoint, and {folder} is an exported model; use backend "
             "auto, onnx or tensorrt, or load the checkpoint that it was exported from"
         )
-    if backend == "tensorrt" or (backend == "auto" and _tensorrt_runs(folder, device)):
+    if backend == "tensorrt":
         return _load_tensorrt(folder, device)
-    return _load_onnx(folder, device, threads)
+    gpu = _gpu_for_tensorrt(folder, device) if backend == "auto" and device != "cpu" else None
+    return _load_onnx(folder, device, threads) if gpu is None else _load_tensorrt(folder, gpu)
 
 
-def _tensorrt_runs(folder: Path, device: str) -> bool:
-    """Whether TensorRT is installed and could run this export on this device."""
-    graphs = Manifest.read(folder).graphs.values()
-    portable = all(graph.file is not None for graph in graphs)
-    return portable and device != "cpu" and tensorrt_at_hand()
+def _gpu_for_tensorrt(folder: Path, device: str) -> str | Gpu | None:
+    """The GPU on which TensorRT is to run this export; None where it can't. TensorRT for RTX is
+    also installed where engines are only compiled, so it has to be able to run them here."""
+    if any(graph.file is None for graph in Manifest.read(folder).graphs.values()):
+        return None
+    if find_spec("tensorrt") is not None:
+        return device
+    if find_spec(RTX) is None or driver_cuda_version() is None:
+        return None
+    try:
+        return open_gpu_of_rtx(device)
+    except BackendError as error:
+        _LOG.warning("TensorRT for RTX can't run %s here, so ONNX Runtime does: %s", folder, error)
+        return None
 
 
-def _load_tensorrt(folder: Path, device: str) -> Backend:
+def _load_tensorrt(folder: Path, device: str | Gpu) -> Backend:
     try:
         from perceptiondlm_ros.runtime.tensorrt.tensorrt_backend import TensorRTBackend
     except ImportError as error:

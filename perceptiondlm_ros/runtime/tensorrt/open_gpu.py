@@ -1,4 +1,4 @@
-"""Finds a GPU by name: through cuda-python, or through torch where that is what is installed."""
+"""Opens a GPU by name: through cuda-python, or through torch where that is what is installed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from perceptiondlm_ros.errors import BackendError
 from perceptiondlm_ros.runtime.tensorrt.cuda_gpu import CudaGpu, import_cuda_runtime
 from perceptiondlm_ros.runtime.tensorrt.gpu import Gpu
+from perceptiondlm_ros.runtime.tensorrt.products import check_driver, import_rtx, targets
 
 
 def open_gpu(name: str) -> Gpu:
@@ -33,6 +34,23 @@ def open_gpu(name: str) -> Gpu:
     if found is None:
         raise failure
     return found
+
+
+def open_gpu_of_rtx(name: str) -> Gpu:
+    """A GPU by name that TensorRT for RTX, as it is installed, can run models on.
+
+    Raises:
+        BackendError: see `open_gpu`; or the driver is too old, or the GPU isn't served.
+    """
+    trt = import_rtx()
+    check_driver()
+    gpu = open_gpu(name)
+    try:
+        targets(trt, gpu.info())
+    except BackendError:
+        gpu.close()
+        raise
+    return gpu
 
 
 def _torch_gpu(index: int) -> Gpu | None:

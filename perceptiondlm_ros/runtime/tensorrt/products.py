@@ -7,9 +7,10 @@ serves from Ampere on, and translates the engine for the GPU when it is loaded.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
+from importlib.metadata import distributions
 from typing import Any
 
 from perceptiondlm_ros.errors import BackendError
@@ -20,6 +21,7 @@ RTX = "tensorrt_rtx_bindings"
 ALL = "all"
 """Compute capability of an engine that runs on every GPU served."""
 
+_FOR_CUDA = re.compile(r"tensorrt[-_]rtx[-_]cu(\d+)")
 _ANY = "any"
 _OLDEST = (8, 0)
 """Turing (7.5) has no fp32 products in TensorRT for RTX, which the graphs contain in every
@@ -89,10 +91,19 @@ def import_rtx() -> Any:
         ) from error
 
 
-def tensorrt_at_hand() -> bool:
-    """Whether models can run here: TensorRT is installed, or TensorRT for RTX beside a driver."""
-    rtx = find_spec(RTX) is not None and driver_cuda_version() is not None
-    return find_spec("tensorrt") is not None or rtx
+def check_driver() -> None:
+    """Hold the CUDA that TensorRT for RTX is installed for against the driver's.
+
+    Raises:
+        BackendError: the driver's is older.
+    """
+    majors = [int(found[1]) for one in distributions() if (found := _FOR_CUDA.match(one.name))]
+    wanted, driver = max(majors, default=0), driver_cuda_version() or "0.0"
+    if int(driver.partition(".")[0]) < wanted:
+        raise BackendError(
+            f"TensorRT for RTX is installed for CUDA {wanted}, and the driver for CUDA {driver}; "
+            f"update the driver to one for CUDA {wanted}"
+        )
 
 
 def is_rtx(trt: Any) -> bool:

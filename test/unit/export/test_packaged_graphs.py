@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from perceptiondlm_ros.development.scenes.sample import sample_scene
 from perceptiondlm_ros.errors import CheckpointError
 from perceptiondlm_ros.export.packaged_graphs import write_beside
 from perceptiondlm_ros.model.manifest import BESIDE, Manifest
-from perceptiondlm_ros.model.published import WEIGHTS
+from perceptiondlm_ros.model.published import INDEX, WEIGHTS
 from perceptiondlm_ros.preflight.preflight import preflight
 from perceptiondlm_ros.runtime.locate import DEFAULT_CHECKPOINT
 
@@ -106,7 +107,22 @@ def with_a_damaged_manifest(folder: Path) -> str:
     return rf"{BESIDE} has format None"
 
 
-@pytest.mark.parametrize("change", [with_other_weights, with_a_cut_graph, with_a_damaged_manifest])
+def with_an_index(folder: Path) -> str:
+    """Other weights, in a shard, beside those that the graphs were made for."""
+    shard = "model-00001-of-00001.safetensors"
+    data = bytearray((folder / WEIGHTS).read_bytes())
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    data[-1] ^= 1
+    (folder / shard).write_bytes(data)
+    weight_map = dict.fromkeys(header.keys() - {"__metadata__"}, shard)
+    (folder / INDEX).write_text(json.dumps({"weight_map": weight_map}))
+    return rf"has {INDEX}, whose shards are its weights"
+
+
+CHANGES = (with_other_weights, with_a_cut_graph, with_a_damaged_manifest, with_an_index)
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_what_does_not_fit_the_checkpoint_is_refused(change: Any, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(tiny(), tmp_path / "tiny"))
     write_beside(folder, exported(tiny()), folder)
@@ -118,3 +134,9 @@ def test_what_does_not_fit_the_checkpoint_is_refused(change: Any, tmp_path: Path
     assert [f.text for f in report.findings if f.status == "fail"] == [str(raised.value)]
     (folder / BESIDE).unlink()
     assert "torch" in Captioner.load(folder, device="cpu").description
+
+
+def test_none_are_made_for_shards(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny(), tmp_path / "tiny"))
+    with pytest.raises(CheckpointError, match=with_an_index(folder)):
+        write_beside(folder, exported(tiny()), folder)

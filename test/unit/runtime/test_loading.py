@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from importlib.abc import MetaPathFinder
+from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +20,9 @@ from perceptiondlm_ros.errors import BackendError, CheckpointError, InputError
 from perceptiondlm_ros.runtime import loading, processor
 from perceptiondlm_ros.runtime.loading import check_cache, choose_cache, load_backend
 from perceptiondlm_ros.runtime.locate import DEFAULT_CHECKPOINT
+from perceptiondlm_ros.runtime.tensorrt import open_gpu, products
+from perceptiondlm_ros.runtime.tensorrt.gpu import GpuInfo
+from perceptiondlm_ros.runtime.tensorrt.tensorrt_backend import TensorRTBackend
 from perceptiondlm_ros.runtime.torch_backend import TorchBackend
 
 
@@ -78,6 +85,11 @@ def test_an_export_keeps_its_precision() -> None:
 
 class TestGraphsBesideACheckpoint:
     """Which backend runs the packaged checkpoint, whose graphs are for CPUs."""
+
+    @pytest.fixture(autouse=True)
+    def no_driver(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setattr(loading, "driver_cuda_version", lambda: None)
+        monkeypatch.setattr(loading, "_ROCM_DRIVER", tmp_path / "kfd")
 
     @staticmethod
     def chosen(backend: str = "auto", device: str = "auto") -> str:
@@ -144,12 +156,101 @@ class TestGraphsBesideACheckpoint:
         without("torch")
         assert self.chosen() == "onnxruntime"
 
+    def test_torch_is_asked_for_a_gpu_where_there_is_a_driver_of_rocm(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+        monkeypatch.setattr(
+            TorchBackend, "load", lambda *given: SimpleNamespace(description="rocm")
+        )
+        assert self.chosen() == "onnxruntime"
+        (tmp_path / "kfd").touch()
+        assert self.chosen() == "rocm"
+
+    def test_a_torch_that_cannot_load_its_libraries_is_told_and_not_needed(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        class Broken(MetaPathFinder):
+            def find_spec(self, name: str, *others: Any) -> None:
+                if name == "perceptiondlm_ros.runtime.torch_backend":
+                    raise OSError("libtorch_cuda.so: cannot open shared object file")
+
+        monkeypatch.setattr(loading, "driver_cuda_version", lambda: "13.0")
+        monkeypatch.delitem(sys.modules, "perceptiondlm_ros.runtime.torch_backend")
+        monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+        assert self.chosen() == "onnxruntime"
+        assert "torch can't be imported (libtorch_cuda.so" in caplog.text
+
     def test_onnxruntime_has_no_graphs_for_a_gpu(self, monkeypatch: pytest.MonkeyPatch) -> None:
         here = ["CUDAExecutionProvider", "CPUExecutionProvider"]
         monkeypatch.setattr("onnxruntime.get_available_providers", lambda: here)
         assert self.chosen("onnx") == "onnxruntime"
         with pytest.raises(BackendError, match="exported for CPUs alone, and device is cuda:0"):
             self.chosen("onnx", "cuda")
+
+
+class TestTensorRTForRTX:
+    """`auto` with an exported model on machines that have TensorRT for RTX and a driver."""
+
+    SERVED = GpuInfo("NVIDIA GeForce RTX 4090", (8, 9), "13.0", 2**34, 2**34, shared=False)
+
+    @pytest.fixture(autouse=True)
+    def installed(self, rtx: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        def spec(name: str) -> Any:
+            return None if name == "tensorrt" else find_spec(name)
+
+        monkeypatch.setattr(loading, "find_spec", spec)
+
+    @pytest.fixture
+    def machine(self, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+        """Makes this a machine with a driver, and a GPU or why there is none."""
+
+        def make(driver: str, found: GpuInfo | BackendError) -> Any:
+            gpu = SimpleNamespace(info=lambda: found, close=lambda: None)
+
+            def open_it(name: str) -> Any:
+                if isinstance(found, BackendError):
+                    raise found
+                return gpu
+
+            for module in (loading, products):
+                monkeypatch.setattr(module, "driver_cuda_version", lambda: driver)
+            monkeypatch.setattr(open_gpu, "open_gpu", open_it)
+            return gpu
+
+        return make
+
+    def test_it_runs_the_model_where_it_can(
+        self, machine: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        loaded: list[Any] = []
+        monkeypatch.setattr(TensorRTBackend, "load", lambda *given: loaded.append(given))
+        gpu = machine("13.2", self.SERVED)
+        load_backend(exported(tiny()), "auto", "auto")
+        assert loaded == [(exported(tiny()), gpu)]
+
+    @pytest.mark.parametrize(
+        ("driver", "gpu", "why"),
+        [
+            ("12.8", SERVED, "installed for CUDA 13, and the driver for CUDA 12.8"),
+            ("13.0", replace(SERVED, compute=(7, 5)), "has compute capability 7.5"),
+            ("13.0", replace(SERVED, compute=(9, 0)), "has compute capability 9.0"),
+            ("13.0", BackendError("needs cuda-python"), "needs cuda-python"),
+            ("13.0", BackendError("no GPU"), "no GPU"),
+        ],
+    )
+    def test_elsewhere_onnxruntime_does_and_the_log_says_why(
+        self,
+        driver: str,
+        gpu: GpuInfo | BackendError,
+        why: str,
+        machine: Callable[..., Any],
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        machine(driver, gpu)
+        assert "onnxruntime" in load_backend(exported(tiny()), "auto", "auto").description
+        (record,) = caplog.records
+        assert "so ONNX Runtime does" in record.message and why in record.message
 
 
 @pytest.mark.parametrize("backend", ["jax", "", "Torch", None])
