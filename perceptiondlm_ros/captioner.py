@@ -132,8 +132,9 @@ class Captioner:
                 the prefix; `auto` is `prefix` where that changes nothing.
             decoding: `schedule` takes all steps, and masks again after each as many tokens as the
                 published code does; `confidence` keeps each token that has a probability of
-                `decoding_threshold`, at least one a step, and ends when all are kept; `auto` is
-                what the checkpoint is meant for.
+                `decoding_threshold`, at least one a step, and so many of the surest that no more
+                are masked than by the schedule; it ends when all are kept. `auto` is what the
+                checkpoint is meant for.
             decoding_threshold: above 0 and up to 1; None is the checkpoint's own.
             threads: that compute on a CPU, up to 1024; 0 is as many as the process may use and the
                 model has work for. With torch and several of them, set OMP_WAIT_POLICY=PASSIVE

@@ -108,10 +108,10 @@ def run(arguments: argparse.Namespace) -> None:
             return load_captioner(arguments)
 
     given = vars(arguments)
-    names = ("checkpoint", "backend", "steps", "caption_tokens", "cache", "decoding")
+    names = ("checkpoint", "backend", "steps", "caption_tokens", "cache", "precision")
     options = BagOptions(
         regions=RegionSettings(**{f.name: given[f.name] for f in fields(RegionSettings)}),
-        model={name: given[name] for name in (*names, "decoding_threshold")},
+        model={name: given[name] for name in (*names, "decoding", "decoding_threshold")},
         **{f.name: given[f.name] for f in fields(BagOptions) if f.name in given},
     )
     try:

@@ -12,6 +12,7 @@ import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from importlib import metadata
 from typing import NoReturn
@@ -39,7 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sleep_while_waiting()
     given = sys.argv[1:] if arguments is None else arguments
     parsed = _parser().parse_args(_with_negative_boxes(given))
-    before = signal.signal(signal.SIGTERM, _terminate)
+    # Where nobody else decides what it does; another thread than the main one can't.
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    ours = in_main_thread and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if ours:
+        signal.signal(signal.SIGTERM, _terminate)
     try:
         status: int | None = parsed.run(parsed)
         sys.stdout.flush()
@@ -59,7 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
     return status or 0
 
 

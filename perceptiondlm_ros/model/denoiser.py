@@ -142,7 +142,8 @@ def unmask(
 
     Under the published schedule these are so many of all positions, also of those that were
     unmasked before. Under a threshold they are of those that were masked: the ones whose
-    probability is below it, but never the surest, and none after the last step.
+    probability is below it, but never the surest, and no more than the schedule leaves. So what is
+    unsure is set step by step, instead of all at once in the last one.
 
     Args:
         active: bool [B, J], False on slots without a region.

@@ -122,11 +122,11 @@ def caption_bag(
                 with Progress("writing", bag.count(), "messages") as progress:
                     captioned = journal.frames()
                     write_bag(bag, whole, options.descriptions, captioned, store, progress.advance)
-                whole.rename(output)
                 summary = BagSummary(
                     *(bag.kind, bag.lacking, bag.notes, bag.foreign, frames.tally),
                     *(len(journal.numbers), resumed, *journal.totals()),
                 )
+                whole.rename(output)
                 journal.remove()
         except OSError as error:  # no space is left, or nothing may be written there
             kept = f"; what is captioned is kept in {partial}" if partial.exists() else ""

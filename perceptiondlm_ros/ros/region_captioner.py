@@ -126,9 +126,9 @@ class RegionCaptioner(LifecycleNode):
         with library_log(self.monitor), interruptible():
             leave_if_told()
             captioner = load_and_warm_up(self._load, settings, self.status)
-        self._captioning = Captioning(captioner, self.outputs, self.monitor, lambda: self.settings)
         took = time.monotonic() - started
         model = f"{captioner.name} in {captioner.description}"
+        self._captioning = Captioning(captioner, self.outputs, self.monitor, lambda: self.settings)
         self.get_logger().info(f"{model} is loaded and warmed up after {took:.1f} s")
         self.status.loaded(model)
         self.status.enter(Activity.INACTIVE, captioner.name)

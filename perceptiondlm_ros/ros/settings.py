@@ -215,7 +215,8 @@ class Settings:
     cache: exact recomputes everything at every step, prefix keeps keys and values of the prefix,
         auto takes prefix where the checkpoint allows it.
     decoding: schedule takes all steps; confidence keeps each token as soon as it has the
-        probability of decoding_threshold, and ends when all are kept; auto is the checkpoint's own.
+        probability of decoding_threshold, never fewer than by schedule, and ends when all are kept;
+        auto is the checkpoint's own.
     decoding_threshold: Probability from which on a token is kept; 0 is the checkpoint's own.
     threads: Threads that compute on a CPU; 0 is as many as the process may use and the model has
         work for.
@@ -224,8 +225,9 @@ class Settings:
     enabled: Take frames while the node is active; the service ~/enable sets it. ~/describe works
         either way.
     prompt: What the model is asked about the regions; empty is the checkpoint's own prompt.
-    draft_steps: Denoising steps after which regions without a caption get a draft, marked DRAFT; 0
-        waits for the final captions.
+    draft_steps: Denoising steps after which regions without a caption get a draft, marked DRAFT, if
+        the pass goes on after that many, which by confidence it often does not; 0 waits for the
+        final captions.
     max_regions: Most regions captioned of one image, best scores first; the rest is counted as
         dropped.
     """

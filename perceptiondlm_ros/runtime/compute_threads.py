@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import os
+import threading
+import weakref
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
 
 _GROUPS = Path("/proc/self/cgroup")
 _GROUP_FILES = Path("/sys/fs/cgroup")
@@ -33,6 +41,41 @@ def sleep_while_waiting() -> None:
     """
     if not os.environ.keys() & {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}:
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+
+
+class ComputeThread:
+    """A thread in which one call after the other is made, until nobody refers to it any more.
+
+    Unlike one of concurrent.futures it is a daemon: a call that hangs can't keep a process alive
+    that was told to end.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._calls: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
+        threading.Thread(target=_make_calls, args=(self._calls,), name=name, daemon=True).start()
+        weakref.finalize(self, self._calls.put, None)
+
+    def call(self, act: Callable[[], Result]) -> Result:
+        """What `act` returns or raises, called in the thread."""
+        result: Future[Result] = Future()
+        self._calls.put((act, result))
+        return result.result()
+
+
+def _make_calls(calls: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None]) -> None:
+    while _make_call(calls.get()):
+        pass  # and nothing of the call is kept here while there is no other
+
+
+def _make_call(call: tuple[Callable[[], Any], Future[Any]] | None) -> bool:
+    if call is None:
+        return False
+    act, result = call
+    try:
+        result.set_result(act())
+    except BaseException as error:  # noqa: BLE001  (raised where it was called)
+        result.set_exception(error)
+    return True
 
 
 def _quotas() -> list[float]:

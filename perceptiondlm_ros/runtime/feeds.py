@@ -54,16 +54,10 @@ def first_state(inputs: ModelInputs, steps: int, threshold: float | None) -> Fee
     """The state and the pass: all caption positions masked, and the schedule of up to `steps`
     denoising steps.
 
-    The published schedule is cut after the step that leaves nothing to mask. Under a threshold all
-    may be masked again but after the last step.
+    The schedule is cut after the step that leaves nothing to mask.
     """
     groups, tokens = len(inputs.regions), inputs.layout.caption_tokens
     shape = (groups, inputs.layout.slots * tokens)
-    if threshold is None:
-        schedule = remasking_schedule(inputs.regions, tokens, steps)
-    else:
-        schedule = np.full((groups, steps), shape[1])
-        schedule[:, -1] = 0
     state = {
         "caption_ids": np.full(shape, inputs.mask_id),
         "masked": np.ones(shape),
@@ -72,7 +66,7 @@ def first_state(inputs: ModelInputs, steps: int, threshold: float | None) -> Fee
     }
     of_pass = {
         "active": np.repeat(inputs.active, tokens, axis=1),
-        "schedule": schedule,
+        "schedule": remasking_schedule(inputs.regions, tokens, steps),
         "threshold": np.array([np.inf if threshold is None else threshold]),
     }
     return {**DENOISER.feed("state", state), **DENOISER.feed("pass", of_pass)}

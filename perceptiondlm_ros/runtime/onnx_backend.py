@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -158,7 +159,8 @@ class OnnxSession:
 
     def step(self) -> None:
         with _failures_reported(self._device):
-            compute_thread().submit(self._denoiser.run_with_iobinding, self._binding()).result()
+            run = partial(self._denoiser.run_with_iobinding, self._binding())
+            compute_thread().call(run)
             self._step += 1
 
     def state(self) -> DenoisingState:
@@ -221,7 +223,7 @@ def _encode(graphs: Graphs, inputs: ModelInputs) -> onnxruntime.OrtValue:
         binding.bind_ortvalue_input(name, value)
     (visual,) = VISION_ENCODER.results
     binding.bind_output(visual.name, *graphs.device.place)
-    compute_thread().submit(graphs.vision_encoder.run_with_iobinding, binding).result()
+    compute_thread().call(partial(graphs.vision_encoder.run_with_iobinding, binding))
     return binding.get_outputs()[0]
 
 
@@ -248,12 +250,12 @@ def _session(path: Path, weights: list[Path], device: OnnxDevice, threads: int) 
 
     try:
         try:
-            return compute_thread().submit(make, session_options(threads)).result()
+            return compute_thread().call(partial(make, session_options(threads)))
         except Exception:
             if not from_memory_helps(path, weights):
                 raise
         with held_in_memory(session_options(threads), weights) as options:
-            return compute_thread().submit(make, options).result()
+            return compute_thread().call(partial(make, options))
     except Exception as error:  # onnxruntime's errors have no common base
         kind = OutOfMemoryError if _is_about_memory(error) else BackendError
         raise kind(

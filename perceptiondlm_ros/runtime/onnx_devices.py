@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 import onnxruntime
 
 from perceptiondlm_ros.errors import BackendError
-from perceptiondlm_ros.runtime.compute_threads import thread_count
+from perceptiondlm_ros.runtime.compute_threads import ComputeThread, thread_count
 
 _DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 _BFLOAT16 = 16  # onnx.TensorProto.BFLOAT16, written as a number so that onnx isn't needed
@@ -81,14 +80,14 @@ class OnnxDevice:
 
 
 @cache
-def compute_thread() -> ThreadPoolExecutor:
+def compute_thread() -> ComputeThread:
     """The one thread of this process that loads and runs sessions.
 
     Computing without denormal numbers is a switch of a thread, which the first session of a process
     turns in the thread that makes it, and which new threads inherit. So that the caller's own
     arithmetic stays as it is, that is a thread of ours.
     """
-    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="onnxruntime")
+    return ComputeThread("onnxruntime")
 
 
 def session_options(threads: int = 0) -> onnxruntime.SessionOptions:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import re
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -23,7 +22,7 @@ from perceptiondlm_ros.model.denoiser import Denoiser
 from perceptiondlm_ros.model.language import KeysValues
 from perceptiondlm_ros.model.perceptiondlm import PerceptionDLM
 from perceptiondlm_ros.runtime.backend import CacheMode, DenoisingState
-from perceptiondlm_ros.runtime.compute_threads import thread_count
+from perceptiondlm_ros.runtime.compute_threads import ComputeThread, thread_count
 from perceptiondlm_ros.runtime.denoising import look_every
 from perceptiondlm_ros.runtime.feeds import (
     Feed,
@@ -97,7 +96,7 @@ class TorchBackend:
         with _failures_reported(self._device):
             state = first_state(inputs, steps, threshold)
             start = partial(TorchSession, self._model, inputs, cache, state, self._thread)
-            return self._thread.submit(start).result()
+            return self._thread.call(start)
 
     def close(self) -> None:
         """See `backend.Backend`. What a session still uses stays until that session is gone."""
@@ -122,7 +121,7 @@ class TorchSession:
         inputs: ModelInputs,
         cache: CacheMode,
         state: Feed,
-        thread: ThreadPoolExecutor,
+        thread: ComputeThread,
     ) -> None:
         self._thread = thread
         weight = model.mask_id_embedding.weight
@@ -147,7 +146,7 @@ class TorchSession:
 
     def step(self) -> None:
         with _failures_reported(self._device):
-            self._thread.submit(self._step).result()
+            self._thread.call(self._step)
 
     @torch.inference_mode()
     def _step(self) -> None:
@@ -162,8 +161,11 @@ class TorchSession:
         if not self._outputs:
             raise BackendError("no denoising step was run yet, expected one before the state")
         with _failures_reported(self._device):
-            seen = {name: self._outputs[name].cpu().numpy() for name in SEEN}
-            return DenoisingState.of(seen, self._layout)
+            return self._thread.call(self._state)  # on CUDA, after the steps of that thread
+
+    def _state(self) -> DenoisingState:
+        seen = {name: self._outputs[name].cpu().numpy() for name in SEEN}
+        return DenoisingState.of(seen, self._layout)
 
     @torch.inference_mode()
     def embeddings(self, caption_ids: IntArray) -> Tensor:
@@ -258,16 +260,16 @@ def _threads_for(model: PerceptionDLM) -> int:
     return min(torch.get_num_threads(), thread_count(), 1 + weights // _WEIGHTS_A_THREAD)
 
 
-def _compute_thread(threads: int) -> ThreadPoolExecutor:
+def _compute_thread(threads: int) -> ComputeThread:
     """A thread that computes with so many, while the rest of the process does as before.
 
     torch keeps the number for each thread that computes: in a new one, the first use sets it to
     that of the whole process, which `set_num_threads` changes as well.
     """
-    thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="torch")
-    before = thread.submit(torch.get_num_threads).result()
-    thread.submit(torch.set_num_threads, threads).result()
-    torch.set_num_threads(before)
+    thread = ComputeThread("torch")
+    before = thread.call(torch.get_num_threads)
+    thread.call(partial(torch.set_num_threads, threads))
+    ComputeThread("torch").call(partial(torch.set_num_threads, before))  # not for the caller's own
     return thread
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from perceptiondlm_ros.development.benchmark.measured_process import MeasuredProcess
 from perceptiondlm_ros.development.checkpoint_files import copy_description, write_json
 from perceptiondlm_ros.model.config import ModelConfig
-from perceptiondlm_ros.model.manifest import is_exported
+from perceptiondlm_ros.model.manifest import FORMAT_VERSION, is_exported
 from perceptiondlm_ros.model.published import INDEX, Shape, published_shapes
 from perceptiondlm_ros.runtime.locate import locate_checkpoint
 from perceptiondlm_ros.terminal import Progress
@@ -112,11 +112,13 @@ def find_models(
 def find_export(checkpoint: Path, precision: str, output: Path) -> Path:
     """The exported model of the checkpoint; made where it isn't there yet.
 
-    Its folder's name tells checkpoints of one name apart, and one that was trained on from what it
-    was.
+    Its folder's name tells checkpoints of one name apart, one that was trained on from what it was,
+    and formats of exports.
     """
-    files = [file.resolve() for file in sorted(checkpoint.glob("*.safetensors"))]
-    facts = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    files = sorted((*checkpoint.glob("*.safetensors"), *checkpoint.glob("*.json")))
+    facts: list[object] = [FORMAT_VERSION]
+    for file in map(Path.resolve, files):
+        facts.append((str(file), file.stat().st_size, file.stat().st_mtime_ns))
     name = f"{checkpoint.name}-{crc32(repr(facts).encode()):08x}-{precision}"
     folder = output / "exports" / name
     if not folder.is_dir():

@@ -53,6 +53,7 @@ class DemoRecorder(Node):
         self._first: float | None = None
         self._next_picture_ns = 0
         self._stopped = False
+        self._listened = 0.0
         for kind, topic, callback in (
             (Image, "image", functools.partial(self._keep, "image")),
             (Detection2DArray, "detections", functools.partial(self._keep, "detections")),

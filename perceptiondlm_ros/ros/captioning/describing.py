@@ -6,7 +6,7 @@ requests take turns there, and a request with many regions takes several turns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -99,7 +99,7 @@ class DescribeRequest:
     monitor: Monitor
     now_ns: Callable[[], int]
     finish: Callable[[Any], None]
-    _turns: Iterator[None] | None = None
+    _turns: Generator[None, None, tuple[RegionDescriptionArray, str]] | None = None
 
     def serve(self, captioner: Captioner) -> bool:
         """Caption some of the regions; True when the request is answered."""
@@ -107,13 +107,16 @@ class DescribeRequest:
             self._turns = self._caption(captioner)
         try:
             next(self._turns)
-            return False
-        except StopIteration:
-            return True
+        except StopIteration as whole:
+            descriptions, doubt = whole.value
+            self.monitor.count(requests_served=1)
+            self._answer(True, doubt, descriptions)
         except InputError as error:
             self.refuse(str(error))
         except Exception as error:  # noqa: BLE001  (a backend may raise anything)
             self.refuse(f"captioning failed: {type(error).__name__}: {error}")
+        else:
+            return False
         return True
 
     def refuse(self, reason: str) -> None:
@@ -128,8 +131,14 @@ class DescribeRequest:
             DescribeRegions.Response(success=success, message=message, descriptions=descriptions)
         )
 
-    def _caption(self, captioner: Captioner) -> Iterator[None]:
-        """Caption all regions and answer, with a break after each pass but the last."""
+    def _caption(
+        self, captioner: Captioner
+    ) -> Generator[None, None, tuple[RegionDescriptionArray, str]]:
+        """Caption all regions, with a break after each pass but the last.
+
+        Returns:
+            The descriptions, and what is wrong with an image that is captioned all the same.
+        """
         header, settings = self.request.image.header, self.settings
         decoded = decode_image(self.request.image, settings.image.significant_bits)
         found = self._select(*decoded.pixels.shape[:2])
@@ -151,11 +160,10 @@ class DescribeRequest:
             model=captioner.name,
             latency=latency(header.stamp, self.now_ns()),
         )
-        doubt = ""  # what is wrong with an image that is captioned all the same
+        doubt = ""
         if decoded.low_bits:
             doubt = f"image: {low_bits_told(decoded.low_bits, 'image.significant_bits:=')}"
-        self.monitor.count(requests_served=1)
-        self._answer(True, doubt, descriptions)
+        return descriptions, doubt
 
     def _select(self, height: int, width: int) -> Selection:
         """Raises InputError for masks that can't be used, and where all boxes are tiny."""

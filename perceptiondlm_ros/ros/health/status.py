@@ -97,8 +97,9 @@ class Status:
 
     def drafted(self) -> None:
         """The pass that runs has handed out drafts."""
-        if self._state.pass_since is not None:
-            self._add("draft_times", self._now() - self._state.pass_since)
+        since = self._state.pass_since
+        if since is not None:
+            self._add("draft_times", self._now() - since)
 
     def failed(self, failure: Failure) -> None:
         """A transition or a pass failed."""

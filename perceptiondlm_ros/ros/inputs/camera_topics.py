@@ -70,8 +70,8 @@ class CameraTopics:
         since = self._since
         if self.info is None and since is not None and time.monotonic() - since > _PATIENCE:
             topic = self._info_topic
-            reasons = filter(None, (topic.untaken_history(), *map(str, topic.mismatches())))
-            why = next((f"; {reason}" for reason in reasons), "")
+            reasons = [topic.untaken_history(), *(fault.line for fault in topic.mismatches())]
+            why = next((f"; {reason}" for reason in reasons if reason), "")
             self._warn("camera_info", f"no markers: nothing came on {topic.topic}{why}")
         return self.info
 

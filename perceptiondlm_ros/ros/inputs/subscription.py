@@ -117,9 +117,10 @@ class AdaptiveSubscription:
 
         ROS drops such pairs without an error on either side: nothing arrives.
         """
-        if self._subscription is None:
+        subscription = self._subscription  # another thread may close it
+        if subscription is None:
             return ()
-        requested = self._subscription.qos_profile
+        requested = subscription.qos_profile
         found = (self._mismatch(publisher, requested) for publisher in self._publishers())
         return tuple(mismatch for mismatch in found if mismatch)
 

@@ -32,7 +32,7 @@ class Output:
     `wanted` and `render` run in one of the worker threads, `clear` in any thread, but never two of
     them at once for one output; `open` and `close` in the executor's.
     drawn: whether it is for people and takes longer than a prompt one; rendered for nobody it is
-        not. publishers: those that it publishes with.
+        not. publishers: those of a drawn output, by which it sees whether anybody looks.
     """
 
     drawn: ClassVar[bool] = False

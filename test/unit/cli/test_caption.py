@@ -80,12 +80,13 @@ def test_a_nearly_black_picture_of_16_bits_is_told_or_stretched(
 
 
 NAMES = ("path", "backend", "device", "steps", "caption_tokens", "cache", "decoding")
-NAMES += ("decoding_threshold",)
+NAMES += ("decoding_threshold", "threads", "precision")
 OPTIONS = ["--checkpoint", "a/b", "--backend", "torch", "--device", "cpu", "--steps", "7"]
 OPTIONS += ["--caption-tokens", "9", "--cache", "exact", "--prompt", "What?"]
 OPTIONS += ["--decoding", "confidence", "--decoding-threshold", "0.8"]
-GIVEN = ("a/b", "torch", "cpu", 7, 9, "exact", "confidence", 0.8)
-DEFAULTS = (None, "auto", "auto", *map(Captioner.__init__.__kwdefaults__.get, NAMES[3:]))
+OPTIONS += ["--threads", "3", "--precision", "fp32"]
+GIVEN = ("a/b", "torch", "cpu", 7, 9, "exact", "confidence", 0.8, 3, "fp32")
+DEFAULTS = (None, "auto", "auto", *map(Captioner.load.__kwdefaults__.get, NAMES[3:]))
 
 
 @pytest.mark.parametrize(

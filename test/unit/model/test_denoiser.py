@@ -21,6 +21,7 @@ from perceptiondlm_ros.export.graphs import Graph
 from perceptiondlm_ros.model.contract import DENOISER, FloatArray, IntArray
 from perceptiondlm_ros.model.denoiser import CaptionState, Prediction, unmask
 from perceptiondlm_ros.model.graph_spec import GraphSpec, tensor_specs
+from perceptiondlm_ros.runtime.denoising import tokens_to_mask
 from perceptiondlm_ros.runtime.feeds import remasking_schedule
 
 MASK = 99
@@ -94,8 +95,6 @@ def run(
     groups, slots, tokens = shape
     counts = regions or (slots,) * groups
     schedule = remasking_schedule(counts, tokens, steps)
-    if threshold <= 1:
-        schedule = np.repeat([[slots * tokens] * (steps - 1) + [0]], groups, axis=0)
     active = np.repeat(np.arange(slots) < np.asarray(counts)[:, None], tokens, axis=1)
     state = CaptionState(
         torch.full((groups, slots * tokens), MASK),
@@ -271,8 +270,10 @@ def confidence_loop(
         for group, places in enumerate(masked):
             taken[group] += bool(places)
             sure = {i for i in places if probability[group, i] >= threshold}
-            sure |= set(sorted(places, key=lambda i, p=probability[group]: (p[i], i))[-1:])
-            for place in places if step == steps - 1 else sure:
+            order = sorted(places, key=lambda i, p=probability[group]: (p[i], i))
+            left = tokens_to_mask(regions[group] * tokens, step, steps)
+            sure |= {*order[left:], *order[-1:]}
+            for place in sure:
                 ids[group, place] = best[group, place]
             masked[group] = places - sure
     return ids.reshape(shape), taken

@@ -127,6 +127,23 @@ def test_a_run_does_not_go_on_with_other_settings(tmp_path: Path) -> None:
     assert caption(source, tmp_path / "out").resumed == 2
 
 
+@pytest.mark.parametrize("other", [["--precision", "bf16"], ["--decoding", "schedule"]])
+def test_a_run_does_not_go_on_with_another_model(
+    other: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    captioner = FakeCaptioner(passes=2)
+    monkeypatch.setattr("perceptiondlm_ros.cli.bag.load_captioner", lambda _: captioner)
+    command = ["bag", str(write_bag(tmp_path / "in", scene())), str(tmp_path / "out")]
+    assert main(command) != 0
+    captioner.left = 1000
+    assert main([*command, *other]) != 0
+    assert other[0][2:] in capsys.readouterr().err
+    assert main(command) == 0
+
+
 def test_only_one_run_at_a_time_writes_a_bag(tmp_path: Path) -> None:
     source = write_bag(tmp_path / "in", scene())
 

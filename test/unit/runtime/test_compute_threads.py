@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
+import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +13,11 @@ import pytest
 
 from perceptiondlm_ros.cli.main import main
 from perceptiondlm_ros.runtime import compute_threads
-from perceptiondlm_ros.runtime.compute_threads import sleep_while_waiting, thread_count
+from perceptiondlm_ros.runtime.compute_threads import (
+    ComputeThread,
+    sleep_while_waiting,
+    thread_count,
+)
 
 
 @pytest.fixture
@@ -91,3 +98,48 @@ def test_the_command_waits_asleep_and_a_caller_of_it_as_before(
     with pytest.raises(SystemExit):
         main()
     assert waiting(environment) == {"OMP_WAIT_POLICY": "PASSIVE"}
+
+
+class Model:
+    """Something large."""
+
+    def fail(self) -> None:
+        raise KeyError("missing")
+
+
+class TestComputeThread:
+    def test_calls_are_made_in_one_thread_of_its_own(self) -> None:
+        thread = ComputeThread("own")
+        names = [thread.call(lambda: threading.current_thread().name) for _ in range(2)]
+        assert names == ["own", "own"]
+
+    def test_what_a_call_raises_reaches_the_caller_and_ends_nothing(self) -> None:
+        thread = ComputeThread("own")
+        with pytest.raises(KeyError, match="missing"):
+            thread.call(Model().fail)
+        assert thread.call(lambda: 3) == 3
+
+    def test_nothing_of_a_call_is_kept_and_the_thread_ends_with_its_owner(self) -> None:
+        thread, model = ComputeThread("own"), Model()
+        alive, worker = weakref.ref(model), thread.call(threading.current_thread)
+        thread.call(model.__str__)
+        thread.call(int)  # the one before is over
+        del model
+        assert alive() is None
+        del thread
+        worker.join(60)
+        assert not worker.is_alive()
+
+    def test_a_call_that_hangs_keeps_no_process_alive(self) -> None:
+        hanging = """
+import threading
+from perceptiondlm_ros.runtime.compute_threads import ComputeThread
+
+thread, began = ComputeThread("own"), threading.Event()
+wait = lambda: (began.set(), threading.Event().wait())
+threading.Thread(target=thread.call, args=(wait,), daemon=True).start()
+began.wait()
+"""
+        assert (
+            subprocess.run([sys.executable, "-c", hanging], timeout=60, check=False).returncode == 0
+        )

@@ -108,12 +108,14 @@ def published_loop(single: bool = False) -> Iterator[tuple[IntArray, BoolArray, 
 
 
 def confidence_loop(threshold: float) -> Iterator[tuple[IntArray, BoolArray, IntArray]]:
-    """As `published_loop`: what has less probability than the threshold is masked again."""
+    """As `published_loop`: what has less probability than the threshold is masked again, of as many
+    as the schedule leaves."""
 
     def unsure(step: int, odds: FloatArray, masked: BoolArray) -> IntArray:
         waiting = np.flatnonzero(masked)
         order = waiting[np.argsort(-odds[waiting], kind="stable")][:-1]
-        return order[(1 / (1 + odds[order]) < threshold) & (step < STEPS - 1)]
+        order = order[: int(odds.size * ((STEPS - 1 - step) / STEPS))]
+        return order[1 / (1 + odds[order]) < threshold]
 
     return loop(unsure)
 

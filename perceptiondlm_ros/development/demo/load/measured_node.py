@@ -39,7 +39,11 @@ def slow_captioner(seconds: float) -> Any:
         return [Caption(_CAPTION, 0.9, [], False) for _ in regions]
 
     return SimpleNamespace(
-        name="slow", describe=describe, check_prompt=lambda prompt: None, close=lambda: None
+        name="slow",
+        description="nothing",
+        describe=describe,
+        check_prompt=lambda prompt: None,
+        close=lambda: None,
     )
 
 

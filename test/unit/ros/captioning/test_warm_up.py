@@ -1,15 +1,19 @@
-"""What the package logs while it loads a model reaches the log of ROS; a build is an activity."""
+"""Settings reach the model as it is loaded, and what the package logs meanwhile the log of ROS."""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from log_support import Log
 
-from perceptiondlm_ros.ros.captioning.warm_up import library_log
+from perceptiondlm_ros.captioner import Captioner
+from perceptiondlm_ros.ros.captioning.warm_up import library_log, load_captioner
 from perceptiondlm_ros.ros.health.monitor import Monitor
 from perceptiondlm_ros.ros.health.status import Activity
+from perceptiondlm_ros.ros.settings import Settings
 from perceptiondlm_ros.runtime.tensorrt.build_progress import BuildClock
 
 
@@ -51,3 +55,25 @@ def test_what_is_raised_within_leaves_no_handler_behind() -> None:
     with pytest.raises(RuntimeError), library_log(Monitor(Log())):
         raise RuntimeError
     assert logging.getLogger("perceptiondlm_ros").handlers == handlers
+
+
+def test_every_setting_of_the_model_reaches_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[Any] = []
+    monkeypatch.setattr(Captioner, "load", lambda *given, **named: found.append((given, named)))
+    wanted: dict[str, Any] = {
+        "backend": "torch",
+        "device": "cpu",
+        "steps": 7,
+        "caption_tokens": 9,
+        "cache": "exact",
+        "decoding": "confidence",
+        "decoding_threshold": 0.7,
+        "threads": 3,
+        "precision": "bf16",
+    }
+    load_captioner(replace(Settings(), checkpoint="/model", **wanted))
+    load_captioner(Settings())
+    assert found[0] == (("/model",), wanted)
+    absent = {"steps": None, "caption_tokens": None, "decoding_threshold": None, "threads": 0}
+    automatic = dict.fromkeys(("backend", "device", "cache", "decoding", "precision"), "auto")
+    assert found[1] == ((None,), {**absent, **automatic})

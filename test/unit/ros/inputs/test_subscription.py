@@ -6,12 +6,16 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from log_support import Log
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from ros_support import Spinner, ros_context
+from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header, String
 
+from perceptiondlm_ros.ros.health.monitor import Monitor
+from perceptiondlm_ros.ros.inputs import camera_topics
 from perceptiondlm_ros.ros.inputs.subscription import AdaptiveSubscription
 
 RELIABLE, BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
@@ -217,3 +221,23 @@ def test_a_publisher_of_another_type_is_named(make: Callable[..., Peers]) -> Non
     told = "type of /input differs: /front/camera publishes std_msgs/msg/String, this node takes "
     peers.until(lambda: any(line.startswith(told) for line in peers.lines()), "a line")
     assert "std_msgs/msg/Header" in peers.lines()[0]
+
+
+def test_why_no_camera_info_comes_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(camera_topics, "_PATIENCE", 0.0)
+    fixed = Parameter("qos_overrides./camera_info.subscription.reliability", value="reliable")
+    log = Log()
+    with ros_context() as context:
+        node = Node("node", context=context, parameter_overrides=[fixed])
+        qos = QoSProfile(depth=1, reliability=BEST_EFFORT)
+        camera = Node("camera", context=context)
+        camera.create_publisher(CameraInfo, "/camera_info", qos)
+        topics = camera_topics.CameraTopics(node, lambda: True, Monitor(log))
+        Spinner(context, node).until(
+            lambda: node.count_publishers("/camera_info") == 1, "discovery"
+        )
+        topics.open()
+        assert topics.camera_info() is None
+    (line,) = log.warnings
+    assert line.startswith("no markers: nothing came on /camera_info; QoS of /camera_info ")
+    assert "incompatible (reliability)" in line and "Fault" not in line
