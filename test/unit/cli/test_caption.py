@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,7 @@ OPTIONS += ["--caption-tokens", "9", "--cache", "exact", "--prompt", "What?"]
 OPTIONS += ["--decoding", "confidence", "--decoding-threshold", "0.8"]
 OPTIONS += ["--threads", "3", "--precision", "fp32"]
 GIVEN = ("a/b", "torch", "cpu", 7, 9, "exact", "confidence", 0.8, 3, "fp32")
-DEFAULTS = (None, "auto", "auto", *map(Captioner.load.__kwdefaults__.get, NAMES[3:]))
+DEFAULTS = tuple(inspect.signature(Captioner.load).parameters[name].default for name in NAMES)
 
 
 @pytest.mark.parametrize(
