@@ -14,7 +14,11 @@ from perceptiondlm_ros.preflight.jetpack import JetPack, jetpack_at_hand
 from perceptiondlm_ros.preflight.libraries import Installed
 from perceptiondlm_ros.preflight.memory import MemoryNeed
 from perceptiondlm_ros.runtime.tensorrt.build_memory import ENGINE
-from perceptiondlm_ros.runtime.tensorrt.engine_spec import ENGINES_VARIABLE, engines_folder
+from perceptiondlm_ros.runtime.tensorrt.engine_spec import (
+    ENGINES_VARIABLE,
+    engines_folder,
+    own_engines,
+)
 from perceptiondlm_ros.text import counted, gibibytes, gigabytes
 
 _device = partial(Finding, "device")
@@ -101,6 +105,9 @@ def check_disk(folder: Path, weights: int) -> Finding:
     takes = f"engines take about {gigabytes(needed)} of {gigabytes(free)} in {engines}"
     if not os.access(place, os.W_OK):
         text = f"{place} can't be written to; set {ENGINES_VARIABLE} to a folder for the engines"
+        if any(own_engines(folder).glob("*.engine")):
+            text += f", unless those that are in {own_engines(folder)} are for this device"
+            return _device("disk", "warn", text)
         return _device("disk", "fail", text)
     if free < needed:
         text = f"{takes}; free space, or set {ENGINES_VARIABLE} to a folder on a larger disk"
@@ -121,8 +128,14 @@ def check_libraries(
         for name in backends
         if not installed.missing(name) and (name != "tensorrt" or device.compute is not None)
     ]
+    # Graphs beside a checkpoint are for CPUs, and torch is for a GPU.
+    beside = here and device.compute is not None and "torch" in backends
     for backend in backends:
-        yield _backend(installed, backend, device, here=here, needed=not ready)
+        if beside and backend == "onnx" and "onnx" in ready:
+            text = f"{_found(installed, backend)}, on the CPU, where torch can't use the GPU"
+            yield _library(backend, "note", text)
+        else:
+            yield _backend(installed, backend, device, here=here, needed=not ready)
     if "torch" in backends:
         yield _export(installed)
     if installed.doubled:

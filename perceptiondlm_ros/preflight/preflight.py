@@ -81,7 +81,7 @@ def preflight(
         findings += check_memory(target, needs, model.config.slots, build)
     if kind == "exported" and build and here:
         findings.append(check_disk(folder, sum(model.weights)))
-    findings += check_libraries(libraries, _backends(folder, kind, target), target, here=here)
+    findings += check_libraries(libraries, _backends(folder, kind), target, here=here)
     return PreflightReport(
         path=str(folder),
         kind=kind,
@@ -110,11 +110,11 @@ def kind_of(folder: Path) -> Kind:
     )
 
 
-def _backends(folder: Path, kind: Kind, device: TargetDevice) -> tuple[str, ...]:
-    """What can run the folder; graphs beside a checkpoint are for CPUs."""
+def _backends(folder: Path, kind: Kind) -> tuple[str, ...]:
+    """What can run the folder."""
     if kind == "exported":
         return "onnx", "tensorrt"
-    return ("onnx", "torch") if has_graphs(folder) and device.compute is None else ("torch",)
+    return ("onnx", "torch") if has_graphs(folder) else ("torch",)
 
 
 def _build(model: CheckedModel, device: TargetDevice) -> tuple[int, int] | None:

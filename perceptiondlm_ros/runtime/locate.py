@@ -8,6 +8,7 @@ from pathlib import Path
 
 from perceptiondlm_ros.errors import CheckpointError, InputError
 from perceptiondlm_ros.model.json_values import read_json, section
+from perceptiondlm_ros.model.manifest import BESIDE, has_graphs
 
 PACKAGED = "small"
 """Name of the checkpoint that comes with the package."""
@@ -15,7 +16,8 @@ PACKAGED = "small"
 DEFAULT_CHECKPOINT = Path(__file__).parents[1] / "checkpoints" / "small"
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_FILES = ("*.json", "*.safetensors")
+_FILES = ("*.json", "*.safetensors", "*_cpu.onnx")
+"""The last are the graphs beside a checkpoint, see `has_graphs`."""
 
 
 def locate_checkpoint(path: str | Path | None, *, fetch: bool = True) -> Path:
@@ -98,4 +100,6 @@ def _complete(folder: Path) -> bool:
     index = folder / "model.safetensors.index.json"
     shards = section(read_json(index), "weight_map").values() if index.is_file() else []
     files = ["config.json", "tokenizer.json", *(shards or ["model.safetensors"])]
+    if has_graphs(folder):
+        files += section(read_json(folder / BESIDE), "files")
     return all((folder / str(name)).is_file() for name in files)

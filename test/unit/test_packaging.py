@@ -363,3 +363,15 @@ def test_a_sourced_ros_is_told_what_was_built_into_the_environment(
 
 def test_without_a_sourced_ros_make_leaves_the_variables_alone(tmp_path: Path) -> None:
     assert made("test", tmp_path)["pytest"] == ["none", "and", "none"]
+
+
+@pytest.mark.parametrize(("may_lack", "status"), [("x,nowhere_to_be_had", 5), ("x", 2), ("", 2)])
+def test_files_of_tests_are_skipped_only_for_libraries_that_colcon_may_lack(
+    may_lack: str, status: int, tmp_path: Path
+) -> None:
+    (tmp_path / "test_it.py").write_text("import nowhere_to_be_had\n")
+    around = {"PYTHONPATH": str(REPOSITORY / "test"), "PERCEPTIONDLM_TESTS_MAY_LACK": may_lack}
+    command = [sys.executable, "-m", "pytest", "-rs", "-p", "conftest", str(tmp_path)]
+    done = run(command, tmp_path, os.environ | around)
+    assert done.returncode == status, done.stdout
+    assert ("nowhere_to_be_had is not installed" in done.stdout) is (status == 5)

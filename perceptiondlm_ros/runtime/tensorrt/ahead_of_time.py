@@ -17,7 +17,7 @@ from perceptiondlm_ros.runtime.tensorrt.build_progress import BuildClock, BuildP
 from perceptiondlm_ros.runtime.tensorrt.engine_loader import EngineLoader
 from perceptiondlm_ros.runtime.tensorrt.engine_spec import (
     engine_specs,
-    engines_folder,
+    own_engines,
     verify_graphs,
 )
 from perceptiondlm_ros.runtime.tensorrt.engine_store import EngineStore
@@ -105,7 +105,7 @@ def compile_engines(
         )
     manifest, config = open_exported(folder, graphs=False)
     specs = engine_specs(folder, manifest, config)
-    store, log = EngineStore(engines_folder(folder)), make_log(trt, quiet=True)
+    store, log = EngineStore(own_engines(folder)), make_log(trt, quiet=True)
     for target in made_for:
         loader = EngineLoader(
             trt,

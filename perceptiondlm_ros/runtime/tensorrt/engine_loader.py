@@ -22,7 +22,7 @@ from perceptiondlm_ros.runtime.tensorrt.engine_spec import EngineKey, EngineSpec
 from perceptiondlm_ros.runtime.tensorrt.engine_store import EngineStore
 from perceptiondlm_ros.runtime.tensorrt.gpu import GpuInfo
 from perceptiondlm_ros.runtime.tensorrt.products import Target, title
-from perceptiondlm_ros.runtime.tensorrt.tensorrt_log import failure, reasons
+from perceptiondlm_ros.runtime.tensorrt.tensorrt_log import failure, is_of_memory, reasons
 
 _LOG = logging.getLogger(__name__)
 
@@ -64,10 +64,11 @@ class EngineLoader:
 
     def load(self, spec: EngineSpec) -> Any:
         """The engine of a graph, of TensorRT's own type; built again where TensorRT refuses a file
-        that looked right.
+        that looked right, unless that came with the model or memory was what it lacked.
 
         Raises:
-            BackendError: see `find_or_build`; or the memory is too small for the engine.
+            BackendError: see `find_or_build`; or the memory is too small for the engine, or
+                TensorRT refuses one that isn't to be built again.
             CheckpointError: the graph's files are not as exported.
         """
         while True:
@@ -77,15 +78,18 @@ class EngineLoader:
                 engine = self.trt.Runtime(self.log).deserialize_cuda_engine(data)
             if engine is not None:
                 return engine
-            reason, name = reasons(self.log), title(self.trt)
+            reason = reasons(self.log)
+            text = f"{title(self.trt)} can't load the engine of {spec.name}"
             if found.built:
-                raise failure(
-                    reason,
-                    f"{name} can't load the engine of {spec.name} that it has just built: {reason}",
+                raise failure(reason, f"{text} that it has just built: {reason}")
+            if is_of_memory(reason):
+                raise failure(reason, f"{text}: {reason}")
+            if self.store.is_shipped(found.key):
+                raise BackendError(
+                    f"{text} that came with the model ({found.key.stem}.engine): {reason}; update "
+                    "the driver, compile it again, or remove it to have one built here"
                 )
-            _LOG.warning(
-                "%s can't load the engine of %s (%s); building it again", name, spec.name, reason
-            )
+            _LOG.warning("%s (%s); building it again", text, reason)
             self.store.remove(found.key)
 
     def find_or_build(self, spec: EngineSpec) -> FoundEngine:
@@ -136,7 +140,7 @@ class EngineLoader:
             self.trt, self.log, spec, self.targets[0], timings=timings, free=free, clock=clock
         )
         clock.enter("writing the engine")
-        self.store.add(key, built.plan, clock.seconds)
+        self.store.add(key, built.plan, clock.seconds, ahead=self.ahead)
         try:
             if built.timings:
                 self.store.add_timings(key, built.timings)

@@ -81,11 +81,16 @@ class EngineSpec:
         )
 
 
+def own_engines(folder: Path) -> Path:
+    """Where an exported folder has engines of its own, such as those compiled ahead of time."""
+    return folder / "engines"
+
+
 def engines_folder(folder: Path) -> Path:
-    """Where the engines of an exported folder are kept: in it, unless the environment names
+    """Where the engines that are built here are kept: with its own, unless the environment names
     another place."""
     elsewhere = os.environ.get(ENGINES_VARIABLE)
-    return Path(elsewhere).expanduser() if elsewhere else folder / "engines"
+    return Path(elsewhere).expanduser() if elsewhere else own_engines(folder)
 
 
 def engine_specs(folder: Path, manifest: Manifest, config: ModelConfig) -> dict[str, EngineSpec]:

@@ -17,6 +17,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from perceptiondlm_ros.errors import BackendError
 from perceptiondlm_ros.runtime.tensorrt.engine_spec import EngineKey
 
 _LOCK = ".lock"
+_AHEAD = "ahead_of_time"
 _PARTIAL = ".partial"
 """Ending of a file that is being written, or was when its writer stopped."""
 _DIGEST = 32
@@ -33,10 +35,15 @@ _DIGEST = 32
 
 
 class EngineStore:
-    """The engines in a folder, which is made when something is written."""
+    """The engines in a folder, which is made when something is written.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        also: a folder whose engines are found as well; nothing is written there.
+    """
+
+    def __init__(self, folder: Path, also: Path | None = None) -> None:
         self.folder = folder
+        self._folders = (folder,) if also in (None, folder) else (folder, also)
 
     @contextmanager
     def lock(self, waiting: Callable[[], None], poll: float = 0.5) -> Iterator[None]:
@@ -73,17 +80,15 @@ class EngineStore:
     def find(self, key: EngineKey) -> mmap.mmap | None:
         """The engine with this key; None where it is missing, incomplete or damaged. It is mapped
         and not read, since it can be as large as the memory."""
+        return next(filter(None, (_read(folder, key) for folder in self._folders)), None)
+
+    def is_shipped(self, key: EngineKey) -> bool:
+        """Whether the engine that was found came with the model, and wasn't built here."""
         try:
             described = json.loads(self._path(key, "json").read_text(encoding="utf-8"))
-            with self._path(key, "engine").open("rb") as file:
-                data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except (OSError, ValueError, RecursionError):  # an empty file can't be mapped
-            return None
-        expected = _description(key, data)
-        if isinstance(described, dict) and described | expected == described:
-            return data
-        data.close()
-        return None
+        except (OSError, ValueError, RecursionError):
+            return True
+        return isinstance(described, dict) and bool(described.get(_AHEAD))
 
     def why_missing(self, key: EngineKey, *, others: bool) -> str | None:
         """Why there is no engine with this key; None where there is nothing to tell.
@@ -91,30 +96,33 @@ class EngineStore:
         Args:
             others: whether engines of its graph and model for other targets are told of.
         """
-        if self._path(key, "json").exists():
-            return f"the engine of {key.graph} in {self.folder} is damaged or cut short"
-        found = set()
-        for path in self.folder.glob(f"{key.graph}-*.json") if others else ():
+        for folder in self._folders:
+            if (folder / f"{key.stem}.json").exists():
+                return f"the engine of {key.graph} in {folder} is damaged or cut short"
+        found, named = set(), f"{key.graph}-*.json"
+        for path in chain(*(folder.glob(named) for folder in self._folders)) if others else ():
             with contextlib.suppress(OSError, ValueError, RecursionError, TypeError, KeyError):
                 other = EngineKey(**json.loads(path.read_text(encoding="utf-8"))["key"])
                 if (other.model, other.precision) == (key.model, key.precision):
                     found.add(str(other.target))
         if not found:
             return None
-        return f"the engines of {key.graph} in {self.folder} are for {'; '.join(sorted(found))}"
+        where = " and ".join(map(str, self._folders))
+        return f"the engines of {key.graph} in {where} are for {'; '.join(sorted(found))}"
 
-    def add(self, key: EngineKey, plan: memoryview, seconds: float) -> None:
+    def add(self, key: EngineKey, plan: memoryview, seconds: float, *, ahead: bool = False) -> None:
         """Write an engine, then its description; only both together are ever found.
 
         Args:
             seconds: what its build took.
+            ahead: whether it was built for other machines.
 
         Raises:
             BackendError: the disk is full, or the folder can't be written to.
         """
         self.remove(key)
         self._write(self._path(key, "engine"), plan)
-        described = _description(key, plan) | {"seconds": round(seconds, 1)}
+        described = _description(key, plan) | {"seconds": round(seconds, 1), _AHEAD: ahead}
         self._write(self._path(key, "json"), f"{json.dumps(described, indent=2)}\n".encode())
 
     def remove(self, key: EngineKey) -> None:
@@ -169,6 +177,22 @@ class EngineStore:
             raise _not_written(path, error) from error
         finally:
             partial.unlink(missing_ok=True)
+
+
+def _read(folder: Path, key: EngineKey) -> mmap.mmap | None:
+    """An engine, where it is whole and of this key."""
+    path = folder / f"{key.stem}.engine"
+    try:
+        described = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError, RecursionError):  # an empty file can't be mapped
+        return None
+    expected = _description(key, data)
+    if isinstance(described, dict) and described | expected == described:
+        return data
+    data.close()
+    return None
 
 
 def _description(key: EngineKey, plan: mmap.mmap | memoryview) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from perceptiondlm_ros.runtime.tensorrt.engine_loader import EngineLoader
 from perceptiondlm_ros.runtime.tensorrt.engine_spec import (
     engine_specs,
     engines_folder,
+    own_engines,
     verify_graphs,
 )
 from perceptiondlm_ros.runtime.tensorrt.engine_store import EngineStore
@@ -82,7 +83,8 @@ class TensorRTBackend:
         specs = engine_specs(folder, manifest, config)
         opened = open_gpu(device) if isinstance(device, str) else device
         opened.activate()
-        log, store = make_log(module), EngineStore(engines_folder(folder))
+        log = make_log(module)
+        store = EngineStore(engines_folder(folder), also=own_engines(folder))
         verify = partial(verify_graphs, folder, manifest)
         found = targets(module, opened.info())
         loader = EngineLoader(module, log, store, found, opened.info, verify)

@@ -57,4 +57,9 @@ def failure(why: str, text: str) -> BackendError:
 
     why: see `reasons`.
     """
-    return (OutOfMemoryError if _OF_MEMORY.search(why) else BackendError)(text)
+    return (OutOfMemoryError if is_of_memory(why) else BackendError)(text)
+
+
+def is_of_memory(why: str) -> bool:
+    """Whether reasons speak of too little memory."""
+    return _OF_MEMORY.search(why) is not None

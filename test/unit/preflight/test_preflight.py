@@ -245,6 +245,14 @@ def test_libraries_for_the_packaged_checkpoint(lacking: str, onnx: str, torch: s
     assert report.fits == (lacking != "msgspec")
 
 
+def test_without_torch_a_gpu_is_left_unused_and_the_packaged_checkpoint_runs_on_the_cpu() -> None:
+    report = preflight(DEFAULT_CHECKPOINT, HERE, installed=libraries(without="torch"))
+    assert report.fits and found(report, "torch").status == "warn"
+    assert found(report, "onnx").status == "note" and "on the CPU" in found(report, "onnx").text
+    lacking = find_installed(lambda name: None)
+    assert not preflight(DEFAULT_CHECKPOINT, HERE, installed=lacking).fits
+
+
 def test_two_builds_of_onnxruntime_are_a_warning(exported: Path) -> None:
     report = preflight(exported, HERE, installed=libraries(onnxruntime="1.22"))
     assert found(report, "onnxruntime").status == "warn"
@@ -252,10 +260,10 @@ def test_two_builds_of_onnxruntime_are_a_warning(exported: Path) -> None:
 
 
 def test_the_disk_must_hold_the_engines(
-    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    damaged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def disk() -> Finding:
-        return found(preflight(exported, HERE, installed=libraries()), "disk")
+        return found(preflight(damaged, HERE, installed=libraries()), "disk")
 
     assert disk().status == "ok"
     elsewhere = tmp_path / "not" / "there" / "yet"
@@ -267,7 +275,10 @@ def test_the_disk_must_hold_the_engines(
     assert disk().status == "fail"
     assert "set PERCEPTIONDLM_ENGINES" in disk().text
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    assert "can't be written to" in disk().text
+    assert "can't be written to" in disk().text and disk().status == "fail"
+    (damaged / "engines").mkdir()
+    (damaged / "engines" / "denoiser-0.engine").touch()
+    assert "can't be written to" in disk().text and disk().status == "warn"
 
 
 def test_other_machines_disks_are_not_looked_at(exported: Path) -> None:

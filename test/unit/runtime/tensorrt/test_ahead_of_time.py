@@ -44,7 +44,12 @@ GRAPHS = ["vision_encoder", "denoiser"]
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """The tiny export, to compile in."""
-    return Path(shutil.copytree(exported(tiny()), tmp_path / "exported"))
+    return copied(exported(tiny()), tmp_path)
+
+
+def copied(export: Path, into: Path) -> Path:
+    """An export that others use as well, to compile in."""
+    return Path(shutil.copytree(export, into / "exported"))
 
 
 def compiled(
@@ -67,14 +72,9 @@ MODELS = [
 
 @pytest.mark.parametrize(("checkpoint", "precision", "gpus"), MODELS)
 def test_it_compiles_models_of_each_kind(
-    checkpoint: Callable[[], Path],
-    precision: str,
-    gpus: list[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    checkpoint: Callable[[], Path], precision: str, gpus: list[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("PERCEPTIONDLM_ENGINES", str(tmp_path / "engines"))
-    source = exported(checkpoint(), precision)
+    source = copied(exported(checkpoint(), precision), tmp_path)
     specs = engine_specs(source, *open_exported(source))
     assert [len(specs[graph].profiles) for graph in GRAPHS] == [1, 2]
     engines = compiled(source, *gpus)
@@ -85,8 +85,8 @@ def test_it_compiles_models_of_each_kind(
 def test_it_compiles_for_each_gpu_and_its_runtime_finds_that(
     rtx: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PERCEPTIONDLM_ENGINES", str(tmp_path / "engines"))
-    source = exported(tiny(), "bf16")
+    monkeypatch.setenv("PERCEPTIONDLM_ENGINES", str(tmp_path / "elsewhere"))
+    source = copied(exported(tiny(), "bf16"), tmp_path)
     told: list[BuildProgress] = []
     engines = compiled(source, "RTX A6000", "GeForce RTX 4090", "sm_120", told=told.append)
     assert [engine.path.name.partition("-")[0] for engine in engines] == GRAPHS * 3
@@ -94,7 +94,7 @@ def test_it_compiles_for_each_gpu_and_its_runtime_finds_that(
     for name, compute in (("RTX A6000", (8, 6)), ("RTX 4080", (8, 9)), ("RTX 5090", (12, 0))):
         gpu = GpuInfo(name, compute, "13.0", 2**34, 2**34, shared=False)
         for graph, spec in engine_specs(source, *open_exported(source)).items():
-            found = runtime(rtx, tmp_path / "engines", gpu).find_or_build(spec)
+            found = runtime(rtx, source / "engines", gpu).find_or_build(spec)
             assert not found.built
             (engine,) = [
                 one
@@ -152,16 +152,17 @@ def test_for_gpus_that_are_not_served_the_message_says_what_does(name: str, fold
 
 
 def test_engines_need_no_graphs_and_a_build_takes_only_those_that_were_exported(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, tmp_path: Path
 ) -> None:
     data = folder / "denoiser.onnx.data"
     *others, last = data.read_bytes()
     data.write_bytes(bytes([*others, last ^ 1]))
     with pytest.raises(CheckpointError, match=r"denoiser\.onnx\.data has another checksum"):
         compiled(folder)
-    monkeypatch.setenv("PERCEPTIONDLM_ENGINES", str(tmp_path / "engines"))
-    engines = compiled(exported(tiny()))
+    whole = copied(exported(tiny()), tmp_path / "whole")
+    engines = compiled(whole)
     assert [(engine.target.compute, engine.built) for engine in engines] == [("all", True)] * 2
+    shutil.copytree(whole / "engines", folder / "engines", dirs_exist_ok=True)
     # The engines are there, and are of the graphs that the manifest names.
     assert not any(engine.built for engine in compiled(folder))
 

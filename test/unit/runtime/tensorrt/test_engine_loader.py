@@ -71,10 +71,11 @@ def build(builds: Builds, folder: Path) -> Build:
         version: str = "11.4.0",
         verify: Callable[[], None] = lambda: None,
         made_for: tuple[Target, ...] = (),
+        also: Path | None = None,
     ) -> bytes:
         trt = SimpleNamespace(__version__=version)
         made_for = made_for or targets(trt, gpu)
-        store = EngineStore(folder)
+        store = EngineStore(folder, also)
         loader = EngineLoader(trt, None, store, made_for, lambda: gpu, verify, poll=0.01)
         return bytes(loader.find_or_build(of).data)
 
@@ -261,3 +262,41 @@ def test_an_engine_that_is_there_is_used_from_a_folder_without_writing(
     finally:
         folder.chmod(0o755)
     assert before == sorted((path.name, path.stat().st_mtime_ns) for path in folder.iterdir())
+
+
+def test_engines_that_came_with_the_model_are_found_too_and_nothing_is_written_there(
+    build: Build, builds: Builds, folder: Path, tmp_path: Path
+) -> None:
+    content = build()
+    shipped = folder.rename(tmp_path / "shipped")
+    assert build(also=shipped) == content and not folder.exists()
+    before = sorted(shipped.iterdir())
+    build(gpu=replace(GPU, name="Other"), also=shipped)
+    assert len(builds.made) == 2 and [*folder.glob("*.engine")]
+    assert sorted(shipped.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("ahead", "also", "reason", "removed"),
+    [
+        (False, False, "the plan is damaged", True),
+        (False, False, "CUDA error: out of memory", False),
+        (True, False, "the driver is too old", False),
+        (False, True, "the driver is too old", False),
+    ],
+)
+def test_what_was_not_built_here_is_never_removed_nor_what_memory_lacked_for(
+    builds: Builds, folder: Path, ahead: bool, also: bool, reason: str, removed: bool
+) -> None:
+    folder.mkdir()
+    log, there = SimpleNamespace(errors=[]), EngineStore(folder)
+    refusing = SimpleNamespace(deserialize_cuda_engine=lambda data: log.errors.append(reason))
+    trt = SimpleNamespace(__version__="11.4.0", Runtime=lambda log: refusing)
+    there.add((key := SPEC.key(RTX)), memoryview(b"plan"), 1.0, ahead=ahead)
+    store = EngineStore(folder.with_name("own"), also=folder) if also else there
+    loader = EngineLoader(trt, log, store, (RTX,), lambda: GPU, lambda: None)
+    with pytest.raises(BackendError, match=reason):
+        loader.load(SPEC)
+    assert len(builds.made) == int(removed)
+    data = there.find(key)
+    assert data is not None and (bytes(data) == b"plan") is not removed
