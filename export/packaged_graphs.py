@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,6 +23,7 @@ import onnx_ir
 from onnx_ir import DataType, ExternalTensor, Shape, TensorType, Value
 from onnx_ir.tape import Tape
 
+from perceptiondlm_ros.errors import PerceptionDLMError
 from perceptiondlm_ros.export.exporter import ExportOptions, export
 from perceptiondlm_ros.export.onnx_files import SMALL
 from perceptiondlm_ros.model.config import ModelConfig
@@ -29,6 +31,8 @@ from perceptiondlm_ros.model.manifest import BESIDE, Manifest, record_of, refuse
 from perceptiondlm_ros.model.published import WEIGHTS, published_parameters
 
 _DTYPES = {"F32": DataType.FLOAT, "F16": DataType.FLOAT16, "BF16": DataType.BFLOAT16}
+
+_Content = tuple[tuple[int, ...], bytes]
 
 
 @dataclass(frozen=True)
@@ -73,17 +77,17 @@ def write_beside(checkpoint: Path, exported: Path, output: Path) -> None:
     replace(manifest, graphs=graphs, files=files).write(output, BESIDE)
 
 
-def _sources(checkpoint: Path) -> dict[bytes, Source]:
-    """Every parameter, as it is and with its axes exchanged, by its bytes in float32."""
-    found: dict[bytes, Source] = {}
+def _sources(checkpoint: Path) -> dict[_Content, Source]:
+    """Every parameter, as it is and with its axes exchanged, by its shape and bytes in float32."""
+    found: dict[_Content, Source] = {}
     parameters = published_parameters(ModelConfig.from_folder(checkpoint)).values()
     for transposed in (False, True):
         stored = _stored(checkpoint, two_axes=transposed)
         for names in parameters:
             parts = tuple(stored[name] for name in names)
             value = np.concatenate([part.numpy().astype(np.float32) for part in parts])
-            data = (value.T if transposed else value).tobytes()
-            found.setdefault(data, Source(parts, transposed))
+            made = value.T if transposed else value
+            found.setdefault((made.shape, made.tobytes()), Source(parts, transposed))
     return found
 
 
@@ -106,13 +110,14 @@ def _stored(checkpoint: Path, *, two_axes: bool) -> dict[str, ExternalTensor]:
     return found
 
 
-def _take_from_checkpoint(graph: onnx_ir.Graph, sources: dict[bytes, Source]) -> None:
+def _take_from_checkpoint(graph: onnx_ir.Graph, sources: dict[_Content, Source]) -> None:
     """Replace a graph's weights by nodes that make them of the checkpoint's tensors."""
     first, tape, known = graph[0], Tape(), graph.initializers
     for name, weight in list(known.items()):
         tensor = onnx_ir.convenience.get_const_tensor(weight)
         assert tensor is not None, f"initializer {name} has no value"
-        source = sources.get(tensor.tobytes()) if tensor.nbytes >= SMALL else None
+        content = tuple(tensor.numpy().shape), tensor.tobytes()
+        source = sources.get(content) if tensor.nbytes >= SMALL else None
         if source is None:
             weight.const_value = onnx_ir.Tensor(tensor.numpy(), name=name)
             continue
@@ -134,13 +139,21 @@ def _take_from_checkpoint(graph: onnx_ir.Graph, sources: dict[bytes, Source]) ->
     graph.insert_before(first, tape.nodes)
 
 
-def main(checkpoint: Path) -> None:
-    """Export a checkpoint and put its graphs beside it."""
-    with TemporaryDirectory() as made:
-        exported = Path(made) / "exported"
-        export(checkpoint, exported, ExportOptions(), name=checkpoint.name, progress=print)
-        write_beside(checkpoint, exported, checkpoint)
+def main(arguments: Sequence[str]) -> str | None:
+    """Export a checkpoint and put its graphs beside it; what went wrong, else None."""
+    if len(arguments) != 1:
+        return "usage: python -m perceptiondlm_ros.export.packaged_graphs FOLDER"
+    checkpoint = Path(arguments[0])
+    try:
+        refuse_index(checkpoint)
+        with TemporaryDirectory() as made:
+            exported = Path(made) / "exported"
+            export(checkpoint, exported, ExportOptions(), name=checkpoint.name, progress=print)
+            write_beside(checkpoint, exported, checkpoint)
+    except PerceptionDLMError as error:
+        return str(error)
+    return None
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    sys.exit(main(sys.argv[1:]))

@@ -12,7 +12,7 @@ from perceptiondlm_ros.text import gigabytes
 _DESCRIPTION = """\
 Compiles the graphs of an exported model to engines for RTX GPUs, without one, into its folder
 `engines`, where the tensorrt backend finds them on the robot. Needs TensorRT for RTX
-(`pip install 'perceptiondlm_ros[rtx]'`), there of the same version."""
+(in a clone of the repository `pip install ".[rtx]"`), there of the same version."""
 
 _EPILOG = """\
 Without --gpu one engine of each graph runs on every GPU that TensorRT for RTX serves, from Ampere

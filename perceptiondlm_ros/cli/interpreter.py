@@ -12,11 +12,11 @@ _ALWAYS = {
 }
 _FOR_TORCH = {"torch": "torch", "safetensors": "safetensors"}
 _FOR_EXPORT = {
-    "filelock": "filelock",
     "onnx": "onnx",
     "onnx_ir": "onnxscript",
     "onnxscript": "onnxscript",
 }
+_FOR_FOLDERS = {"filelock": "filelock"}
 _FOR_BAGS = {
     **{name: name for name in ("apsw", "lz4", "mcap", "rosbags", "zstandard")},
     "cv2": "opencv-python-headless",
@@ -34,7 +34,7 @@ def interpreter() -> str:
 def what_to_install(error: ImportError) -> str | None:
     """A sentence for a library that is missing or broken; None for any other module."""
     library = (error.name or "").partition(".")[0]
-    groups = (_ALWAYS, _FOR_TORCH, _FOR_EXPORT, _FOR_BAGS)
+    groups = (_ALWAYS, _FOR_TORCH, _FOR_EXPORT, _FOR_FOLDERS, _FOR_BAGS)
     group = next((group for group in groups if library in group), None)
     if group is None:
         return None

@@ -206,7 +206,7 @@ def test_pip_installs_code_and_data_without_ros(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
     folders = (PACKAGE, "export", "msg", "interfaces")
-    for name in ("setup.py", "pyproject.toml", "package.xml", *folders):
+    for name in ("setup.py", "pyproject.toml", "package.xml", "MANIFEST.in", *folders):
         path = REPOSITORY / name
         if path.is_dir():
             shutil.copytree(path, source / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -228,6 +228,8 @@ def test_pip_installs_code_and_data_without_ros(tmp_path: Path) -> None:
     assert (definitions / "vision_msgs" / "Detection2D.msg").is_file()
     assert (target / "bin" / "perceptiondlm").is_file()
     assert not (target / PACKAGE / "ros").exists()
+    # What a source distribution has; setup.py reads package.xml.
+    assert "package.xml" in (source / f"{PACKAGE}.egg-info" / "SOURCES.txt").read_text().split()
 
 
 # --- what the set-up says

@@ -29,9 +29,9 @@ _NAMES: tuple[tuple[str, Compute], ...] = (
     (r"v100|xavier", (7, 0)),
     (r"quadro rtx \d000|titan rtx|rtx 20[678]0|gtx 16[56]0|t4", (7, 5)),
     (r"a100|a30", (8, 0)),
-    (r"rtx (20|30)[5-9]0|rtx a\d+|a2|a10|a16|a40", (8, 6)),
+    (r"rtx (20|30)[5-9]0|rtx a\d+|a2|a10g?|a16|a40", (8, 6)),
     (r".*orin.*", (8, 7)),
-    (r"rtx 40[5-9]0|rtx \d+ ada( generation)?|l4|l40s?|l2|l20", (8, 9)),
+    (r"rtx 40[5-9]0|rtx \d+ ada|l4|l40s?|l2|l20", (8, 9)),
     (r"h100|h200|h20|gh200|h800", (9, 0)),
     (r"b200|gb200", (10, 0)),
     (r"b300|gb300", (10, 3)),
@@ -43,7 +43,8 @@ _NAMES: tuple[tuple[str, Compute], ...] = (
 compute capabilities (developer.nvidia.com/cuda-gpus)."""
 
 _LEFT_OUT = re.compile(
-    r"\b(nvidia|geforce|jetson|laptop gpu|max-q( design)?|super|ti|d|\d+ ?gb|pcie|sxm\d?|nvl)\b"
+    r"\b(nvidia|geforce|tesla|jetson|laptop gpu|(with )?max q( design)?|generation|sff|super|ti|d|"
+    r"(workstation|server) edition|\d+ ?gb|hbm\w+|pcie|sxm\d?|nvl)\b"
 )
 
 
@@ -68,12 +69,13 @@ def compute_of(name: str) -> Compute:
         InputError: nobody knows it.
     """
     plain = " ".join(name.lower().replace("_", " ").replace("-", " ").split())
-    if number := re.fullmatch(r"(?:sm ?|compute )?(\d+)\.?(\d)", plain):
-        return int(number[1]), int(number[2])
-    plain = " ".join(_LEFT_OUT.sub(" ", plain).split())
+    spaced = re.sub(r"\b([rg]tx)(?=\d)", r"\1 ", plain)
+    model = " ".join(_LEFT_OUT.sub(" ", spaced).split())
     for pattern, compute in _NAMES:
-        if plain and re.fullmatch(pattern, plain):
+        if model and re.fullmatch(pattern, model):
             return compute
+    if number := re.fullmatch(r"(?:sm ?|compute )?(1?\d)\.?(\d)", plain):
+        return int(number[1]), int(number[2])
     raise InputError(
         f"gpu is {name!r}, expected a name such as 'RTX 4090' or 'RTX A6000', or a compute "
         "capability such as 8.9; `nvidia-smi --query-gpu=compute_cap --format=csv` tells a GPU's"

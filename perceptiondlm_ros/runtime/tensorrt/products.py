@@ -21,6 +21,9 @@ RTX = "tensorrt_rtx_bindings"
 ALL = "all"
 """Compute capability of an engine that runs on every GPU served."""
 
+_INSTALL_RTX = (
+    "pip install tensorrt-rtx-cu13-bindings tensorrt-rtx-cu13-libs 'cuda-bindings>=13' filelock"
+)
 _FOR_CUDA = re.compile(r"tensorrt[-_]rtx[-_]cu(\d+)")
 _ANY = "any"
 _OLDEST = (8, 0)
@@ -72,7 +75,7 @@ def import_tensorrt() -> Any:
                 f"the TensorRT backend needs the Python package tensorrt, which can't be imported "
                 f"({error}); JetPack brings it as python3-libnvinfer (a virtual environment sees "
                 "it with --system-site-packages), elsewhere run `pip install tensorrt`, or on an "
-                "RTX GPU `pip install 'perceptiondlm_ros[rtx]'`"
+                f"RTX GPU `{_INSTALL_RTX}`"
             ) from error
 
 
@@ -87,7 +90,7 @@ def import_rtx() -> Any:
     except ImportError as error:
         raise BackendError(
             f"compiling engines ahead of time needs TensorRT for RTX, which can't be imported "
-            f"({error}); run `pip install 'perceptiondlm_ros[rtx]'`"
+            f"({error}); run `{_INSTALL_RTX}`"
         ) from error
 
 

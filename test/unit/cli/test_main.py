@@ -110,6 +110,16 @@ def test_a_bare_interpreter_is_told_all_that_it_lacks_at_once(photo: Path) -> No
     assert "-m pip install pillow msgspec numpy rich tokenizers`" in result.stderr
 
 
+def test_compiling_needs_nothing_that_exporting_does(tmp_path: Path) -> None:
+    program = (
+        "import sys; sys.modules.update(dict.fromkeys(sys.argv[2:]))\n"
+        "from perceptiondlm_ros.cli.main import main\n"
+        "sys.exit(main(['compile', sys.argv[1]]))"
+    )
+    result = python(program, tmp_path, "filelock", "onnx", "onnxscript")
+    assert result.returncode == 2 and "lacks filelock; run `" in result.stderr
+
+
 def test_missing_torch_is_the_backends_error_with_the_interpreter(
     run: Any, photo: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

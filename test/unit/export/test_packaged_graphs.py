@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from perceptiondlm_ros.captioner import Captioner
 from perceptiondlm_ros.development.scenes.render import render
 from perceptiondlm_ros.development.scenes.sample import sample_scene
 from perceptiondlm_ros.errors import CheckpointError
-from perceptiondlm_ros.export.packaged_graphs import write_beside
+from perceptiondlm_ros.export.packaged_graphs import main, write_beside
 from perceptiondlm_ros.model.manifest import BESIDE, Manifest
 from perceptiondlm_ros.model.published import INDEX, WEIGHTS
 from perceptiondlm_ros.preflight.preflight import preflight
@@ -138,5 +139,12 @@ def test_what_does_not_fit_the_checkpoint_is_refused(change: Any, tmp_path: Path
 
 def test_none_are_made_for_shards(tmp_path: Path) -> None:
     folder = Path(shutil.copytree(tiny(), tmp_path / "tiny"))
-    with pytest.raises(CheckpointError, match=with_an_index(folder)):
+    message = with_an_index(folder)
+    with pytest.raises(CheckpointError, match=message):
         write_beside(folder, exported(tiny()), folder)
+    assert re.search(message, main([str(folder)]) or "")
+
+
+def test_what_the_program_is_given_wrong_is_said_in_one_line(tmp_path: Path) -> None:
+    assert (main([]) or "").startswith("usage: ")
+    assert "config.json" in (main([str(tmp_path)]) or "")

@@ -121,9 +121,16 @@ def runtime(rtx: Any, engines: Path, gpu: GpuInfo) -> EngineLoader:
     [
         (("RTX 4090", "NVIDIA GeForce RTX 4070 Ti SUPER", "sm_89", "SM89", "8.9", "L40S"), (8, 9)),
         (("NVIDIA RTX 6000 Ada Generation", "NVIDIA GeForce RTX 4060 Laptop GPU", "l4"), (8, 9)),
+        (("NVIDIA RTX 4000 SFF Ada Generation", "rtx4090", "compute_89", "89"), (8, 9)),
+        (("NVIDIA A10G", "NVIDIA GeForce RTX 3080 Ti Laptop GPU"), (8, 6)),
         (("RTX A6000", "rtx-3090", "RTX 3080 Ti", "A10", "RTX A2000 12GB", "RTX 2050"), (8, 6)),
         (("NVIDIA A100-SXM4-80GB", "A30", "8.0"), (8, 0)),
         (("RTX 5090", "NVIDIA RTX PRO 6000 Blackwell", "12.0", "sm_120"), (12, 0)),
+        (("NVIDIA RTX PRO 6000 Blackwell Workstation Edition", "sm120"), (12, 0)),
+        (("NVIDIA RTX PRO 6000 Blackwell Max-Q Workstation Edition",), (12, 0)),
+        (("NVIDIA RTX PRO 2000 Blackwell Generation Laptop GPU",), (12, 0)),
+        (("Tesla T4", "NVIDIA GeForce RTX 2070 with Max-Q Design"), (7, 5)),
+        (("NVIDIA H100 80GB HBM3", "NVIDIA H100 NVL"), (9, 0)),
         (("DGX Spark", "GB10"), (12, 1)),
         (("RTX 2080 Ti", "Quadro RTX 6000", "T4"), (7, 5)),
         (("Jetson AGX Orin 64 GB", "orin-nx-16"), (8, 7)),
@@ -135,7 +142,7 @@ def test_gpus_are_known_by_their_names(names: tuple[str, ...], compute: tuple[in
     assert [compute_of(name) for name in names] == [compute] * len(names)
 
 
-@pytest.mark.parametrize("name", ["", "RTX", "Voodoo 2", "RTX 9999", "8", "Radeon"])
+@pytest.mark.parametrize("name", ["", "RTX", "Voodoo 2", "RTX 9999", "8", "Radeon", "4090", "409"])
 def test_other_names_are_refused(name: str) -> None:
     with pytest.raises(InputError, match="expected a name such as 'RTX 4090'"):
         compute_of(name)
