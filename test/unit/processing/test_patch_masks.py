@@ -10,26 +10,13 @@ import torch.nn.functional as F
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from regions_of_image import CONFIG, GRIDS, MASK, boxes, region
 from tiny_checkpoint import rectangle, tiny_config
 
 from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.processing.patch_masks import patch_masks
 from perceptiondlm_ros.processing.regions import Region
 from perceptiondlm_ros.processing.tiles import Grid, cut
-
-CONFIG = tiny_config(image_size=256)  # 16 x 16 patches a tile
-GRIDS: list[Grid] = [(1, 1), (2, 1), (1, 3), (3, 2)]
-HEIGHT, WIDTH = 90, 120
-MASK = rectangle(HEIGHT, WIDTH, (17, 20, 103, 80))
-
-boxes = st.tuples(
-    st.integers(0, WIDTH - 1), st.integers(0, HEIGHT - 1), st.integers(1, 60), st.integers(1, 60)
-)
-
-
-def region(box: tuple[int, int, int, int]) -> np.ndarray:
-    x, y, width, height = box
-    return rectangle(HEIGHT, WIDTH, (x, y, x + width, y + height))
 
 
 def patch_mask(mask: np.ndarray, slot: int, grid: Grid, config: ModelConfig) -> np.ndarray:

@@ -9,27 +9,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_checkpoint import rectangle, tiny_config
+from regions_of_image import CONFIG, GRIDS, HEIGHT, MASK, WIDTH, boxes, region
+from tiny_checkpoint import rectangle
 
 from perceptiondlm_ros.model.config import ModelConfig
 from perceptiondlm_ros.processing.regions import Region
 from perceptiondlm_ros.processing.roi_matrices import roi_matrices
 from perceptiondlm_ros.processing.tiles import Grid, tile_count
 
-CONFIG = tiny_config(image_size=256)  # 16 x 16 patches and 8 x 8 cells a tile
 CORRECTED = dataclasses.replace(CONFIG, corrected_roi_replay=True)
-GRIDS: list[Grid] = [(1, 1), (2, 1), (1, 3), (3, 2)]
-HEIGHT, WIDTH = 90, 120
-MASK = rectangle(HEIGHT, WIDTH, (17, 20, 103, 80))
-
-boxes = st.tuples(
-    st.integers(0, WIDTH - 1), st.integers(0, HEIGHT - 1), st.integers(1, 60), st.integers(1, 60)
-)
-
-
-def region(box: tuple[int, int, int, int]) -> np.ndarray:
-    x, y, width, height = box
-    return rectangle(HEIGHT, WIDTH, (x, y, x + width, y + height))
 
 
 def roi_align(
